@@ -1,0 +1,172 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// A target is a set of programs from one module that are compiled together and
+// kept under one key.
+type target struct {
+	// dir is the folder of the module, absolute.
+	dir string
+	// packages are the main packages to compile.
+	packages []string
+	// ldflags go to the linker as they are.
+	ldflags string
+	// why is for a person who waits: why it is compiled here, and how long.
+	why string
+}
+
+// A definition computes a target of the checkout at root.
+type definition func(ctx context.Context, root string) (target, error)
+
+var targets = map[string]definition{
+	"devcluster": devcluster,
+	"tools":      tools,
+}
+
+// devcluster is one program, stamped with the versions of its parts: without
+// the stamp the API server calls itself v0.0.0, and clients that look at its
+// version behave as with an ancient one.
+func devcluster(ctx context.Context, root string) (target, error) {
+	dir := filepath.Join(root, "hack", "devcluster")
+	mod, err := readModule(ctx, dir)
+	if err != nil {
+		return target{}, err
+	}
+	kubernetes, err := mod.version("k8s.io/kubernetes")
+	if err != nil {
+		return target{}, err
+	}
+	certManager, err := mod.version("github.com/cert-manager/cert-manager")
+	if err != nil {
+		return target{}, err
+	}
+	return target{
+		dir:      dir,
+		packages: []string{"."},
+		ldflags:  stamp(kubernetes, certManager),
+		why: fmt.Sprintf("Kubernetes %s and cert-manager %s are compiled from their Go modules, as nothing but Go is needed then.\n"+
+			"The first time takes 5 to 10 minutes on two cores; the result is kept.", kubernetes, certManager),
+	}, nil
+}
+
+func stamp(kubernetes, certManager string) string {
+	major, rest, _ := strings.Cut(strings.TrimPrefix(kubernetes, "v"), ".")
+	minor, _, _ := strings.Cut(rest, ".")
+	flags := []string{"-s", "-w", "-X", "github.com/cert-manager/cert-manager/pkg/util.AppVersion=" + certManager}
+	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
+		flags = append(flags,
+			"-X", pkg+".gitVersion="+kubernetes,
+			"-X", pkg+".gitMajor="+major,
+			"-X", pkg+".gitMinor="+minor,
+			"-X", pkg+".gitTreeState=clean")
+	}
+	return strings.Join(flags, " ")
+}
+
+// tools is every tool line of hack/tools/go.mod.
+func tools(ctx context.Context, root string) (target, error) {
+	dir := filepath.Join(root, "hack", "tools")
+	mod, err := readModule(ctx, dir)
+	if err != nil {
+		return target{}, err
+	}
+	if len(mod.Tool) == 0 {
+		return target{}, errors.New("hack/tools/go.mod has no tool line")
+	}
+	t := target{
+		dir:     dir,
+		ldflags: "-s -w",
+		why: "The tools are compiled at the versions of hack/tools/go.mod, so that everybody checks with the same ones.\n" +
+			"The first time takes about 3 minutes on two cores; the result is kept.",
+	}
+	for _, tool := range mod.Tool {
+		t.packages = append(t.packages, tool.Path)
+	}
+	return t, nil
+}
+
+// programs are the names of what the target compiles to, for messages.
+func (t target) programs() string {
+	names := make([]string, len(t.packages))
+	for i, pkg := range t.packages {
+		names[i] = programName(t.dir, pkg)
+	}
+	return strings.Join(names, ", ")
+}
+
+// programName is the name that the go command gives a program: the last element
+// of its path that is not a major version.
+func programName(dir, pkg string) string {
+	if pkg == "." {
+		return filepath.Base(dir)
+	}
+	parent, name := path.Split(pkg)
+	if len(name) > 1 && name[0] == 'v' && strings.Trim(name[1:], "0123456789") == "" {
+		return path.Base(parent)
+	}
+	return name
+}
+
+// module is the part of `go mod edit -json` that is read here.
+type module struct {
+	Require []struct{ Path, Version string }
+	Tool    []struct{ Path string }
+}
+
+func readModule(ctx context.Context, dir string) (module, error) {
+	out, err := goOutput(ctx, dir, "mod", "edit", "-json")
+	if err != nil {
+		return module{}, fmt.Errorf("read go.mod of %s: %w", dir, err)
+	}
+	var m module
+	if err := json.Unmarshal(out, &m); err != nil {
+		return module{}, fmt.Errorf("read go.mod of %s: %w", dir, err)
+	}
+	return m, nil
+}
+
+func (m module) version(path string) (string, error) {
+	for _, r := range m.Require {
+		if r.Path == path {
+			return r.Version, nil
+		}
+	}
+	return "", fmt.Errorf("go.mod does not require %s", path)
+}
+
+// interruptGrace is how long an interrupted go command may take to end.
+const interruptGrace = 10 * time.Second
+
+// goCommand is the go command in a module's folder. A go.work above it would
+// change the versions behind the key's back, so it is ignored.
+func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = dir
+	// The go command ends its compilers itself when it is interrupted.
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = interruptGrace
+	cmd.Env = append(cmd.Environ(), "GOWORK=off")
+	return cmd
+}
+
+func goOutput(ctx context.Context, dir string, args ...string) ([]byte, error) {
+	out, err := goCommand(ctx, dir, args...).Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return nil, fmt.Errorf("go %s: %w: %s", args[0], err, strings.TrimSpace(string(exit.Stderr)))
+	}
+	return out, err
+}

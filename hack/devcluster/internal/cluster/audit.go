@@ -1,0 +1,33 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"fmt"
+	"os"
+)
+
+// auditPolicy makes the audit log list what the operator writes and nothing
+// else, so that tests can count its writes ("a second reconcile writes nothing").
+const auditPolicy = `apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules:
+  - level: Metadata
+    users: ["system:serviceaccount:labguard-system:labguard"]
+    verbs: [create, update, patch, delete, deletecollection]
+  - level: None
+`
+
+func writeAuditPolicy(l layout) error {
+	if err := os.WriteFile(l.auditPolicy(), []byte(auditPolicy), 0o600); err != nil {
+		return fmt.Errorf("write audit policy: %w", err)
+	}
+	// The API server makes it when the first event comes; readers need not know.
+	f, err := os.OpenFile(l.auditLog(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("create audit log: %w", err)
+	}
+	return f.Close()
+}

@@ -1,0 +1,133 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"github.com/labguard/labguard/hack/devcluster/internal/program"
+)
+
+const (
+	serviceIPs     = "10.96.0.0/16"
+	firstServiceIP = "10.96.0.1"
+)
+
+// setup is all that the arguments of the components depend on.
+type setup struct {
+	layout
+	ports
+	identities
+}
+
+// arguments are the command line of component.
+func (s setup) arguments(component string) []string {
+	switch component {
+	case program.Etcd:
+		return s.etcdArguments()
+	case program.APIServer:
+		return s.apiServerArguments()
+	case program.ControllerManager:
+		return s.controllerManagerArguments()
+	case program.Scheduler:
+		return s.schedulerArguments()
+	case program.CertManager:
+		return []string{s.kubeconfigFlag("kubeconfig", component), "--health-address=" + address(s.CertManager)}
+	}
+	return nil
+}
+
+func (s setup) etcdArguments() []string {
+	const name = "devcluster"
+	client, peer := "https://"+address(s.Etcd), "https://"+address(s.EtcdPeer)
+	return []string{
+		"--name=" + name,
+		"--data-dir=" + s.etcdData(),
+		"--listen-client-urls=" + client,
+		"--advertise-client-urls=" + client,
+		"--listen-peer-urls=" + peer,
+		"--initial-advertise-peer-urls=" + peer,
+		"--initial-cluster=" + name + "=" + peer,
+		"--cert-file=" + s.etcdServer.CertFile,
+		"--key-file=" + s.etcdServer.KeyFile,
+		"--trusted-ca-file=" + s.etcdCA.CertFile,
+		"--client-cert-auth",
+		"--peer-cert-file=" + s.etcdServer.CertFile,
+		"--peer-key-file=" + s.etcdServer.KeyFile,
+		"--peer-trusted-ca-file=" + s.etcdCA.CertFile,
+		"--peer-client-cert-auth",
+		// A power cut may lose this cluster; waiting for the disk costs seconds.
+		"--unsafe-no-fsync",
+		// It is alone, so nobody can be slower to vote than it is itself.
+		"--heartbeat-interval=20",
+		"--election-timeout=100",
+		"--log-level=warn",
+	}
+}
+
+func (s setup) apiServerArguments() []string {
+	const issuer = "https://kubernetes.default.svc.cluster.local"
+	return []string{
+		"--bind-address=" + loopback,
+		"--advertise-address=" + loopback,
+		"--secure-port=" + itoa(s.APIServer),
+		// It would refuse to advertise a loopback address; nothing here reads the
+		// endpoints of the Service "kubernetes".
+		"--endpoint-reconciler-type=none",
+		"--etcd-servers=https://" + address(s.Etcd),
+		"--etcd-cafile=" + s.etcdCA.CertFile,
+		"--etcd-certfile=" + s.etcdClient.CertFile,
+		"--etcd-keyfile=" + s.etcdClient.KeyFile,
+		"--tls-cert-file=" + s.server.CertFile,
+		"--tls-private-key-file=" + s.server.KeyFile,
+		"--client-ca-file=" + s.ca.CertFile,
+		"--service-account-issuer=" + issuer,
+		"--service-account-key-file=" + s.serviceAccountKey(),
+		"--service-account-signing-key-file=" + s.serviceAccountKey(),
+		"--service-cluster-ip-range=" + serviceIPs,
+		"--authorization-mode=Node,RBAC",
+		"--enable-admission-plugins=NodeRestriction",
+		"--allow-privileged=true",
+		"--profiling=false",
+		"--audit-policy-file=" + s.auditPolicy(),
+		"--audit-log-path=" + s.auditLog(),
+		"--audit-log-format=json",
+		// A test that counts requests reads the log right after the last one.
+		"--audit-log-mode=blocking",
+	}
+}
+
+func (s setup) controllerManagerArguments() []string {
+	const component = program.ControllerManager
+	return []string{
+		s.kubeconfigFlag("kubeconfig", component),
+		s.kubeconfigFlag("authentication-kubeconfig", component),
+		s.kubeconfigFlag("authorization-kubeconfig", component),
+		"--bind-address=" + loopback,
+		"--secure-port=" + itoa(s.ControllerManager),
+		"--use-service-account-credentials=true",
+		"--service-account-private-key-file=" + s.serviceAccountKey(),
+		"--root-ca-file=" + s.ca.CertFile,
+		"--cluster-signing-cert-file=" + s.ca.CertFile,
+		"--cluster-signing-key-file=" + s.ca.KeyFile,
+		"--service-cluster-ip-range=" + serviceIPs,
+		"--leader-elect=false",
+		"--kube-api-qps=500",
+		"--kube-api-burst=1000",
+		"--profiling=false",
+		// The default is outside of the cluster's folder.
+		"--flex-volume-plugin-dir=" + s.volumePlugins(),
+	}
+}
+
+func (s setup) schedulerArguments() []string {
+	const component = program.Scheduler
+	return []string{
+		s.kubeconfigFlag("kubeconfig", component),
+		s.kubeconfigFlag("authentication-kubeconfig", component),
+		s.kubeconfigFlag("authorization-kubeconfig", component),
+		"--bind-address=" + loopback,
+		"--secure-port=" + itoa(s.Scheduler),
+		"--leader-elect=false",
+		"--profiling=false",
+	}
+}

@@ -1,0 +1,106 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/component-base/version"
+
+	"github.com/labguard/labguard/hack/devcluster/internal/install"
+	"github.com/labguard/labguard/hack/devcluster/internal/lifeline"
+	"github.com/labguard/labguard/hack/devcluster/internal/process"
+)
+
+const (
+	// startTimeout is ample: a start takes seconds, on a machine that compiles
+	// something else at the same time perhaps a minute.
+	startTimeout = 3 * time.Minute
+	// A port can be lost between choosing and using it, but hardly this often.
+	startAttempts = 3
+)
+
+// Options say which cluster to run.
+type Options struct {
+	// Dir is the cluster's folder; it is made if it is not there.
+	Dir string
+	// CRDs are files or folders of custom resource definitions to begin with.
+	CRDs []string
+}
+
+// Up runs a cluster until ctx ends, which is no error, or until a part of it
+// fails. It prints to out what it does, and "ready" as a line of its own once
+// the cluster can be used. When it returns, all that it started is gone.
+func Up(ctx context.Context, o Options, out io.Writer) error {
+	objects, err := install.Objects(o.CRDs)
+	if err != nil {
+		return err
+	}
+	l, err := newLayout(o.Dir)
+	if err != nil {
+		return err
+	}
+	unlock, err := l.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	// What a killed run left would name processes that are gone.
+	if err := os.Remove(l.state()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("prepare %s: %w", l.dir, err)
+	}
+	line, err := lifeline.New()
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	starter := process.Starter{Path: self, Line: line}
+	for attempt := 1; ; attempt++ {
+		err := runOnce(ctx, l, starter, objects, out)
+		failure := (*process.Failure)(nil)
+		if attempt < startAttempts && errors.As(err, &failure) && failure.AddressInUse() {
+			_, _ = fmt.Fprintf(out, "another program took the port of %s: starting again with other ports\n", failure.Name)
+			continue
+		}
+		return err
+	}
+}
+
+// runOnce starts a cluster on free ports, keeps it until ctx ends or a part of
+// it does, and stops it.
+func runOnce(ctx context.Context, l layout, starter process.Starter, objects []*unstructured.Unstructured, out io.Writer) (err error) {
+	begun := time.Now()
+	r := newRunner(l, starter, out)
+	defer func() {
+		stopErr := r.stop()
+		if err == nil {
+			err = stopErr
+		}
+	}()
+	r.say("Kubernetes %s in %s", version.Get().GitVersion, l.dir)
+	if err := r.start(ctx, objects); err != nil {
+		if ctx.Err() != nil {
+			return errors.New("interrupted before the cluster was ready")
+		}
+		return err
+	}
+	r.say("registry: %s", address(r.Registry))
+	r.say("kubeconfig: %s", l.kubeconfig())
+	r.say("started in %s", since(begun))
+	r.say("ready")
+	return r.wait(ctx)
+}
+
+func since(begun time.Time) time.Duration {
+	return time.Since(begun).Round(10 * time.Millisecond)
+}

@@ -1,0 +1,150 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/labguard/labguard/hack/devcluster/internal/lifeline"
+)
+
+// tailLines is how many of its last log lines a failure shows.
+const tailLines = 15
+
+// A Process is a running part of the cluster.
+type Process struct {
+	// Name is the program's name.
+	Name string
+	// Log is the path of the file with all that it printed.
+	Log string
+
+	cmd *exec.Cmd
+	// done is closed when the process is gone; ended is set before.
+	done  chan struct{}
+	ended error
+}
+
+// A Starter starts processes from the program file at Path.
+type Starter struct {
+	Path string
+	Line *lifeline.Line
+}
+
+// Start runs the program name with args. What it prints goes to the file log.
+func (s Starter) Start(name, log string, args []string) (*Process, error) {
+	f, err := os.Create(log)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	defer func() { _ = f.Close() }()
+	cmd := exec.Command(s.Path, append([]string{name}, args...)...)
+	cmd.Stdout, cmd.Stderr = f, f
+	// A group of its own keeps Ctrl-C on a terminal from reaching it: its parent
+	// stops it, when its turn comes.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	dieWithParent(cmd.SysProcAttr)
+	s.Line.Tie(cmd)
+	if err := startOnLastingThread(cmd); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	p := &Process{Name: name, Log: log, cmd: cmd, done: make(chan struct{})}
+	go func() {
+		p.ended = cmd.Wait()
+		close(p.done)
+	}()
+	return p, nil
+}
+
+// PID is the process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Done is closed when the process is gone.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Failure describes the end of a process that should still run.
+func (p *Process) Failure() error {
+	<-p.done
+	how := "ended"
+	if p.ended != nil {
+		how = p.ended.Error()
+	}
+	return &Failure{Name: p.Name, How: how, Log: p.Log, Tail: p.tail()}
+}
+
+// A Failure is a process that ended when it should not have.
+type Failure struct {
+	// Name is the program, How says how it ended.
+	Name, How string
+	// Log is the path of its log, Tail are the last lines of it.
+	Log  string
+	Tail []string
+}
+
+func (f *Failure) Error() string {
+	return fmt.Sprintf("%s died early (%s). The end of %s:\n    %s", f.Name, f.How, f.Log, strings.Join(f.Tail, "\n    "))
+}
+
+// AddressInUse reports whether it ended as another program had its port.
+func (f *Failure) AddressInUse() bool {
+	return strings.Contains(strings.Join(f.Tail, "\n"), "address already in use")
+}
+
+func (p *Process) tail() []string {
+	content, err := os.ReadFile(p.Log)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	lines := strings.Split(strings.TrimRight(string(content), "\n"), "\n")
+	return lines[max(0, len(lines)-tailLines):]
+}
+
+// Stop asks the process to end and waits for it. If it is still there after
+// grace, it is killed.
+func (p *Process) Stop(grace time.Duration) {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	}
+}
+
+// errNotReady is a probe that did not succeed within its time.
+var errNotReady = errors.New("not ready in time")
+
+// probeEvery is how often a condition is looked at. Each look is one request
+// over loopback.
+const probeEvery = 25 * time.Millisecond
+
+// Await returns when probe succeeds, or fails when the process ends or ctx does.
+func (p *Process) Await(ctx context.Context, probe func(context.Context) error) error {
+	ticker := time.NewTicker(probeEvery)
+	defer ticker.Stop()
+	for {
+		err := probe(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-p.done:
+			return p.Failure()
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return ctx.Err()
+			}
+			return fmt.Errorf("%s: %w: %w. The end of %s:\n    %s", p.Name, errNotReady, err, p.Log, strings.Join(p.tail(), "\n    "))
+		}
+	}
+}
