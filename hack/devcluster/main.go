@@ -19,7 +19,7 @@ import (
 	"github.com/labguard/labguard/hack/devcluster/internal/program"
 )
 
-const usage = `usage: devcluster up --dir DIR [--crds PATH]...
+const usage = `usage: devcluster up --dir DIR [--crds PATH]... [--stop-on-stdin-eof]
        devcluster PROGRAM [ARGUMENT]...
 
 up starts a Kubernetes control plane, cert-manager and an OCI registry on
@@ -30,6 +30,9 @@ until it is interrupted. With the DIR of an earlier run it goes on from there.
   --crds PATH  a file or folder of CustomResourceDefinitions to install before
                the controllers start, so that garbage collection knows them at
                once; later ones it notices within 30 seconds
+  --stop-on-stdin-eof
+               also stop when standard input ends, as it does when the program at
+               its other end is gone: for programs that start a cluster
 
 PROGRAM is etcd, kube-apiserver, kube-controller-manager, kube-scheduler,
 kubectl or cert-manager. A link to devcluster with such a name is that program.
@@ -73,6 +76,7 @@ func up(args []string, out io.Writer) int {
 		options.CRDs = append(options.CRDs, path)
 		return nil
 	})
+	stopOnEOF := flags.Bool("stop-on-stdin-eof", false, "")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
 	} else if err != nil {
@@ -84,6 +88,12 @@ func up(args []string, out io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if *stopOnEOF {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			stop()
+		}()
+	}
 	if err := cluster.Up(ctx, options, out); err != nil {
 		fmt.Fprintf(os.Stderr, "devcluster: %v\n", err)
 		return 1

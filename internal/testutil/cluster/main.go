@@ -1,0 +1,77 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// dirVariable names the folder of a cluster that runs already.
+const dirVariable = "LABGUARD_DEVCLUSTER_DIR"
+
+// An Option changes the cluster that Main starts.
+type Option func(*options)
+
+type options struct {
+	crds []string
+}
+
+// WithCRDs installs the custom resource definitions in paths, which are YAML
+// files or folders of them, before the controllers start: garbage collection
+// would notice later ones only after up to 30 seconds.
+func WithCRDs(paths ...string) Option {
+	return func(o *options) { o.crds = append(o.crds, paths...) }
+}
+
+// shared is the cluster of this test binary. Main sets it before any test runs.
+var shared instance
+
+// Main runs the tests of m against a cluster and returns the exit code. Why a
+// cluster could not be had goes to stderr.
+func Main(m *testing.M, opts ...Option) int {
+	// Listing tests needs no cluster. The testing package parses flags in Run.
+	flag.Parse()
+	if list := flag.Lookup("test.list"); list != nil && list.Value.String() != "" {
+		return m.Run()
+	}
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
+	code, err := runWithCluster(m, o)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "cluster: %v\n", err)
+		return 1
+	}
+	return code
+}
+
+func runWithCluster(m *testing.M, o options) (code int, err error) {
+	program, err := build()
+	if err != nil {
+		return 0, err
+	}
+	if dir := os.Getenv(dirVariable); dir != "" {
+		if shared, err = attach(program, dir, o.crds); err != nil {
+			return 0, fmt.Errorf("use the cluster of %s=%s: %w", dirVariable, dir, err)
+		}
+		return m.Run(), nil
+	}
+	dir, err := os.MkdirTemp("", "labguard-cluster-")
+	if err != nil {
+		return 0, fmt.Errorf("start a cluster: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	up, err := start(program, filepath.Join(dir, "cluster"), o.crds)
+	if err != nil {
+		return 0, err
+	}
+	shared = up.instance
+	code = m.Run()
+	return code, up.stop()
+}
