@@ -1,0 +1,110 @@
+# Copyright The labguard Authors.
+# SPDX-License-Identifier: Apache-2.0
+
+# `make` lists the targets. Everything needs Go, make, gcc and git on the PATH and nothing else: recipes use no tool beyond
+# coreutils, and what the shell alone cannot do is a Go program in hack/.
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+# A go.work above the checkout would change versions behind our back.
+export GOWORK := off
+
+MODULE := github.com/labguard/labguard
+BIN := $(CURDIR)/bin
+CONTROLLER_GEN := $(BIN)/controller-gen
+LINT := $(BIN)/golangci-lint-kube-api-linter
+
+# The decision function and the builders: pure, so there is no excuse for untested statements.
+PURE := internal/posture internal/desired
+PURE_COVERAGE := 90
+
+# A package needs the API server if its tests import internal/testutil/cluster, whose Main is their TestMain.
+CLUSTER_MAIN := $(MODULE)/internal/testutil/cluster
+NEEDS_CLUSTER := {{$$p := .ImportPath}}{{if eq $$p "$(CLUSTER_MAIN)"}}{{$$p}}{{end}}$(foreach imports,TestImports XTestImports,{{range .$(imports)}}{{if eq . "$(CLUSTER_MAIN)"}}{{$$p}} {{end}}{{end}})
+HAS_TESTS := {{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}
+
+# Asked for when a recipe uses them, as `go list` takes a second.
+CLUSTER_PACKAGES = $(sort $(shell go list -f '$(NEEDS_CLUSTER)' ./...))
+UNIT_PACKAGES = $(filter-out $(CLUSTER_PACKAGES),$(shell go list ./...))
+DEVCLUSTER_PACKAGES = $(shell go -C hack/devcluster list -f '$(HAS_TESTS)' ./...)
+
+# How long `make fuzz` spends on each fuzz test.
+FUZZTIME ?= 10s
+
+##@ For a first look
+
+.PHONY: help
+help: ## list the targets (the default)
+	@go run ./hack/verify help
+
+.PHONY: demo
+demo: ## a local Kubernetes with labguard at work; stays up until Ctrl-C (DEMO_EXIT=1: ends after the tour)
+	@go build -o $(BIN)/demo ./hack/demo
+	@exec $(BIN)/demo
+
+##@ Every day
+
+.PHONY: build
+build: ## compile the operator to bin/manager
+	go build -o $(BIN)/manager ./cmd/manager
+
+.PHONY: unit
+unit: ## tests that need no API server
+	go test $(UNIT_PACKAGES)
+
+.PHONY: test
+test: devcluster ## all tests, with the race detector, against a real API server where they need one
+	@echo "== tests that need no API server"
+	@mkdir -p $(BIN)
+	go test -race -coverprofile=$(BIN)/coverage.out $(UNIT_PACKAGES)
+	@go run ./hack/verify coverage -profile $(BIN)/coverage.out -min $(PURE_COVERAGE) $(PURE)
+	@echo "== tests against the API server of hack/devcluster, one package after the other"
+	go test -race -p 1 -timeout 30m $(or $(CLUSTER_PACKAGES),$(error no package imports $(CLUSTER_MAIN)))
+	@echo "== tests of hack/devcluster"
+	go -C hack/devcluster test -race -p 1 -timeout 20m $(DEVCLUSTER_PACKAGES)
+
+.PHONY: fuzz
+fuzz: ## run each fuzz test for FUZZTIME (10s)
+	@go run ./hack/verify fuzz -time $(FUZZTIME) $(UNIT_PACKAGES)
+
+##@ Before a commit
+
+.PHONY: generate
+generate: tools ## write deep copies, apply configurations, CRDs and RBAC anew
+	@echo "== generate"
+	rm -rf api/v1alpha1/applyconfiguration
+	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt applyconfiguration:headerFile=hack/boilerplate.go.txt \
+		crd paths=./api/... output:crd:dir=config/crd/bases
+	$(CONTROLLER_GEN) rbac:roleName=labguard $(foreach dir,cmd controllers internal,$(if $(wildcard $(dir)),paths=./$(dir)/...)) \
+		output:rbac:dir=config/rbac
+
+.PHONY: lint
+lint: tools ## golangci-lint with kube-api-linter, and tidy modules
+	@echo "== lint"
+	@for module in . hack/devcluster hack/tools; do \
+		echo "go mod tidy -diff ($$module)"; \
+		go -C $$module mod tidy -diff || { echo "lint: run 'go mod tidy' in $$module" >&2; exit 1; }; \
+	done
+	$(LINT) run ./...
+	cd hack/devcluster && $(LINT) run --config ../../.golangci.yml ./...
+
+.PHONY: verify
+verify: generate lint ## generate and lint, then fail if the checkout differs from its last commit
+	@echo "== tree"
+	@go run ./hack/verify tree
+
+##@ Housekeeping
+
+.PHONY: tools
+tools: ## compile the tools of hack/tools (kept outside of the checkout)
+	@go run ./hack/build tools
+
+.PHONY: devcluster
+devcluster: ## compile the local Kubernetes of tests and demo (kept outside of the checkout)
+	@go run ./hack/build devcluster
+
+.PHONY: clean
+clean: ## remove bin/; what is kept outside of the checkout stays
+	rm -rf $(BIN)
