@@ -1,0 +1,128 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Condition types of a LabWorkload. A requirement that the spec does not make has no condition.
+const (
+	// ConditionReady: labguard has done its part.
+	ConditionReady = "Ready"
+	// ConditionReconciling is there only while labguard is on its way (kstatus).
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is there only while nothing but a change of the spec or the configuration helps (kstatus).
+	ConditionStalled = "Stalled"
+	// ConditionCompliant is the sum: False if one requirement is False, else Unknown if one is Unknown, else True.
+	ConditionCompliant = "Compliant"
+	// ConditionNetworkIsolated: the pods talk only to whom the spec says.
+	ConditionNetworkIsolated = "NetworkIsolated"
+	// ConditionTransitEncrypted: connections to the pods are encrypted and both ends known.
+	ConditionTransitEncrypted = "TransitEncrypted"
+	// ConditionImagesFresh: no image that is declared or runs is stale.
+	ConditionImagesFresh = "ImagesFresh"
+)
+
+// Reasons of conditions and events. An event carries the reason of the condition that it announces.
+const (
+	// Sums and labguard's own part.
+
+	// ReasonReconciled: everything that labguard has to write is written.
+	ReasonReconciled = "Reconciled"
+	// ReasonAudit: nothing is enforced.
+	ReasonAudit = "Audit"
+	// ReasonSuspended: spec.suspend freezes labguard's own writes.
+	ReasonSuspended = "Suspended"
+	// ReasonWaiting: something that labguard needs is not there yet, such as cert-manager or the issued certificate.
+	ReasonWaiting = "Waiting"
+	// ReasonFailed: a write failed; labguard tries again.
+	ReasonFailed = "Failed"
+	// ReasonInvalidSpec: the spec can never work as it is.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonEnforcementNotProven: the gate is configured and its canary has not come back yet.
+	ReasonEnforcementNotProven = "EnforcementNotProven"
+	// ReasonCanaryBlocked: something else refuses labguard's canary, so nobody knows whether the gate is closed.
+	ReasonCanaryBlocked = "CanaryBlocked"
+	// ReasonNamespaceExcluded: the namespace is on the platform's exclusion list, so the gate never stands there.
+	ReasonNamespaceExcluded = "NamespaceExcluded"
+	// ReasonInRecovery: the namespace is in recovery, so the gate lets everything in.
+	ReasonInRecovery = "InRecovery"
+	// ReasonAllTrue: every requirement is True.
+	ReasonAllTrue = "AllRequirementsMet"
+	// ReasonNoRequirement: the spec makes no requirement.
+	ReasonNoRequirement = "NoRequirement"
+	// ReasonRequirementFailed: at least one requirement is False.
+	ReasonRequirementFailed = "RequirementFailed"
+	// ReasonRequirementUnknown: no requirement is False and at least one is Unknown.
+	ReasonRequirementUnknown = "RequirementUnknown"
+
+	// Network isolation.
+
+	// ReasonNotProven: the policy is written, and nothing has shown yet that the network obeys it.
+	ReasonNotProven = "NotProven"
+	// ReasonPeerPending: a peer in another namespace has not declared this workload.
+	ReasonPeerPending = "PeerPending"
+	// ReasonSourceAddressLost: a Service hides the address of external peers, so the narrowing rule is not written.
+	ReasonSourceAddressLost = "SourceAddressLost"
+	// ReasonOverlap: two LabWorkloads select one pod; their policies are a union.
+	ReasonOverlap = "Overlap"
+	// ReasonOpenedWider: policies of others open the pods wider than the spec.
+	ReasonOpenedWider = "OpenedWider"
+	// ReasonOtherPolicyEngine: the cluster has network policies of a kind that labguard cannot read.
+	ReasonOtherPolicyEngine = "OtherPolicyEngine"
+	// ReasonHostNetwork: a pod is in the node's network, where no NetworkPolicy has an effect.
+	ReasonHostNetwork = "HostNetwork"
+
+	// Transit.
+
+	// ReasonIssuerNotAllowed: the issuer is not in labguard's configuration.
+	ReasonIssuerNotAllowed = "IssuerNotAllowed"
+	// ReasonCertManagerMissing: the API of cert-manager is not served.
+	ReasonCertManagerMissing = "CertManagerMissing"
+	// ReasonCertificateNotReady: cert-manager has not issued the certificate yet.
+	ReasonCertificateNotReady = "CertificateNotReady"
+	// ReasonCertificateExpired: the certificate has expired.
+	ReasonCertificateExpired = "CertificateExpired"
+
+	// Images.
+
+	// ReasonImageFresh: no image is stale.
+	ReasonImageFresh = "ImageFresh"
+	// ReasonImageStale: an image is stale.
+	ReasonImageStale = "ImageStale"
+	// ReasonImageAgeUnknown: the age of an image is not known.
+	ReasonImageAgeUnknown = "ImageAgeUnknown"
+	// ReasonNoImage: no workload object declares an image and no pod runs one.
+	ReasonNoImage = "NoImage"
+	// ReasonEnteredUngoverned: a stale image was there before a LabWorkload selected its workload.
+	ReasonEnteredUngoverned = "EnteredUngoverned"
+	// ReasonRanWithoutAdmission: a stale image runs that the gate never let in.
+	ReasonRanWithoutAdmission = "RanWithoutAdmission"
+	// ReasonOwnerMismatch: a pod runs another image than its owner declares.
+	ReasonOwnerMismatch = "OwnerMismatch"
+	// ReasonRunsOtherDigest: the tag has moved since the pod was started.
+	ReasonRunsOtherDigest = "RunsOtherDigest"
+
+	// Ages that nobody can know.
+
+	// ReasonNotResolved: the registry has not been asked yet, or not answered in time.
+	ReasonNotResolved = "NotResolved"
+	// ReasonImplausibleDate: the image carries no date, or one before 2000 or in the future.
+	ReasonImplausibleDate = "ImplausibleDate"
+	// ReasonInvalidReference: the image reference cannot be parsed.
+	ReasonInvalidReference = "InvalidReference"
+	// ReasonCredentialsNotReadable: the registry wants credentials and labguard may not read the pull secrets.
+	ReasonCredentialsNotReadable = "CredentialsNotReadable"
+	// ReasonCredentialsRejected: the registry refuses the credentials.
+	ReasonCredentialsRejected = "CredentialsRejected"
+	// ReasonImageNotFound: the registry does not have the image.
+	ReasonImageNotFound = "ImageNotFound"
+	// ReasonRegistryUnreachable: the registry does not answer.
+	ReasonRegistryUnreachable = "RegistryUnreachable"
+	// ReasonRegistryThrottled: the registry answers 429.
+	ReasonRegistryThrottled = "RegistryThrottled"
+	// ReasonRegistryAddressRefused: the registry is at an address that labguard does not call, such as loopback or link-local.
+	ReasonRegistryAddressRefused = "RegistryAddressRefused"
+	// ReasonInvalidImage: the registry's answer is no image: too large, not JSON, or not what the digest says.
+	ReasonInvalidImage = "InvalidImage"
+	// ReasonNoMatchingPlatform: the index has no image for the platform.
+	ReasonNoMatchingPlatform = "NoMatchingPlatform"
+)

@@ -1,0 +1,147 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package inventory
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/labguard/labguard/internal/posture/template"
+)
+
+// ArgoRollout is the kind of Argo Rollouts, which is judged where its CRD exists.
+var ArgoRollout = schema.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: "Rollout"}
+
+// Served says which optional kinds the cluster serves.
+type Served interface {
+	Serves(kind schema.GroupKind) bool
+}
+
+// Namespace is what makes pods in one namespace, and the pods.
+type Namespace struct {
+	// Roots are the objects with a pod template, and the pods, that no controller owns.
+	Roots []template.Root
+	// Owned are ReplicaSets, Jobs and other objects with a pod template that a controller owns.
+	Owned []template.Root
+	// Pods are all pods.
+	Pods []corev1.Pod
+
+	byUID map[types.UID]*template.Root
+}
+
+// List reads the inventory of a namespace.
+func List(ctx context.Context, reader client.Reader, served Served, namespace string) (*Namespace, error) {
+	found := &Namespace{byUID: map[types.UID]*template.Root{}}
+	lists := []client.ObjectList{
+		&appsv1.DeploymentList{}, &appsv1.StatefulSetList{}, &appsv1.DaemonSetList{}, &appsv1.ReplicaSetList{},
+		&corev1.ReplicationControllerList{}, &batchv1.JobList{}, &batchv1.CronJobList{}, &corev1.PodList{},
+	}
+	for _, list := range lists {
+		if err := reader.List(ctx, list, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+			return nil, fmt.Errorf("list %T of namespace %s: %w", list, namespace, err)
+		}
+		if err := meta.EachListItem(list, found.add); err != nil {
+			return nil, fmt.Errorf("read %T of namespace %s: %w", list, namespace, err)
+		}
+	}
+	if served.Serves(ArgoRollout.GroupKind()) {
+		if err := found.addRollouts(ctx, reader, namespace); err != nil {
+			return nil, err
+		}
+	}
+	found.index()
+	return found, nil
+}
+
+func (n *Namespace) add(object runtime.Object) error {
+	if pod, isPod := object.(*corev1.Pod); isPod {
+		n.Pods = append(n.Pods, *pod)
+	}
+	if root, known := template.FromObject(object); known {
+		n.put(root)
+	}
+	return nil
+}
+
+func (n *Namespace) put(root template.Root) {
+	switch {
+	case root.Controller() == nil:
+		n.Roots = append(n.Roots, root)
+	case root.Kind != "Pod":
+		n.Owned = append(n.Owned, root)
+	}
+}
+
+func (n *Namespace) addRollouts(ctx context.Context, reader client.Reader, namespace string) error {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(ArgoRollout.GroupVersion().WithKind("RolloutList"))
+	if err := reader.List(ctx, list, client.InNamespace(namespace)); err != nil {
+		return fmt.Errorf("list Argo Rollouts of namespace %s: %w", namespace, err)
+	}
+	for i := range list.Items {
+		raw, err := json.Marshal(list.Items[i].Object)
+		if err != nil {
+			return fmt.Errorf("encode Rollout %s/%s: %w", namespace, list.Items[i].GetName(), err)
+		}
+		root, err := template.Decode(ArgoRollout.Kind, raw)
+		if err != nil {
+			continue // a template that cannot be read has no images to judge; Argo's own schema reports it
+		}
+		n.put(*root)
+	}
+	return nil
+}
+
+func (n *Namespace) index() {
+	for i := range n.Roots {
+		n.byUID[n.Roots[i].UID] = &n.Roots[i]
+	}
+	for i := range n.Owned {
+		n.byUID[n.Owned[i].UID] = &n.Owned[i]
+	}
+}
+
+// OwnerOf is the object with a pod template that controls an object, and the root workload above it. Both are nil where
+// the controller is of a kind that labguard does not know, or is not there.
+func (n *Namespace) OwnerOf(object *template.Root) (owner, top *template.Root) {
+	for current := object; ; {
+		reference := current.Controller()
+		if reference == nil {
+			if current == object {
+				return nil, nil
+			}
+			return owner, current
+		}
+		next := n.byUID[reference.UID]
+		if next == nil || next.Kind != reference.Kind || next == current {
+			return owner, nil
+		}
+		if owner == nil {
+			owner = next
+		}
+		current = next
+	}
+}
+
+// InUse are, for each root workload by UID, the references that its old revisions and pods have.
+func (n *Namespace) InUse() map[types.UID][]string {
+	used := map[types.UID][]string{}
+	for i := range n.Owned {
+		if _, top := n.OwnerOf(&n.Owned[i]); top != nil {
+			used[top.UID] = append(used[top.UID], n.Owned[i].Template.References()...)
+		}
+	}
+	return used
+}

@@ -1,0 +1,87 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apply
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+)
+
+// NotOursError says that an object with the name of a child exists and belongs to somebody else.
+type NotOursError struct {
+	// Object is the kind and name of the object.
+	Object string
+}
+
+// Error names the object and the way out.
+func (e *NotOursError) Error() string {
+	return fmt.Sprintf("%s exists and is not labguard's: rename or delete it", e.Object)
+}
+
+// Child writes the intent of one child if what labguard owns of the live object differs from it. live is the object as last read, or
+// nil; owned is what labguard's field manager owns of it (the Extract functions of the apply configurations), or nil. kind is the word for the
+// error. It returns whether it wrote, and a *NotOursError if live is controlled by another object than owner.
+func Child(ctx context.Context, c client.Client, owner client.Object, kind string, live client.Object, owned, desired runtime.ApplyConfiguration) (bool, error) {
+	if live != nil {
+		if !metav1.IsControlledBy(live, owner) {
+			return false, &NotOursError{Object: kind + " " + live.GetName()}
+		}
+		same, err := Same(owned, desired)
+		if err != nil || same {
+			return false, err
+		}
+	}
+	if err := c.Apply(ctx, desired, client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership); err != nil {
+		return false, fmt.Errorf("apply %s: %w", kind, err)
+	}
+	return true, nil
+}
+
+// Same says whether two apply configurations carry the same fields with the same values.
+func Same(a, b runtime.ApplyConfiguration) (bool, error) {
+	first, err := fields(a)
+	if err != nil {
+		return false, err
+	}
+	second, err := fields(b)
+	if err != nil {
+		return false, err
+	}
+	return cmp.Equal(first, second), nil
+}
+
+func fields(configuration runtime.ApplyConfiguration) (map[string]any, error) {
+	encoded, err := json.Marshal(configuration)
+	if err != nil {
+		return nil, fmt.Errorf("encode an apply configuration: %w", err)
+	}
+	var decoded map[string]any
+	if err := json.Unmarshal(encoded, &decoded); err != nil {
+		return nil, fmt.Errorf("decode an apply configuration: %w", err)
+	}
+	return decoded, nil
+}
+
+// Delete removes a child as it was read: another object of the same name, or one that has changed since, is left alone until the next look.
+// A child that is gone already, or that owner does not control, is no error.
+func Delete(ctx context.Context, c client.Client, owner, live client.Object) error {
+	if !metav1.IsControlledBy(live, owner) || live.GetDeletionTimestamp() != nil {
+		return nil
+	}
+	uid, version := live.GetUID(), live.GetResourceVersion()
+	err := c.Delete(ctx, live, client.Preconditions{UID: &uid, ResourceVersion: &version})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("delete %s: %w", live.GetName(), err)
+	}
+	return nil
+}

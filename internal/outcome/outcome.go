@@ -1,0 +1,90 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package outcome
+
+import (
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/labguard/labguard/internal/apply"
+)
+
+const (
+	// conflictDelay is how long after a 409 the object is looked at again: the cache has caught up by then.
+	conflictDelay = 250 * time.Millisecond
+	// waitingDelay is how often something is looked at that no watch announces.
+	waitingDelay = time.Minute
+	// maxJitter spreads the reports about objects that change at the same instant.
+	maxJitter = 60 * time.Second
+)
+
+// WaitingError says that something labguard needs is not there yet and that no retry at once helps, such as cert-manager's API.
+type WaitingError struct {
+	// Reason is the reason of the condition; Message is for a person.
+	Reason, Message string
+}
+
+// Error is the message.
+func (e *WaitingError) Error() string { return e.Message }
+
+// Class is how an error is answered.
+type Class int
+
+// The classes of errors. None is no error, Gone an object that was deleted meanwhile, Conflict a write that lost a race, Waiting something
+// that has to come from elsewhere, Terminal something that no retry mends, Transient the rest.
+const (
+	None Class = iota
+	Gone
+	Conflict
+	Waiting
+	Terminal
+	Transient
+)
+
+// Classify says how an error is to be answered.
+func Classify(err error) Class {
+	var waiting *WaitingError
+	var notOurs *apply.NotOursError
+	switch {
+	case err == nil:
+		return None
+	case errors.As(err, &waiting), errors.As(err, &notOurs), meta.IsNoMatchError(err):
+		return Waiting
+	case errors.Is(err, reconcile.TerminalError(nil)):
+		return Terminal
+	case apierrors.IsConflict(err):
+		return Conflict
+	case apierrors.HasStatusCause(err, "NamespaceTerminating"):
+		return Gone
+	default:
+		return Transient
+	}
+}
+
+// Result says when a reconcile is to run again: soon after a conflict, with back-off after a transient error, and else at the next change, which
+// is spread over a minute so that 10,000 objects with one base image do not wake at the same instant. random is in [0, 1).
+func Result(err error, nextChange, now time.Time, random func() float64) (ctrl.Result, error) {
+	switch Classify(err) {
+	case Conflict:
+		return ctrl.Result{RequeueAfter: conflictDelay}, nil
+	case Waiting:
+		return ctrl.Result{RequeueAfter: waitingDelay}, nil
+	case Terminal, Transient:
+		return ctrl.Result{}, err
+	default:
+	}
+	if nextChange.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	return ctrl.Result{RequeueAfter: max(nextChange.Sub(now), 0) + time.Duration(random()*float64(maxJitter)) + time.Millisecond}, nil
+}
+
+// Random is the source of jitter in production.
+func Random() float64 { return rand.Float64() } //nolint:gosec // spreads load, guards nothing

@@ -1,0 +1,117 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package posture
+
+import (
+	"time"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+)
+
+// Enforcement is what is in force at one instant, for each requirement that may set its own.
+type Enforcement struct {
+	// Network is in force for the NetworkPolicy, Transit for the certificate, Images for the gate.
+	Network, Transit, Images bool
+	// Summary is the word for kubectl: Audit, Enforce, Mixed, "Audit until <date>" or Suspended.
+	Summary string
+	// NextChange is when enforceAfter switches it on; zero if time changes nothing.
+	NextChange time.Time
+}
+
+// EnforcementAt says what of the spec is in force at an instant. A requirement that is not made is never in force.
+func EnforcementAt(spec *v1alpha1.LabWorkloadSpec, now time.Time) Enforcement {
+	wanted := wantedEnforcement(spec)
+	start, delayed := EnforceAfter(spec.EnforceAfter)
+	result := wanted
+	if delayed && now.Before(start) {
+		result = Enforcement{NextChange: start}
+	}
+	result.Summary = enforcementSummary(spec, wanted, delayed && now.Before(start))
+	return result
+}
+
+// EnforceAfter parses spec.enforceAfter: an RFC 3339 instant, or a date, which is midnight UTC. It is false where none is given
+// or it cannot be parsed (the API server refuses such a value).
+func EnforceAfter(value string) (time.Time, bool) {
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if instant, err := time.Parse(layout, value); err == nil {
+			return instant.UTC(), true
+		}
+	}
+	return time.Time{}, false
+}
+
+func wantedEnforcement(spec *v1alpha1.LabWorkloadSpec) Enforcement {
+	own := func(enforcement v1alpha1.Enforcement) bool {
+		if enforcement == "" {
+			enforcement = spec.Enforcement
+		}
+		return enforcement == v1alpha1.EnforcementEnforce
+	}
+	var wanted Enforcement
+	if RestrictsNetwork(spec) {
+		if spec.Network != nil {
+			wanted.Network = own(spec.Network.Enforcement)
+		} else {
+			wanted.Network = own("")
+		}
+	}
+	if transit := Transit(spec); transit != nil {
+		wanted.Transit = own(transit.Enforcement)
+	}
+	if spec.Images != nil {
+		wanted.Images = own(spec.Images.Enforcement)
+	}
+	return wanted
+}
+
+func enforcementSummary(spec *v1alpha1.LabWorkloadSpec, wanted Enforcement, delayed bool) string {
+	made, enforced := 0, 0
+	count := func(isMade, isEnforced bool) {
+		if isMade {
+			made++
+		}
+		if isEnforced {
+			enforced++
+		}
+	}
+	count(RestrictsNetwork(spec), wanted.Network)
+	count(Transit(spec) != nil, wanted.Transit)
+	count(spec.Images != nil, wanted.Images)
+	switch {
+	case spec.Suspend:
+		return "Suspended"
+	case made == 0:
+		return string(orAudit(spec.Enforcement))
+	case enforced == 0:
+		return string(v1alpha1.EnforcementAudit)
+	case delayed:
+		return "Audit until " + spec.EnforceAfter
+	case enforced == made:
+		return string(v1alpha1.EnforcementEnforce)
+	default:
+		return "Mixed"
+	}
+}
+
+func orAudit(enforcement v1alpha1.Enforcement) v1alpha1.Enforcement {
+	if enforcement == "" {
+		return v1alpha1.EnforcementAudit
+	}
+	return enforcement
+}
+
+// RestrictsNetwork says whether the spec makes the requirement NetworkIsolated: it names ports or gives egress.
+func RestrictsNetwork(spec *v1alpha1.LabWorkloadSpec) bool {
+	transit := Transit(spec)
+	return transit != nil && len(transit.Ports) > 0 || spec.Network != nil && spec.Network.Egress != nil
+}
+
+// Transit is the requirement of encryption in transit, or nil.
+func Transit(spec *v1alpha1.LabWorkloadSpec) *v1alpha1.InTransitSpec {
+	if spec.Encryption == nil {
+		return nil
+	}
+	return spec.Encryption.InTransit
+}

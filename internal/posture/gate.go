@@ -1,0 +1,178 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package posture
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+)
+
+// TemplateImage is one image of a pod template or pod: of a container, an init container or an image volume.
+type TemplateImage struct {
+	// Container is the name of the container, or "volume <name>".
+	Container string
+	// Reference is the image as written.
+	Reference string
+}
+
+// Governing is one LabWorkload that enforces image age on the root workload in question.
+type Governing struct {
+	Name        string
+	Requirement ImageRequirement
+}
+
+// RolloutQuestion is everything that decides whether a write may bring its images. It is asked by admission before the write
+// and by reports about it.
+type RolloutQuestion struct {
+	// Governing are the LabWorkloads whose selector matches the template, old or new. None: everything is allowed and nothing recorded.
+	Governing []Governing
+	// Images are the images of the new template.
+	Images []TemplateImage
+	// Running are the references that the old object already declares; nothing that runs is stopped.
+	Running []string
+	// Admitted says whether a reference has been admitted for this root, and why: its own annotation, its record, or the namespace.
+	Admitted func(reference string) (v1alpha1.AdmissionReason, bool)
+	// LastAdmitted is the newest image that was admitted for this root, to name in a refusal; empty if none.
+	LastAdmitted string
+	// Facts gives what is known of a reference.
+	Facts func(reference string) ImageFacts
+	// Now is the instant of the decision.
+	Now time.Time
+}
+
+// RolloutDecision is the answer. The zero value refuses.
+type RolloutDecision struct {
+	// Allowed says whether the write may go through.
+	Allowed bool
+	// Refusals say why not, one line for each image.
+	Refusals []string
+	// Warnings are for the person who writes.
+	Warnings []string
+	// Admit are the images to record as admitted, one for each distinct reference of the new template. Empty if the write is refused.
+	Admit []v1alpha1.AdmittedImage
+}
+
+// DecideRollout answers whether a write may bring its images. Age is looked at only for images that are new here; an image that was
+// admitted stays admitted whatever its age and today's limits. Where several LabWorkloads govern, the stricter answer counts.
+func DecideRollout(question RolloutQuestion) RolloutDecision {
+	if len(question.Governing) == 0 {
+		return RolloutDecision{Allowed: true}
+	}
+	decision := RolloutDecision{Allowed: true}
+	for _, image := range byReference(question.Images) {
+		decideImage(question, image, &decision)
+	}
+	if !decision.Allowed {
+		decision.Admit = nil
+	}
+	return decision
+}
+
+// namedImage is one distinct reference with the containers that use it.
+type namedImage struct {
+	reference  string
+	containers []string
+}
+
+func byReference(images []TemplateImage) []namedImage {
+	var named []namedImage
+	for _, image := range images {
+		at := slices.IndexFunc(named, func(n namedImage) bool { return n.reference == image.Reference })
+		if at < 0 {
+			named = append(named, namedImage{reference: image.Reference})
+			at = len(named) - 1
+		}
+		named[at].containers = append(named[at].containers, image.Container)
+	}
+	return named
+}
+
+func decideImage(question RolloutQuestion, image namedImage, decision *RolloutDecision) {
+	admitted := v1alpha1.AdmittedImage{
+		Reference: image.reference, Container: image.containers[0], Time: metav1.NewTime(question.Now.UTC().Truncate(time.Second)),
+	}
+	if question.Admitted != nil {
+		if reason, found := question.Admitted(image.reference); found {
+			admitted.Reason = reason
+			decision.Admit = append(decision.Admit, admitted)
+			return
+		}
+	}
+	if slices.Contains(question.Running, image.reference) {
+		admitted.Reason = v1alpha1.AdmittedEnteredUngoverned
+		decision.Admit = append(decision.Admit, admitted)
+		return
+	}
+	facts := question.Facts(image.reference)
+	admitted.Digest = facts.Digest
+	for _, governing := range question.Governing {
+		judged := JudgeImage(governing.Requirement, image.reference, facts, question.Now)
+		reason, refused := admissionOf(governing.Requirement, judged)
+		text := describe(question, image, governing, facts, judged)
+		switch {
+		case refused:
+			decision.Allowed = false
+			decision.Refusals = append(decision.Refusals, text)
+		case reason == v1alpha1.AdmittedWarned:
+			decision.Warnings = append(decision.Warnings, text)
+		}
+		admitted.Reason = weaker(admitted.Reason, reason)
+	}
+	if MutableTag(image.reference) {
+		decision.Warnings = append(decision.Warnings, fmt.Sprintf(
+			"labguard: MutableTag: image %s has no fixed tag: it is judged once, and what it means later is only reported; pin a version or a digest", image.reference))
+	}
+	decision.Admit = append(decision.Admit, admitted)
+}
+
+// admissionOf translates the answer about one image into an admission reason, or a refusal.
+func admissionOf(requirement ImageRequirement, judged ImageVerdict) (reason v1alpha1.AdmissionReason, refused bool) {
+	switch judged.Answer {
+	case ImageFresh:
+		return v1alpha1.AdmittedFresh, false
+	case ImageExempt:
+		return v1alpha1.AdmittedExempt, false
+	case ImageStale:
+		return v1alpha1.AdmittedWarned, requirement.OnStale != v1alpha1.OnStaleWarn
+	default:
+		return v1alpha1.AdmittedWarned, requirement.OnUnknownAge != v1alpha1.OnStaleWarn
+	}
+}
+
+// weaker keeps the admission that says least for the image: Warned before Exempt before Fresh.
+func weaker(a, b v1alpha1.AdmissionReason) v1alpha1.AdmissionReason {
+	for _, reason := range []v1alpha1.AdmissionReason{v1alpha1.AdmittedWarned, v1alpha1.AdmittedExempt} {
+		if a == reason || b == reason {
+			return reason
+		}
+	}
+	return b
+}
+
+// describe says about one image everything that a person needs to act: container, reference, digest, age, limit, evidence, the day
+// it went stale, and the way out.
+func describe(question RolloutQuestion, image namedImage, governing Governing, facts ImageFacts, judged ImageVerdict) string {
+	subject := fmt.Sprintf("labguard: container %s: image %s", strings.Join(image.containers, ", "), image.reference)
+	if facts.Digest != "" && !strings.Contains(image.reference, facts.Digest) {
+		subject += " (" + facts.Digest + ")"
+	}
+	limit := fmt.Sprintf("LabWorkload %s allows %s", governing.Name, Days(governing.Requirement.MaxAge))
+	back := ""
+	if question.LastAdmitted != "" {
+		back = ", or go back to " + question.LastAdmitted + ", which is admitted"
+	}
+	if judged.Answer == ImageStale {
+		return fmt.Sprintf("%s is stale: made %s (%s), %s ago; %s; stale since %s. Build it anew and push it%s.",
+			subject, judged.Created.Format(time.DateOnly), judged.Evidence, Days(question.Now.Sub(judged.Created)), limit,
+			judged.StaleAt.Format(time.DateOnly), back)
+	}
+	return fmt.Sprintf("%s has an age that nobody can know (%s: %s); %s. Give it a date that can be read%s.",
+		subject, judged.Reason, judged.Detail, limit, back)
+}

@@ -1,0 +1,58 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package posture
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+)
+
+// NetworkObservation is what was seen of the network isolation of one LabWorkload's pods. Names are for the message.
+type NetworkObservation struct {
+	// Enforced says that the policy is in force and written.
+	Enforced bool
+	// Overlaps are other LabWorkloads that select one of the same pods.
+	Overlaps []string
+	// SourceAddressLost are Services that hide the address of external peers.
+	SourceAddressLost []string
+	// OpenedWider are policies of others that open the pods wider.
+	OpenedWider []string
+	// HostNetwork are governed pods in the node's network.
+	HostNetwork []string
+	// PeerPending are peers in other namespaces that have not declared this workload.
+	PeerPending []string
+	// OtherEngines are kinds of network policy that the cluster serves and labguard cannot read.
+	OtherEngines []string
+}
+
+// JudgeNetwork answers NetworkIsolated. A written policy is no evidence that traffic is blocked, so without a probe the best answer
+// is Unknown/NotProven. What is certainly wrong comes first, the worst at the top.
+func JudgeNetwork(seen NetworkObservation) Verdict {
+	no, unknown := metav1.ConditionFalse, metav1.ConditionUnknown
+	switch {
+	case len(seen.Overlaps) > 0:
+		return verdict(no, v1alpha1.ReasonOverlap,
+			"LabWorkload %s selects some of the same pods, and network policies add up: make the selectors disjoint", List(seen.Overlaps))
+	case len(seen.HostNetwork) > 0:
+		return verdict(no, v1alpha1.ReasonHostNetwork,
+			"pod %s is in the node's network, where no network policy has an effect: remove hostNetwork", List(seen.HostNetwork))
+	case !seen.Enforced:
+		return verdict(no, v1alpha1.ReasonAudit, "no policy is written, since network isolation is at Audit; status.preview says what Enforce would do")
+	case len(seen.SourceAddressLost) > 0:
+		return verdict(no, v1alpha1.ReasonSourceAddressLost,
+			"Service %s hides the address of external peers, so the port is open to all: set externalTrafficPolicy: Local", List(seen.SourceAddressLost))
+	case len(seen.OpenedWider) > 0:
+		return verdict(no, v1alpha1.ReasonOpenedWider,
+			"NetworkPolicy %s opens these pods wider than the spec: narrow it, or name it under network.accept with a reason", List(seen.OpenedWider))
+	case len(seen.PeerPending) > 0:
+		return verdict(no, v1alpha1.ReasonPeerPending,
+			"waiting for LabWorkload %s: across namespaces both sides declare the connection", List(seen.PeerPending))
+	case len(seen.OtherEngines) > 0:
+		return verdict(unknown, v1alpha1.ReasonOtherPolicyEngine,
+			"the cluster serves %s, which may override the policy and which labguard cannot read", List(seen.OtherEngines))
+	default:
+		return verdict(unknown, v1alpha1.ReasonNotProven, "the policy is written; nothing has shown yet that the cluster's network obeys it")
+	}
+}

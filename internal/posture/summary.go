@@ -1,0 +1,47 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package posture
+
+import (
+	"slices"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+)
+
+// Compliant sums up the answers to the requirements that a spec makes, by the name of their condition: False if one is False, else
+// Unknown if one is Unknown, else True. Without any requirement nothing was shown, so the sum is Unknown.
+func Compliant(answers map[string]Verdict) Verdict {
+	if len(answers) == 0 {
+		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRequirement, "the spec makes no requirement")
+	}
+	var failed, unknown []string
+	for name, answer := range answers {
+		switch answer.Status() {
+		case metav1.ConditionTrue:
+		case metav1.ConditionFalse:
+			failed = append(failed, name)
+		default:
+			unknown = append(unknown, name)
+		}
+	}
+	switch {
+	case len(failed) > 0:
+		return verdict(metav1.ConditionFalse, v1alpha1.ReasonRequirementFailed, "does not hold: %s", all(failed))
+	case len(unknown) > 0:
+		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonRequirementUnknown, "not known: %s", all(unknown))
+	default:
+		return verdict(metav1.ConditionTrue, v1alpha1.ReasonAllTrue, "every requirement holds")
+	}
+}
+
+func all(names []string) string {
+	slices.Sort(names)
+	text := names[0]
+	for _, name := range names[1:] {
+		text += ", " + name
+	}
+	return text
+}

@@ -1,0 +1,88 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package template
+
+import (
+	"encoding/json"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Root is an object that has a pod template, or a pod.
+type Root struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta
+	Template Template
+}
+
+// Controller is the owner that controls the object, or nil.
+func (r *Root) Controller() *metav1.OwnerReference {
+	return metav1.GetControllerOfNoCopy(&r.ObjectMeta)
+}
+
+// rawRoot is the part of an object's JSON that is read. Everything else is skipped by the decoder.
+type rawRoot struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              json.RawMessage `json:"spec"`
+}
+
+type rawTemplate struct {
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              corev1.PodSpec `json:"spec"`
+}
+
+// Decode reads an object of an admission request or of a cache by its kind: a Pod, a CronJob, or anything with spec.template.
+// A missing template is an object without images; a template that is no template is an error that names the object.
+func Decode(kind string, raw []byte) (*Root, error) {
+	var object rawRoot
+	if err := json.Unmarshal(raw, &object); err != nil {
+		return nil, fmt.Errorf("read %s: %w", kind, err)
+	}
+	root := &Root{TypeMeta: object.TypeMeta, ObjectMeta: object.ObjectMeta}
+	if root.Kind == "" {
+		root.Kind = kind
+	}
+	meta, spec, err := podOf(kind, &object)
+	if err != nil {
+		return nil, fmt.Errorf("read the pod template of %s %s/%s: %w", kind, root.Namespace, root.Name, err)
+	}
+	root.Template = FromPod(meta, spec)
+	return root, nil
+}
+
+func podOf(kind string, object *rawRoot) (metav1.ObjectMeta, *corev1.PodSpec, error) {
+	var err error
+	switch kind {
+	case "Pod":
+		var spec corev1.PodSpec
+		if len(object.Spec) > 0 {
+			err = json.Unmarshal(object.Spec, &spec)
+		}
+		return object.ObjectMeta, &spec, err
+	case "CronJob":
+		var spec struct {
+			JobTemplate struct {
+				Spec struct {
+					Template rawTemplate `json:"template"`
+				} `json:"spec"`
+			} `json:"jobTemplate"`
+		}
+		if len(object.Spec) > 0 {
+			err = json.Unmarshal(object.Spec, &spec)
+		}
+		found := &spec.JobTemplate.Spec.Template
+		return found.ObjectMeta, &found.Spec, err
+	default:
+		var spec struct {
+			Template rawTemplate `json:"template"`
+		}
+		if len(object.Spec) > 0 {
+			err = json.Unmarshal(object.Spec, &spec)
+		}
+		return spec.Template.ObjectMeta, &spec.Template.Spec, err
+	}
+}
