@@ -1,0 +1,94 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gate
+
+import (
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/types"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+)
+
+// DefaultTimeoutSeconds is how long the API server waits for the rollout webhooks if Config says nothing.
+const DefaultTimeoutSeconds int32 = 5
+
+// Config is what the objects of the gate depend on.
+type Config struct {
+	// Namespaces are the names of the namespaces whose writes are asked about. Order and doubles do not matter.
+	Namespaces []string
+	// GitOpsNamespaces are the namespaces of tools that write on behalf of tenants, such as flux-system or argocd: their
+	// ServiceAccounts are judged as a person is.
+	GitOpsNamespaces []string
+	// LabguardUser is the user name of labguard itself, such as system:serviceaccount:labguard-system:labguard.
+	LabguardUser string
+	// Endpoint is where the API server reaches the webhooks.
+	Endpoint Endpoint
+	// CABundle are the PEM certificates that the serving certificate of the webhooks chains to.
+	CABundle []byte
+	// AnchorName and AnchorUID name the cluster-scoped ClusterRole that owns every object of the gate, so that its deletion
+	// removes them. Without a UID the objects have no owner.
+	AnchorName string
+	AnchorUID  types.UID
+	// ArgoRollouts says whether the cluster serves rollouts.argoproj.io/v1alpha1.
+	ArgoRollouts bool
+	// TimeoutSeconds is how long the API server waits for an answer, 1 to 30; 0 means DefaultTimeoutSeconds.
+	TimeoutSeconds int32
+}
+
+// Endpoint is where the webhooks listen: a URL or a Service. If URL is set the Service is not looked at.
+type Endpoint struct {
+	// URL is scheme, host and port without a path, such as https://localhost:9443, for a labguard that runs outside the cluster.
+	URL string
+	// ServiceNamespace, ServiceName and ServicePort name the Service of a labguard that runs inside the cluster.
+	ServiceNamespace string
+	ServiceName      string
+	// ServicePort is 1 to 65535; 0 leaves the API server's default, 443.
+	ServicePort int32
+}
+
+// listed gives the names of the namespaces sorted and without doubles.
+func (c Config) listed() []string {
+	return slices.Compact(slices.Sorted(slices.Values(c.Namespaces)))
+}
+
+func (c Config) timeout() int32 {
+	if c.TimeoutSeconds == 0 {
+		return DefaultTimeoutSeconds
+	}
+	return c.TimeoutSeconds
+}
+
+// labels are on every object of the gate.
+func (c Config) labels() map[string]string {
+	return map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}
+}
+
+// owners is the anchor, or nothing while it is not known: an owner reference without a UID is invalid. A namespaced owner would
+// never be collected, a second owner would keep the objects alive.
+func (c Config) owners() []*metav1ac.OwnerReferenceApplyConfiguration {
+	if c.AnchorUID == "" {
+		return nil
+	}
+	anchor := metav1ac.OwnerReference().
+		WithAPIVersion("rbac.authorization.k8s.io/v1").WithKind("ClusterRole").
+		WithName(c.AnchorName).WithUID(c.AnchorUID)
+	return []*metav1ac.OwnerReferenceApplyConfiguration{anchor}
+}
+
+// quote gives a CEL string literal.
+func quote(text string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`, "\r", `\r`).Replace(text) + "'"
+}
+
+// quoteAll gives a CEL list of string literals.
+func quoteAll(texts []string) string {
+	quoted := make([]string, 0, len(texts))
+	for _, text := range texts {
+		quoted = append(quoted, quote(text))
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
