@@ -17,11 +17,12 @@ func help(makefile string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("read the targets: %w", err)
 	}
-	text := "usage: make TARGET\n"
+	var text strings.Builder
+	text.WriteString("usage: make TARGET\n")
 	for line := range strings.Lines(string(content)) {
-		text += helpLine(strings.TrimRight(line, "\n"))
+		text.WriteString(helpLine(strings.TrimRight(line, "\n")))
 	}
-	_, err = io.WriteString(out, text)
+	_, err = io.WriteString(out, text.String())
 	return err
 }
 

@@ -19,14 +19,20 @@ func TestTreeTellsACleanCheckoutFromOthers(t *testing.T) {
 	}{
 		{name: "nothing changed", change: func(*testing.T, string) {}, shows: "is what is committed"},
 		{
-			name:   "a changed file is shown with its difference",
-			change: func(t *testing.T, dir string) { write(t, dir, "committed", "after\n") },
-			shows:  "-before\n+after\n", dirty: true,
+			name: "a changed file is shown with its difference",
+			change: func(t *testing.T, dir string) {
+				t.Helper()
+				write(t, dir, "committed", "after\n")
+			},
+			shows: "-before\n+after\n", dirty: true,
 		},
 		{
-			name:   "a new file is named",
-			change: func(t *testing.T, dir string) { write(t, dir, "zz_new.go", "package new\n") },
-			shows:  "?? zz_new.go\n", dirty: true,
+			name: "a new file is named",
+			change: func(t *testing.T, dir string) {
+				t.Helper()
+				write(t, dir, "zz_new.go", "package new\n")
+			},
+			shows: "?? zz_new.go\n", dirty: true,
 		},
 	}
 	for _, test := range tests {

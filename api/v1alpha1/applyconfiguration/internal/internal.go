@@ -137,6 +137,9 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.labguard.labguard.api.v1alpha1.Epoch
   map:
     fields:
+    - name: detail
+      type:
+        scalar: string
     - name: enforcedSince
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time

@@ -16,8 +16,11 @@ import (
 type EpochApplyConfiguration struct {
 	// enforcedSince is when the canary of labguard was first refused on the API servers.
 	EnforcedSince *v1.Time `json:"enforcedSince,omitempty"`
-	// proof says how well that is known: Proven (every API server address answered) or ProvenOnSampledServers.
+	// proof says how well that is known now: Proven (every API server address answered), ProvenOnSampledServers, EnforcementNotProven
+	// (the canary has not come back) or CanaryBlocked (something else refuses it).
 	Proof *string `json:"proof,omitempty"`
+	// detail is what the API server said where the canary is blocked.
+	Detail *string `json:"detail,omitempty"`
 	// recoverySince is when labguard first saw the namespace in recovery.
 	RecoverySince *v1.Time `json:"recoverySince,omitempty"`
 }
@@ -41,6 +44,14 @@ func (b *EpochApplyConfiguration) WithEnforcedSince(value v1.Time) *EpochApplyCo
 // If called multiple times, the Proof field is set to the value of the last call.
 func (b *EpochApplyConfiguration) WithProof(value string) *EpochApplyConfiguration {
 	b.Proof = &value
+	return b
+}
+
+// WithDetail sets the Detail field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Detail field is set to the value of the last call.
+func (b *EpochApplyConfiguration) WithDetail(value string) *EpochApplyConfiguration {
+	b.Detail = &value
 	return b
 }
 

@@ -15,10 +15,10 @@ import (
 //
 // LabWorkloadStatus says what holds, what does not, what nobody can know, and when that will change.
 type LabWorkloadStatusApplyConfiguration struct {
+	// conditions are Ready (labguard has done its part), Compliant (the sum), and one for each requirement that the spec makes.
+	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// observedGeneration is the generation that this status speaks of; -1 before the first look.
 	ObservedGeneration *int64 `json:"observedGeneration,omitempty"`
-	// conditions: Ready (labguard has done its part), Compliant (the sum), and one for each requirement that the spec makes.
-	Conditions []v1.ConditionApplyConfiguration `json:"conditions,omitempty"`
 	// enforcement is what is in force now: Audit, Enforce, Mixed, "Audit until <date>" or Suspended.
 	Enforcement *string `json:"enforcement,omitempty"`
 	// images are the distinct images that workload objects declare and pods run, the ones that go stale first at the top.
@@ -45,14 +45,6 @@ func LabWorkloadStatus() *LabWorkloadStatusApplyConfiguration {
 	return &LabWorkloadStatusApplyConfiguration{}
 }
 
-// WithObservedGeneration sets the ObservedGeneration field in the declarative configuration to the given value
-// and returns the receiver, so that objects can be built by chaining "With" function invocations.
-// If called multiple times, the ObservedGeneration field is set to the value of the last call.
-func (b *LabWorkloadStatusApplyConfiguration) WithObservedGeneration(value int64) *LabWorkloadStatusApplyConfiguration {
-	b.ObservedGeneration = &value
-	return b
-}
-
 // WithConditions adds the given value to the Conditions field in the declarative configuration
 // and returns the receiver, so that objects can be build by chaining "With" function invocations.
 // If called multiple times, values provided by each call will be appended to the Conditions field.
@@ -63,6 +55,14 @@ func (b *LabWorkloadStatusApplyConfiguration) WithConditions(values ...*v1.Condi
 		}
 		b.Conditions = append(b.Conditions, *values[i])
 	}
+	return b
+}
+
+// WithObservedGeneration sets the ObservedGeneration field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ObservedGeneration field is set to the value of the last call.
+func (b *LabWorkloadStatusApplyConfiguration) WithObservedGeneration(value int64) *LabWorkloadStatusApplyConfiguration {
+	b.ObservedGeneration = &value
 	return b
 }
 
