@@ -39,6 +39,10 @@ const (
 	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonEnforcementNotProven: the gate is configured and its canary has not come back yet.
 	ReasonEnforcementNotProven = "EnforcementNotProven"
+	// ReasonProven: the canary came back from every API server address.
+	ReasonProven = "Proven"
+	// ReasonProvenOnSampledServers: the canary came back on several new connections; the API servers cannot be reached one by one.
+	ReasonProvenOnSampledServers = "ProvenOnSampledServers"
 	// ReasonCanaryBlocked: something else refuses labguard's canary, so nobody knows whether the gate is closed.
 	ReasonCanaryBlocked = "CanaryBlocked"
 	// ReasonNamespaceExcluded: the namespace is on the platform's exclusion list, so the gate never stands there.

@@ -65,6 +65,8 @@ type LabWorkloadSpec struct {
 }
 
 // EncryptionSpec says how the pods encrypt.
+//
+// +kubebuilder:validation:MinProperties=1
 type EncryptionSpec struct {
 	// inTransit says how connections to the pods are encrypted and who may open them.
 	// +optional
@@ -136,6 +138,8 @@ type IssuerReference struct {
 }
 
 // CertificateSpec says what the issued certificate is called and which Services it is valid for.
+//
+// +kubebuilder:validation:MinProperties=1
 type CertificateSpec struct {
 	// secretName is the Secret that receives key, certificate and CA. Default: <name of the LabWorkload>-tls.
 	// +optional
@@ -153,6 +157,7 @@ type CertificateSpec struct {
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="self.all(s, s.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))",message="certificate.services: write the bare name of a Service in this namespace, such as lis"
+	// +kubebuilder:validation:MinItems=0
 	Services []string `json:"services,omitempty"`
 }
 
@@ -175,12 +180,14 @@ type TransitPort struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:MinItems=0
 	AllowFrom []IngressPeer `json:"allowFrom,omitempty"`
 }
 
 // IngressPeer is who may reach a port: exactly one of its fields.
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.labWorkload), has(self.pods), has(self.external)].filter(x, x).size() == 1",message="allowFrom: each entry has exactly one of labWorkload, pods, external"
+// +kubebuilder:validation:MinProperties=1
 type IngressPeer struct {
 	// labWorkload names another LabWorkload. Within a namespace this opens both sides; across namespaces the other side
 	// must name this one under network.egress.
@@ -214,6 +221,7 @@ type LabWorkloadReference struct {
 // PodPeer chooses pods by labels, as a NetworkPolicy does: a selector that is {} matches everything.
 //
 // +kubebuilder:validation:XValidation:rule="has(self.namespaceSelector) || has(self.podSelector)",message="pods: give podSelector, namespaceSelector or both ({} means all)"
+// +kubebuilder:validation:MinProperties=1
 type PodPeer struct {
 	// namespaceSelector chooses namespaces. Absent: only the namespace of this object. {}: all namespaces.
 	// +optional
@@ -242,6 +250,8 @@ type ExternalPeer struct {
 }
 
 // NetworkSpec says whom the pods may talk to.
+//
+// +kubebuilder:validation:MinProperties=1
 type NetworkSpec struct {
 	// enforcement of network isolation (also of the ports under encryption.inTransit). Default: spec.enforcement.
 	// +optional
@@ -252,6 +262,7 @@ type NetworkSpec struct {
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
+	// +kubebuilder:validation:MinItems=0
 	Egress []EgressPeer `json:"egress,omitzero"`
 
 	// accept names NetworkPolicies that labguard did not write and that may open the pods wider.
@@ -259,6 +270,7 @@ type NetworkSpec struct {
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:MinItems=0
 	Accept []AcceptedPolicy `json:"accept,omitempty"`
 }
 
@@ -281,6 +293,7 @@ type AcceptedPolicy struct {
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.labWorkload), has(self.pods), has(self.cidrs), has(self.kubernetesAPI)].filter(x, x).size() == 1",message="egress: each entry has exactly one of labWorkload, pods, cidrs, kubernetesAPI"
 // +kubebuilder:validation:XValidation:rule="!has(self.kubernetesAPI) || !has(self.ports)",message="egress: kubernetesAPI brings its own ports: remove ports"
+// +kubebuilder:validation:MinProperties=1
 type EgressPeer struct {
 	// labWorkload names another LabWorkload. Within a namespace this opens both sides; across namespaces the other side
 	// must name this one under allowFrom.
@@ -384,6 +397,7 @@ type ImagesSpec struct {
 	// +listType=map
 	// +listMapKey=pattern
 	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:MinItems=0
 	Exempt []ImageExemption `json:"exempt,omitempty"`
 }
 
@@ -409,32 +423,38 @@ type ImageExemption struct {
 }
 
 // LabWorkloadStatus says what holds, what does not, what nobody can know, and when that will change.
+//
+// +kubebuilder:validation:MinProperties=1
 type LabWorkloadStatus struct {
+	// conditions are Ready (labguard has done its part), Compliant (the sum), and one for each requirement that the spec makes.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:MinItems=0
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
 	// observedGeneration is the generation that this status speaks of; -1 before the first look.
 	// +optional
 	// +kubebuilder:default=-1
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready (labguard has done its part), Compliant (the sum), and one for each requirement that the spec makes.
-	// +optional
-	// +listType=map
-	// +listMapKey=type
-	// +kubebuilder:validation:MaxItems=16
-	Conditions []metav1.Condition `json:"conditions,omitempty"`
-
 	// enforcement is what is in force now: Audit, Enforce, Mixed, "Audit until <date>" or Suspended.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:MinLength=1
 	Enforcement string `json:"enforcement,omitempty"`
 
 	// images are the distinct images that workload objects declare and pods run, the ones that go stale first at the top.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:MinItems=0
 	Images []ImageStatus `json:"images,omitempty"`
 
 	// imageCount is how many distinct images there are; images lists at most 50 of them.
 	// +optional
+	// +kubebuilder:validation:Minimum=1
 	ImageCount int32 `json:"imageCount,omitempty"`
 
 	// oldestImage is the creation time of the oldest image whose age is known.
@@ -467,16 +487,19 @@ type ImageStatus struct {
 	// reference is the image as the workload declares it.
 	// +required
 	// +kubebuilder:validation:MaxLength=1024
+	// +kubebuilder:validation:MinLength=1
 	Reference string `json:"reference,omitempty"`
 
 	// digest is the digest that the reference means, or that pods run.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:MinLength=1
 	Digest string `json:"digest,omitempty"`
 
 	// platform is the operating system and architecture that the age belongs to, such as linux/amd64.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:MinLength=1
 	Platform string `json:"platform,omitempty"`
 
 	// answer is Fresh, Stale, Unknown or Exempt.
@@ -487,6 +510,7 @@ type ImageStatus struct {
 	// reason is one word for the answer, such as ImageFresh, ImageStale, CredentialsNotReadable.
 	// +required
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:MinLength=1
 	Reason string `json:"reason,omitempty"`
 
 	// created is when the image was made, if known.
@@ -496,6 +520,7 @@ type ImageStatus struct {
 	// evidence names what created rests on: Config, History or Annotation.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:MinLength=1
 	Evidence string `json:"evidence,omitempty"`
 
 	// staleAt is when the image goes stale, or went.
@@ -506,6 +531,7 @@ type ImageStatus struct {
 	// or RanWithoutAdmission or OwnerMismatch if it has not.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:MinLength=1
 	Admission string `json:"admission,omitempty"`
 
 	// declared says whether a workload object declares the image.
@@ -514,6 +540,7 @@ type ImageStatus struct {
 
 	// pods is how many pods run it.
 	// +optional
+	// +kubebuilder:validation:Minimum=1
 	Pods int32 `json:"pods,omitempty"`
 }
 
@@ -522,11 +549,13 @@ type CertificateStatus struct {
 	// secretName is the Secret that holds key and certificate.
 	// +required
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:MinLength=1
 	SecretName string `json:"secretName,omitempty"`
 
 	// serial is the serial number of the certificate, in hexadecimal.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:MinLength=1
 	Serial string `json:"serial,omitempty"`
 
 	// notAfter is when the certificate expires.
@@ -539,6 +568,8 @@ type CertificateStatus struct {
 }
 
 // EnforcementPreview says what Enforce would do to what exists now.
+//
+// +kubebuilder:validation:MinProperties=0
 type EnforcementPreview struct {
 	// networkPolicy is the policy that would be written.
 	// +optional
@@ -549,6 +580,8 @@ type EnforcementPreview struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=21
 	// +kubebuilder:validation:items:MaxLength=512
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:MinItems=0
 	LosesPath []string `json:"losesPath,omitempty"`
 
 	// refusedImages names declared images that could not be rolled out anew; at most 20, then "and N more".
@@ -556,6 +589,8 @@ type EnforcementPreview struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=21
 	// +kubebuilder:validation:items:MaxLength=1100
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:MinItems=0
 	RefusedImages []string `json:"refusedImages,omitempty"`
 }
 

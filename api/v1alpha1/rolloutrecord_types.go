@@ -20,6 +20,7 @@ const (
 // +kubebuilder:validation:Enum=Fresh;Exempt;Warned;PreExisting;Audit;Recovery;EnteredUngoverned
 type AdmissionReason string
 
+// Why an image was let in.
 const (
 	// AdmittedFresh: the image was not stale when it came.
 	AdmittedFresh AdmissionReason = "Fresh"
@@ -54,11 +55,13 @@ type AdmittedImage struct {
 	// container is the name of the container (or of the image volume) that it was admitted for.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:MinLength=1
 	Container string `json:"container,omitempty"`
 
 	// digest is what the reference meant then, if known.
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:MinLength=1
 	Digest string `json:"digest,omitempty"`
 
 	// time is when it was admitted.
@@ -76,6 +79,7 @@ type RootReference struct {
 	// apiVersion of the root workload, such as apps/v1.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:MinLength=1
 	APIVersion string `json:"apiVersion,omitempty"`
 
 	// kind of the root workload, such as Deployment.
@@ -92,6 +96,8 @@ type RootReference struct {
 }
 
 // RolloutRecordSpec is what one root workload was allowed to run. It is a spec and no status, so that backups keep it.
+//
+// +kubebuilder:validation:MinProperties=1
 type RolloutRecordSpec struct {
 	// root is the workload that this record belongs to. The records run-once and epoch have none.
 	// +optional
@@ -106,6 +112,7 @@ type RolloutRecordSpec struct {
 	// +listType=map
 	// +listMapKey=reference
 	// +kubebuilder:validation:MaxItems=500
+	// +kubebuilder:validation:MinItems=0
 	Admitted []AdmittedImage `json:"admitted,omitempty"`
 
 	// epoch is set in the record named epoch alone.
@@ -118,15 +125,25 @@ type RolloutRecordSpec struct {
 }
 
 // Epoch is one enforcement epoch of a namespace. What ran before it began is PreExisting, and that is given once.
+//
+// +kubebuilder:validation:MinProperties=0
 type Epoch struct {
 	// enforcedSince is when the canary of labguard was first refused on the API servers.
 	// +optional
 	EnforcedSince *metav1.Time `json:"enforcedSince,omitempty"`
 
-	// proof says how well that is known: Proven (every API server address answered) or ProvenOnSampledServers.
+	// proof says how well that is known now: Proven (every API server address answered), ProvenOnSampledServers, EnforcementNotProven
+	// (the canary has not come back) or CanaryBlocked (something else refuses it).
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
+	// +kubebuilder:validation:MinLength=1
 	Proof string `json:"proof,omitempty"`
+
+	// detail is what the API server said where the canary is blocked.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:MinLength=1
+	Detail string `json:"detail,omitempty"`
 
 	// recoverySince is when labguard first saw the namespace in recovery.
 	// +optional
