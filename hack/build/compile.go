@@ -70,6 +70,9 @@ func compilePackages(ctx context.Context, t target, out string, stale int, p *pr
 		return true
 	})
 	if err != nil {
+		if ctx.Err() != nil {
+			return errors.New("interrupted")
+		}
 		return fmt.Errorf("compile: %w", err)
 	}
 	return nil

@@ -96,6 +96,9 @@ func (i instance) kubectl(args ...string) (string, error) {
 	cmd := exec.Command(i.program, append([]string{"kubectl", "--kubeconfig", i.Kubeconfig}, args...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	// What a developer keeps for kubectl must not change what tests see, nor tests
+	// leave anything there.
+	cmd.Env = append(cmd.Environ(), "KUBERC=off", "KUBECACHEDIR="+filepath.Join(i.dir, "kubectl-cache"))
 	if err := cmd.Run(); err != nil {
 		return stdout.String(), fmt.Errorf("kubectl %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))
 	}
@@ -112,14 +115,15 @@ type process struct {
 	ended chan error
 }
 
-// start runs a cluster in dir and returns when it is ready.
-func start(program, dir string, crds []string) (*process, error) {
+// start runs a cluster in dir and returns when it is ready. Why it fails, now or
+// later, goes to stderr.
+func start(program, dir string, crds []string, stderr io.Writer) (*process, error) {
 	args := []string{"up", "--dir", dir, "--stop-on-stdin-eof"}
 	for _, path := range crds {
 		args = append(args, "--crds", path)
 	}
 	cmd := exec.Command(program, args...)
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start a cluster: %w", err)

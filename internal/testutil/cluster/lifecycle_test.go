@@ -7,9 +7,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,9 +18,9 @@ import (
 )
 
 // startOwn starts a cluster that the test may do to what it likes.
-func startOwn(t *testing.T, dir string) *process {
+func startOwn(t *testing.T, dir string, stderr io.Writer) *process {
 	t.Helper()
-	p, err := start(shared.program, dir, nil)
+	p, err := start(shared.program, dir, nil, stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func alive(pid int) bool {
 	}
 	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
-		return !errors.Is(err, os.ErrNotExist)
+		return true
 	}
 	_, afterName, _ := bytes.Cut(stat, []byte(") "))
 	return !bytes.HasPrefix(afterName, []byte("Z"))
@@ -60,7 +60,7 @@ func alive(pid int) bool {
 
 func TestTwoClustersSideBySideAreInterruptedAndGoOn(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cluster")
-	first := startOwn(t, dir)
+	first := startOwn(t, dir, os.Stderr)
 	if first.Registry == shared.Registry || first.PID == shared.PID {
 		t.Fatalf("the second cluster is the first one: %+v", first.instance)
 	}
@@ -70,8 +70,9 @@ func TestTwoClustersSideBySideAreInterruptedAndGoOn(t *testing.T) {
 	if _, err := Kubectl(t, "get", "namespace", "kept"); err == nil {
 		t.Error("both clusters have the same objects")
 	}
-	if _, err := start(shared.program, dir, nil); err == nil {
-		t.Error("a second cluster runs in the folder of the first")
+	var refusal bytes.Buffer
+	if _, err := start(shared.program, dir, nil, &refusal); err == nil || !strings.Contains(refusal.String(), "is in use by process") {
+		t.Errorf("a second cluster in the folder of the first should be refused: %v, %s", err, &refusal)
 	}
 	if err := first.stop(); err != nil {
 		t.Error(err)
@@ -81,7 +82,7 @@ func TestTwoClustersSideBySideAreInterruptedAndGoOn(t *testing.T) {
 		t.Errorf("a stopped cluster still describes itself: %v", err)
 	}
 
-	again := startOwn(t, dir)
+	again := startOwn(t, dir, os.Stderr)
 	if _, err := again.kubectl("get", "namespace", "kept"); err != nil {
 		t.Errorf("the data of the first run is lost: %v", err)
 	}
@@ -93,7 +94,7 @@ func TestTwoClustersSideBySideAreInterruptedAndGoOn(t *testing.T) {
 }
 
 func TestKilledClusterLeavesNoProcess(t *testing.T) {
-	p := startOwn(t, t.TempDir())
+	p := startOwn(t, t.TempDir(), os.Stderr)
 	if err := p.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -104,12 +105,18 @@ func TestKilledClusterLeavesNoProcess(t *testing.T) {
 }
 
 func TestClusterEndsWithTheLogOfAComponentThatDied(t *testing.T) {
-	p := startOwn(t, t.TempDir())
+	var stderr bytes.Buffer
+	p := startOwn(t, t.TempDir(), &stderr)
 	if err := syscall.Kill(p.Components["kube-scheduler"].PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.wait(); err == nil {
 		t.Error("a cluster without its scheduler ended without an error")
+	}
+	for _, want := range []string{"kube-scheduler died early (signal: killed)", filepath.Join("logs", "kube-scheduler.log")} {
+		if !strings.Contains(stderr.String(), want) {
+			t.Errorf("the failure does not say %q: %s", want, &stderr)
+		}
 	}
 	assertGone(t, p)
 }
@@ -119,9 +126,9 @@ func TestStartFailsWithTheLogOfTheComponentThatCannot(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "etcd"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(shared.program, "up", "--dir", dir).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "etcd") {
-		t.Errorf("want a failure that names etcd, got %v: %s", err, out)
+	var stderr bytes.Buffer
+	if _, err := start(shared.program, dir, nil, &stderr); err == nil || !strings.Contains(stderr.String(), "etcd") {
+		t.Errorf("want a failure that names etcd, got %v: %s", err, &stderr)
 	}
 }
 

@@ -67,7 +67,7 @@ func runWithCluster(m *testing.M, o options) (code int, err error) {
 		return 0, fmt.Errorf("start a cluster: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	up, err := start(program, filepath.Join(dir, "cluster"), o.crds)
+	up, err := start(program, filepath.Join(dir, "cluster"), o.crds, os.Stderr)
 	if err != nil {
 		return 0, err
 	}

@@ -20,7 +20,14 @@ type identities struct {
 	etcdCA     *pki.Authority
 	etcdServer *pki.Leaf
 	etcdClient *pki.Leaf
+	// frontProxy is whom extension servers trust to say who a user is. There are
+	// none, but the programs complain in their logs where it is missing.
+	frontProxyCA *pki.Authority
+	frontProxy   *pki.Leaf
 }
+
+// frontProxyName is the only holder of a front proxy certificate.
+const frontProxyName = "front-proxy-client"
 
 // clients are the users that have a kubeconfig, by its file's name.
 var clients = map[string]pki.Subject{
@@ -51,6 +58,12 @@ func newIdentities(l layout, server string) (identities, error) {
 		return ids, err
 	}
 	if err = ids.issueEtcd(l.etcdPKI()); err != nil {
+		return ids, err
+	}
+	if ids.frontProxyCA, err = pki.NewAuthority(l.pki(), "front-proxy-ca"); err != nil {
+		return ids, err
+	}
+	if ids.frontProxy, err = ids.frontProxyCA.Issue(l.pki(), "front-proxy", pki.Subject{Name: frontProxyName}); err != nil {
 		return ids, err
 	}
 	if err = pki.NewKey(l.serviceAccountKey()); err != nil {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -67,13 +68,17 @@ func Up(ctx context.Context, o Options, out io.Writer) error {
 	starter := process.Starter{Path: self, Line: line}
 	for attempt := 1; ; attempt++ {
 		err := runOnce(ctx, l, starter, objects, out)
-		failure := (*process.Failure)(nil)
-		if attempt < startAttempts && errors.As(err, &failure) && failure.AddressInUse() {
-			_, _ = fmt.Fprintf(out, "another program took the port of %s: starting again with other ports\n", failure.Name)
-			continue
+		if attempt == startAttempts || !portLost(err) {
+			return err
 		}
-		return err
+		_, _ = fmt.Fprintln(out, "another program took a port: starting again with another one")
 	}
+}
+
+// portLost reports whether err is a port that was free a moment before.
+func portLost(err error) bool {
+	failure := (*process.Failure)(nil)
+	return errors.Is(err, syscall.EADDRINUSE) || errors.As(err, &failure) && failure.AddressInUse()
 }
 
 // runOnce starts a cluster on free ports, keeps it until ctx ends or a part of

@@ -1,0 +1,91 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/labguard/labguard/hack/devcluster/internal/process"
+)
+
+func TestPortsAreKeptUnlessTaken(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ports.json")
+	first, err := choosePorts(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := choosePorts(file)
+	if err != nil || again != first {
+		t.Errorf("got %+v, %v, want %+v", again, err, first)
+	}
+	listener, err := net.Listen("tcp", address(first.APIServer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	other, err := choosePorts(file)
+	if err != nil || other.APIServer == first.APIServer || other.Etcd != first.Etcd {
+		t.Errorf("only the taken port should change: %+v, %v, before %+v", other, err, first)
+	}
+	seen := map[int]bool{}
+	for _, port := range other.all() {
+		if seen[*port] {
+			t.Errorf("port %d is used twice", *port)
+		}
+		seen[*port] = true
+	}
+}
+
+func TestBrokenPortsFileIsReplaced(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ports.json")
+	if err := os.WriteFile(file, []byte(`{"etcd": 70000, "registry": `), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if p, err := choosePorts(file); err != nil || p.Etcd >= lastPort || p.Registry == 0 {
+		t.Errorf("got %+v, %v", p, err)
+	}
+}
+
+func TestFolderIsForOneClusterAtATime(t *testing.T) {
+	l, err := newLayout(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := l.lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.lock(); err == nil || !strings.Contains(err.Error(), strconv.Itoa(os.Getpid())) {
+		t.Errorf("want an error that names this process, got %v", err)
+	}
+	unlock()
+	if unlock, err = l.lock(); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}
+
+func TestOnlyALostPortIsTriedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		lost bool
+	}{
+		"no error":               {nil, false},
+		"component without port": {&process.Failure{Tail: []string{"listen tcp 127.0.0.1:1: bind: address already in use"}}, true},
+		"registry without port":  {&net.OpError{Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}, true},
+		"another failure":        {&process.Failure{Tail: []string{"unknown flag"}}, false},
+		"another error":          {errors.New("disk full"), false},
+	} {
+		if got := portLost(c.err); got != c.lost {
+			t.Errorf("%s: got %v, want %v", name, got, c.lost)
+		}
+	}
+}
