@@ -1,0 +1,71 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package registry
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/labguard/labguard/internal/posture"
+)
+
+// maxReferenceBytes bounds what is parsed; registries take at most 255 characters of repository and 128 of tag.
+const maxReferenceBytes = 1024
+
+// target is a parsed reference.
+type target struct {
+	repository name.Repository
+	// tag or digest; digest wins if a reference has both, as with every container runtime.
+	tag, digest string
+}
+
+func parseReference(reference string) (target, error) {
+	if len(reference) > maxReferenceBytes {
+		return target{}, errors.New("the reference is too long")
+	}
+	parsed, err := name.ParseReference(reference, name.WeakValidation)
+	if err != nil {
+		return target{}, err
+	}
+	t := target{repository: parsed.Context()}
+	if digest, ok := parsed.(name.Digest); ok {
+		if _, err := v1.NewHash(digest.DigestStr()); err != nil {
+			return target{}, err
+		}
+		t.digest = digest.DigestStr()
+		return t, nil
+	}
+	t.tag = parsed.Identifier()
+	return t, nil
+}
+
+// RunningReference is the reference under which to look for what a container runs: the repository that its spec names, at the digest
+// that its status names. imageID may carry a scheme (docker-pullable://), may name another repository that has the same content on
+// that node, and may be a bare digest; the digest may be that of an index, of one platform's manifest or, for images that were
+// loaded rather than pulled, of a configuration, which no registry knows. ok is false if there is no digest or no repository.
+func RunningReference(specImage, imageID string) (reference string, ok bool) {
+	if _, rest, found := strings.Cut(imageID, "://"); found {
+		imageID = rest
+	}
+	digest := imageID[strings.LastIndex(imageID, "@")+1:]
+	if _, err := v1.NewHash(digest); err != nil {
+		return "", false
+	}
+	reference = posture.Repository(specImage) + "@" + digest
+	if _, err := parseReference(reference); err != nil {
+		return "", false
+	}
+	return reference, true
+}
+
+// hostOf is how people write the host of a registry.
+func hostOf(registry name.Registry) string {
+	if registry.RegistryStr() == name.DefaultRegistry {
+		return "docker.io"
+	}
+	return registry.RegistryStr()
+}
