@@ -44,7 +44,8 @@ type LabWorkloadSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=10
 	// +kubebuilder:validation:MaxLength=32
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-][0-9]{2}:[0-9]{2}))?$')",message="enforceAfter: write a date such as \"2027-01-15\" (midnight UTC) or an RFC 3339 instant such as \"2027-01-15T06:00:00Z\""
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9]{4}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|[12][0-9]))(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))?$')",message="enforceAfter: write a date such as \"2027-01-15\" (midnight UTC) or an RFC 3339 instant such as \"2027-01-15T06:00:00Z\""
+	// +kubebuilder:validation:XValidation:rule="!self.matches('^[0-9]{4}-02-29') || (int(self.substring(0, 4)) % 4 == 0 && (int(self.substring(0, 4)) % 100 != 0 || int(self.substring(0, 4)) % 400 == 0))",message="enforceAfter: that year has no 29 February"
 	EnforceAfter string `json:"enforceAfter,omitempty"`
 
 	// suspend freezes labguard's own writes (policies, certificates, releases) for incident work. The gate stays as it was.
@@ -145,7 +146,7 @@ type CertificateSpec struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",message="certificate.secretName: write a Secret name: lower-case letters, digits, '-' and '.', such as lis-tls"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="certificate.secretName: write a Secret name: lower-case letters, digits, '-' and '.', such as lis-tls"
 	// +kubebuilder:validation:XValidation:rule="!self.startsWith('labguard-')",message="certificate.secretName: names that begin with labguard- are reserved for labguard's own Secrets: choose another"
 	SecretName string `json:"secretName,omitempty"`
 

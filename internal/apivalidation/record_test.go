@@ -1,0 +1,52 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package apivalidation
+
+import (
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+// RolloutRecords are written by labguard alone. The schema is what stands between a bug of it and a set of admitted images that
+// nobody can read.
+func TestRolloutRecord(t *testing.T) {
+	const admitted = "{reference: 'r.example/lis:1', time: '2026-11-23T00:00:00Z', reason: Fresh}"
+	c := client(t, "rolloutrecords")
+	record := func(t *testing.T, spec string) map[string]any {
+		t.Helper()
+		var fields map[string]any
+		if err := yaml.Unmarshal([]byte(spec), &fields); err != nil {
+			t.Fatalf("the test's own YAML: %v\n%s", err, spec)
+		}
+		return fields
+	}
+	for name, spec := range map[string]string{
+		"a root and what it may run":    "{root: {kind: Deployment, name: lis}, admitted: [" + admitted + "]}",
+		"a record without a root":       "{admitted: []}",
+		"the record of the epoch":       "{epoch: {enforcedSince: '2026-11-23T00:00:00Z', proof: Proven}}",
+		"an epoch that has not started": "{epoch: {}}",
+	} {
+		t.Run("accepted: "+name, func(t *testing.T) {
+			if _, err := create(t, c, object("RolloutRecord", record(t, spec))); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for name, want := range map[string]refusal{
+		"an image without its reason":     {spec: "{admitted: [{reference: 'r.example/lis:1', time: '2026-11-23T00:00:00Z'}]}", field: "admitted[0].reason", says: "Required value"},
+		"an image without its time":       {spec: "{admitted: [{reference: 'r.example/lis:1', reason: Fresh}]}", field: "admitted[0].time", says: "Required value"},
+		"a reason that labguard has not":  {spec: "{admitted: [{reference: 'r.example/lis:1', time: '2026-11-23T00:00:00Z', reason: Liked}]}", field: "admitted[0].reason", says: "supported values"},
+		"an image twice":                  {spec: "{admitted: [" + admitted + ", " + admitted + "]}", field: "admitted[1]", says: "Duplicate value"},
+		"a reference that is endless":     {spec: "{admitted: [{reference: '" + strings.Repeat("r", 1025) + "', time: '2026-11-23T00:00:00Z', reason: Fresh}]}", field: "admitted[0].reference", says: "may not be more than 1024"},
+		"a root without its name":         {spec: "{root: {kind: Deployment}}", field: "root.name", says: "Required value"},
+		"a field that there is not":       {spec: "{roots: []}", field: "roots", says: "unknown field"},
+		"more images than anybody admits": {spec: "{admitted: " + list(501, "{reference: 'r.example/lis:%d', time: '2026-11-23T00:00:00Z', reason: Fresh}") + "}", field: "admitted", says: "must have at most 500 items"},
+	} {
+		t.Run("refused: "+name, func(t *testing.T) {
+			refuses(t, c, object("RolloutRecord", record(t, want.spec)), want)
+		})
+	}
+}
