@@ -126,7 +126,7 @@ func classifyConnection(host string, err error) failure {
 	case errors.As(err, &certificate):
 		f.detail = fmt.Sprintf("the certificate of registry %s is not trusted; give its CA in labguard's configuration", host)
 		f.wholeHost = true
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		f.detail = fmt.Sprintf("registry %s does not speak https; set insecure for that host in labguard's configuration if plain http is meant", host)
 		f.wholeHost = true
 	case errors.As(err, &dial) && dial.Op == "dial":

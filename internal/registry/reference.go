@@ -5,6 +5,7 @@ package registry
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -15,6 +16,13 @@ import (
 
 // maxReferenceBytes bounds what is parsed; registries take at most 255 characters of repository and 128 of tag.
 const maxReferenceBytes = 1024
+
+// The grammar of the OCI distribution specification ("Pulling manifests"). go-containerregistry only looks at the characters, and lets
+// through what would change the path of a request, such as "..".
+var (
+	repositoryGrammar = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+	tagGrammar        = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
+)
 
 // target is a parsed reference.
 type target struct {
@@ -32,6 +40,9 @@ func parseReference(reference string) (target, error) {
 		return target{}, err
 	}
 	t := target{repository: parsed.Context()}
+	if !repositoryGrammar.MatchString(t.repository.RepositoryStr()) {
+		return target{}, errors.New("the repository is not of the form that registries take")
+	}
 	if digest, ok := parsed.(name.Digest); ok {
 		if _, err := v1.NewHash(digest.DigestStr()); err != nil {
 			return target{}, err
@@ -39,7 +50,9 @@ func parseReference(reference string) (target, error) {
 		t.digest = digest.DigestStr()
 		return t, nil
 	}
-	t.tag = parsed.Identifier()
+	if t.tag = parsed.Identifier(); !tagGrammar.MatchString(t.tag) {
+		return target{}, errors.New("the tag is not of the form that registries take")
+	}
 	return t, nil
 }
 
