@@ -19,20 +19,25 @@ type Enforcement struct {
 	NextChange time.Time
 }
 
-// EnforcementAt says what of the spec is in force at an instant. A requirement that is not made is never in force.
+// EnforcementAt says what of the spec is in force at an instant. A requirement that is not made is never in force. An enforceAfter
+// that names no day there is, such as 2027-02-30, never comes: whoever wrote it wanted a delay.
 func EnforcementAt(spec *v1alpha1.LabWorkloadSpec, now time.Time) Enforcement {
 	wanted := wantedEnforcement(spec)
-	start, delayed := EnforceAfter(spec.EnforceAfter)
+	start, known := EnforceAfter(spec.EnforceAfter)
+	delayed := spec.EnforceAfter != "" && (!known || now.Before(start))
 	result := wanted
-	if delayed && now.Before(start) {
-		result = Enforcement{NextChange: start}
+	if delayed {
+		result = Enforcement{}
+		if wanted.Network || wanted.Transit || wanted.Images {
+			result.NextChange = start
+		}
 	}
-	result.Summary = enforcementSummary(spec, wanted, delayed && now.Before(start))
+	result.Summary = enforcementSummary(spec, wanted, delayed)
 	return result
 }
 
 // EnforceAfter parses spec.enforceAfter: an RFC 3339 instant, or a date, which is midnight UTC. It is false where none is given
-// or it cannot be parsed (the API server refuses such a value).
+// or it cannot be parsed.
 func EnforceAfter(value string) (time.Time, bool) {
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
 		if instant, err := time.Parse(layout, value); err == nil {
@@ -79,11 +84,12 @@ func enforcementSummary(spec *v1alpha1.LabWorkloadSpec, wanted Enforcement, dela
 	count(RestrictsNetwork(spec), wanted.Network)
 	count(Transit(spec) != nil, wanted.Transit)
 	count(spec.Images != nil, wanted.Images)
+	if made == 0 {
+		count(true, spec.Enforcement == v1alpha1.EnforcementEnforce)
+	}
 	switch {
 	case spec.Suspend:
 		return "Suspended"
-	case made == 0:
-		return string(orAudit(spec.Enforcement))
 	case enforced == 0:
 		return string(v1alpha1.EnforcementAudit)
 	case delayed:
@@ -93,13 +99,6 @@ func enforcementSummary(spec *v1alpha1.LabWorkloadSpec, wanted Enforcement, dela
 	default:
 		return "Mixed"
 	}
-}
-
-func orAudit(enforcement v1alpha1.Enforcement) v1alpha1.Enforcement {
-	if enforcement == "" {
-		return v1alpha1.EnforcementAudit
-	}
-	return enforcement
 }
 
 // RestrictsNetwork says whether the spec makes the requirement NetworkIsolated: it names ports or gives egress.

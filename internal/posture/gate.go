@@ -5,6 +5,7 @@ package posture
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ type RolloutQuestion struct {
 	Admitted func(reference string) (v1alpha1.AdmissionReason, bool)
 	// LastAdmitted is the newest image that was admitted for this root, to name in a refusal; empty if none.
 	LastAdmitted string
-	// Facts gives what is known of a reference.
+	// Facts gives what is known of a reference. Nil: nothing is known.
 	Facts func(reference string) ImageFacts
 	// Now is the instant of the decision.
 	Now time.Time
@@ -55,7 +56,8 @@ type RolloutDecision struct {
 	Refusals []string
 	// Warnings are for the person who writes.
 	Warnings []string
-	// Admit are the images to record as admitted, one for each distinct reference of the new template. Empty if the write is refused.
+	// Admit are the images to record as admitted, one for each distinct reference of the new template, sorted by reference. Empty if the
+	// write is refused. A reference that is not valid (ValidReference) may be let through and is never among them.
 	Admit []v1alpha1.AdmittedImage
 }
 
@@ -72,6 +74,9 @@ func DecideRollout(question RolloutQuestion) RolloutDecision {
 	if !decision.Allowed {
 		decision.Admit = nil
 	}
+	decision.Admit = slices.DeleteFunc(decision.Admit, func(image v1alpha1.AdmittedImage) bool { return !ValidReference(image.Reference) })
+	slices.Sort(decision.Refusals)
+	slices.Sort(decision.Warnings)
 	return decision
 }
 
@@ -81,15 +86,17 @@ type namedImage struct {
 	containers []string
 }
 
+// byReference gathers the containers of each reference, both sorted, so that the order of containers never counts.
 func byReference(images []TemplateImage) []namedImage {
-	var named []namedImage
+	containers := map[string][]string{}
 	for _, image := range images {
-		at := slices.IndexFunc(named, func(n namedImage) bool { return n.reference == image.Reference })
-		if at < 0 {
-			named = append(named, namedImage{reference: image.Reference})
-			at = len(named) - 1
-		}
-		named[at].containers = append(named[at].containers, image.Container)
+		containers[image.Reference] = append(containers[image.Reference], image.Container)
+	}
+	named := make([]namedImage, 0, len(containers))
+	for _, reference := range slices.Sorted(maps.Keys(containers)) {
+		names := containers[reference]
+		slices.Sort(names)
+		named = append(named, namedImage{reference: reference, containers: names})
 	}
 	return named
 }
@@ -110,7 +117,10 @@ func decideImage(question RolloutQuestion, image namedImage, decision *RolloutDe
 		decision.Admit = append(decision.Admit, admitted)
 		return
 	}
-	facts := question.Facts(image.reference)
+	var facts ImageFacts
+	if question.Facts != nil {
+		facts = question.Facts(image.reference)
+	}
 	admitted.Digest = facts.Digest
 	for _, governing := range question.Governing {
 		judged := JudgeImage(governing.Requirement, image.reference, facts, question.Now)
@@ -127,7 +137,7 @@ func decideImage(question RolloutQuestion, image namedImage, decision *RolloutDe
 	}
 	if MutableTag(image.reference) {
 		decision.Warnings = append(decision.Warnings, fmt.Sprintf(
-			"labguard: MutableTag: image %s has no fixed tag: it is judged once, and what it means later is only reported; pin a version or a digest", image.reference))
+			"labguard: MutableTag: image %s has no fixed tag: it is judged once, and what it means later is only reported; pin a version or a digest", shown(image.reference)))
 	}
 	decision.Admit = append(decision.Admit, admitted)
 }
@@ -159,20 +169,44 @@ func weaker(a, b v1alpha1.AdmissionReason) v1alpha1.AdmissionReason {
 // describe says about one image everything that a person needs to act: container, reference, digest, age, limit, evidence, the day
 // it went stale, and the way out.
 func describe(question RolloutQuestion, image namedImage, governing Governing, facts ImageFacts, judged ImageVerdict) string {
-	subject := fmt.Sprintf("labguard: container %s: image %s", strings.Join(image.containers, ", "), image.reference)
+	subject := fmt.Sprintf("labguard: container %s: image %s", List(image.containers), shown(image.reference))
 	if facts.Digest != "" && !strings.Contains(image.reference, facts.Digest) {
-		subject += " (" + facts.Digest + ")"
+		subject += " (" + shown(facts.Digest) + ")"
 	}
-	limit := fmt.Sprintf("LabWorkload %s allows %s", governing.Name, Days(governing.Requirement.MaxAge))
+	limit := fmt.Sprintf("LabWorkload %s allows %s", shown(governing.Name), exactly(governing.Requirement.MaxAge))
 	back := ""
 	if question.LastAdmitted != "" {
-		back = ", or go back to " + question.LastAdmitted + ", which is admitted"
+		back = ", or go back to " + shown(question.LastAdmitted) + ", which is admitted"
 	}
 	if judged.Answer == ImageStale {
 		return fmt.Sprintf("%s is stale: made %s (%s), %s ago; %s; stale since %s. Build it anew and push it%s.",
 			subject, judged.Created.Format(time.DateOnly), judged.Evidence, Days(question.Now.Sub(judged.Created)), limit,
 			judged.StaleAt.Format(time.DateOnly), back)
 	}
-	return fmt.Sprintf("%s has an age that nobody can know (%s: %s); %s. Give it a date that can be read%s.",
-		subject, judged.Reason, judged.Detail, limit, back)
+	cause := judged.Reason
+	if judged.Detail != "" {
+		cause += ": " + shown(judged.Detail)
+	}
+	return fmt.Sprintf("%s has an age that nobody can know (%s); %s. %s%s.", subject, cause, limit, remedy(judged.Reason), back)
+}
+
+// remedy is what to do about an age that is not known.
+func remedy(reason string) string {
+	switch reason {
+	case v1alpha1.ReasonImplausibleDate:
+		return "Build it with its true creation date"
+	case v1alpha1.ReasonInvalidReference:
+		return "Correct the reference"
+	case v1alpha1.ReasonNotResolved:
+		return "Try again in a moment"
+	default:
+		return "Mend that and try again"
+	}
+}
+
+// maxShown is the length in bytes to which a text of others, such as a reference, is cut in a message. No valid reference is longer.
+const maxShown = 512
+
+func shown(text string) string {
+	return cut(plain(text), maxShown)
 }

@@ -4,8 +4,6 @@
 package posture
 
 import (
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/labguard/labguard/api/v1alpha1"
@@ -50,9 +48,10 @@ func NewImageRequirement(spec *v1alpha1.ImagesSpec) ImageRequirement {
 		requirement.OnUnknownAge = v1alpha1.OnStaleWarn
 	}
 	requirement.MaxAge, _ = time.ParseDuration(string(spec.MaxAge))
+	requirement.MaxAge = max(0, requirement.MaxAge)
 	requirement.WarnBefore = min(defaultWarnBefore, requirement.MaxAge/4)
 	if warnBefore, err := time.ParseDuration(string(spec.WarnBefore)); err == nil {
-		requirement.WarnBefore = min(warnBefore, requirement.MaxAge)
+		requirement.WarnBefore = min(max(0, warnBefore), requirement.MaxAge)
 	}
 	return requirement
 }
@@ -74,15 +73,21 @@ type ImageVerdict struct {
 	NextChange time.Time
 }
 
-// JudgeImage says how old an image is by the facts, whether that is too old at an instant, and when that will change.
+// JudgeImage says how old an image is by the facts, whether that is too old at an instant, and when that will change. A reference that
+// no runtime can read is Unknown/InvalidReference, whatever is exempt and whatever the facts say.
 func JudgeImage(requirement ImageRequirement, reference string, facts ImageFacts, now time.Time) ImageVerdict {
+	if !ValidReference(reference) {
+		return ImageVerdict{
+			Answer: ImageUnknown, Reason: v1alpha1.ReasonInvalidReference,
+			Detail: "an image reference has printable ASCII characters, no white space, and at most 1024 bytes",
+		}
+	}
 	if exemption := exemptionOf(requirement.Exempt, reference, now); exemption != nil {
 		return ImageVerdict{
 			Answer: ImageExempt, Reason: "Exempt", Detail: exemption.Reason, NextChange: exemption.Expires.Time,
 		}
 	}
-	verdict := judgeAge(requirement, facts, now)
-	return verdict
+	return judgeAge(requirement, facts, now)
 }
 
 func judgeAge(requirement ImageRequirement, facts ImageFacts, now time.Time) ImageVerdict {
@@ -92,17 +97,17 @@ func judgeAge(requirement ImageRequirement, facts ImageFacts, now time.Time) Ima
 	if facts.Digest == "" {
 		return ImageVerdict{Answer: ImageUnknown, Reason: v1alpha1.ReasonNotResolved, Detail: "the registry has not been asked yet"}
 	}
-	created, evidence := creation(facts, now)
+	created, evidence, believableAt := creation(facts, now)
 	if created.IsZero() {
 		return ImageVerdict{
-			Answer: ImageUnknown, Reason: v1alpha1.ReasonImplausibleDate, NextChange: nextPlausible(facts, now),
-			Detail: "the image carries no plausible creation date, as reproducible builds do",
+			Answer: ImageUnknown, Reason: v1alpha1.ReasonImplausibleDate, NextChange: believableAt,
+			Detail: implausible(believableAt),
 		}
 	}
 	verdict := ImageVerdict{Created: created, Evidence: evidence, StaleAt: created.Add(requirement.MaxAge)}
 	warnAt := verdict.StaleAt.Add(-requirement.WarnBefore)
 	switch {
-	case !now.Before(verdict.StaleAt):
+	case requirement.MaxAge <= 0 || !now.Before(verdict.StaleAt):
 		verdict.Answer, verdict.Reason = ImageStale, v1alpha1.ReasonImageStale
 	case !now.Before(warnAt):
 		verdict.Answer, verdict.Reason, verdict.Warns, verdict.NextChange = ImageFresh, v1alpha1.ReasonImageFresh, true, verdict.StaleAt
@@ -112,86 +117,45 @@ func judgeAge(requirement ImageRequirement, facts ImageFacts, now time.Time) Ima
 	return verdict
 }
 
-// creation picks the date that counts: the newest of config.created and history[].created if plausible, then the annotation.
-func creation(facts ImageFacts, now time.Time) (time.Time, Evidence) {
-	created, evidence := time.Time{}, Evidence("")
-	if plausible(facts.ConfigCreated, now) {
-		created, evidence = facts.ConfigCreated, EvidenceConfig
+func implausible(believableAt time.Time) string {
+	if believableAt.IsZero() {
+		return "the image carries no plausible creation date, as reproducible builds do"
 	}
-	if plausible(facts.HistoryCreated, now) && facts.HistoryCreated.After(created) {
+	return "the image carries a creation date in the future"
+}
+
+// creation picks the date that counts: the newest of config.created and history[].created if plausible, then the annotation. Where one
+// of these lies in the future, no older one stands in for it: else the same facts would make an image stale now and fresh once that
+// date is believed, at believableAt.
+func creation(facts ImageFacts, now time.Time) (created time.Time, evidence Evidence, believableAt time.Time) {
+	created, evidence = facts.ConfigCreated, EvidenceConfig
+	if facts.HistoryCreated.After(created) {
 		created, evidence = facts.HistoryCreated, EvidenceHistory
 	}
-	if created.IsZero() && plausible(facts.AnnotationCreated, now) {
+	if created.Before(earliestPlausible) {
 		created, evidence = facts.AnnotationCreated, EvidenceAnnotation
 	}
-	return created.UTC(), evidence
-}
-
-func plausible(created, now time.Time) bool {
-	return !created.Before(earliestPlausible) && !created.After(now.Add(clockSkew))
-}
-
-// nextPlausible is the instant at which a date that lies in the future now becomes believable; zero if there is none.
-func nextPlausible(facts ImageFacts, now time.Time) time.Time {
-	var next time.Time
-	for _, created := range []time.Time{facts.ConfigCreated, facts.HistoryCreated, facts.AnnotationCreated} {
-		if created.After(now.Add(clockSkew)) {
-			next = Earliest(next, created.Add(-clockSkew))
-		}
-	}
-	return next
-}
-
-func exemptionOf(exemptions []v1alpha1.ImageExemption, reference string, now time.Time) *v1alpha1.ImageExemption {
-	for i := range exemptions {
-		if now.Before(exemptions[i].Expires.Time) && matchesRepository(exemptions[i].Pattern, reference) {
-			return &exemptions[i]
-		}
-	}
-	return nil
-}
-
-// matchesRepository says whether a pattern (a repository, or a prefix that ends in /*) covers a reference, tag and digest left out.
-func matchesRepository(pattern, reference string) bool {
-	repository := Repository(reference)
-	if prefix, found := strings.CutSuffix(pattern, "/*"); found {
-		return strings.HasPrefix(repository, prefix+"/")
-	}
-	return repository == pattern
-}
-
-// Repository is the repository of an image reference with its registry, as the container runtimes read it: without tag and digest,
-// with docker.io and library/ filled in.
-func Repository(reference string) string {
-	repository, _, _ := strings.Cut(reference, "@")
-	slash := strings.LastIndex(repository, "/")
-	if colon := strings.LastIndex(repository, ":"); colon > slash {
-		repository = repository[:colon]
-	}
-	first, _, found := strings.Cut(repository, "/")
 	switch {
-	case !found:
-		return "docker.io/library/" + repository
-	case !strings.ContainsAny(first, ".:") && first != "localhost":
-		return "docker.io/" + repository
+	case created.Before(earliestPlausible):
+		return time.Time{}, "", time.Time{}
+	case created.After(now.Add(clockSkew)):
+		return time.Time{}, "", created.Add(-clockSkew)
 	default:
-		return repository
+		return created.UTC(), evidence, time.Time{}
 	}
 }
 
-// MutableTag says whether a reference has no digest and either no tag or the tag latest, so that it means another image each day.
-func MutableTag(reference string) bool {
-	if strings.Contains(reference, "@") {
-		return false
+// exemptionOf is the exemption that covers a reference for longest.
+func exemptionOf(exemptions []v1alpha1.ImageExemption, reference string, now time.Time) *v1alpha1.ImageExemption {
+	var longest *v1alpha1.ImageExemption
+	for i := range exemptions {
+		exemption := &exemptions[i]
+		if !now.Before(exemption.Expires.Time) || !matchesRepository(exemption.Pattern, reference) {
+			continue
+		}
+		if longest == nil || longest.Expires.Before(&exemption.Expires) {
+			longest = exemption
+		}
 	}
-	slash, colon := strings.LastIndex(reference, "/"), strings.LastIndex(reference, ":")
-	return colon <= slash || reference[colon+1:] == "latest"
-}
-
-// Days says a length of time in whole days, or in hours below two days.
-func Days(length time.Duration) string {
-	if length < 48*time.Hour {
-		return fmt.Sprintf("%d hours", int(length.Hours()))
-	}
-	return fmt.Sprintf("%d days", int(length.Hours()/24))
+	return longest
 }

@@ -4,8 +4,9 @@
 package posture
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,8 +15,12 @@ import (
 	"github.com/labguard/labguard/api/v1alpha1"
 )
 
-// maxReported is how many images a status lists.
-const maxReported = 50
+const (
+	// maxReported is how many images a status lists.
+	maxReported = 50
+	// maxPlatform and maxDigest are the lengths in bytes that the API has room for: an image says its platform itself.
+	maxPlatform, maxDigest = 64, 256
+)
 
 // Words for an image that runs and that the gate has not let in.
 const (
@@ -41,7 +46,8 @@ type ObservedImage struct {
 // ImagesReport is the answer to ImagesFresh with what the status lists.
 type ImagesReport struct {
 	Verdict
-	// Images are at most 50, the ones that go stale first at the top; Count is how many there are.
+	// Images are at most 50: stale ones, then unknown ones, then fresh ones, then exempt ones, of equals those that go stale first at the
+	// top. Count is how many there are.
 	Images []v1alpha1.ImageStatus
 	Count  int
 	// Oldest is the creation time of the oldest image and NextStale the next instant at which one goes stale; zero if not known.
@@ -62,14 +68,15 @@ func JudgeImages(requirement ImageRequirement, observed []ObservedImage, now tim
 		if !judged.Created.IsZero() {
 			report.Oldest = Earliest(report.Oldest, judged.Created)
 		}
-		if judged.StaleAt.After(now) {
+		if judged.Answer == ImageFresh {
 			report.NextStale = Earliest(report.NextStale, judged.StaleAt)
 		}
 		if _, refused := admissionOf(requirement, judged); refused && image.Declared && !wasAdmitted(image.Admission) {
-			report.Refused = append(report.Refused, image.Reference+": "+judged.Reason)
+			report.Refused = append(report.Refused, shown(image.Reference)+": "+judged.Reason)
 		}
 	}
 	slices.Sort(report.Refused)
+	report.Refused = slices.Compact(report.Refused)
 	slices.SortFunc(report.Images, byUrgency)
 	report.Images = report.Images[:min(len(report.Images), maxReported)]
 	nextChange := report.NextChange
@@ -123,38 +130,41 @@ func (f *imageFindings) verdict(count int) Verdict {
 	case count == 0:
 		return verdict(unknown, v1alpha1.ReasonNoImage, "no workload object declares an image for these pods and no pod runs one")
 	case len(f.mismatch) > 0:
-		return verdict(no, v1alpha1.ReasonOwnerMismatch, "a pod runs %s, which its owner does not declare: delete the pod", List(f.mismatch))
+		return verdict(no, v1alpha1.ReasonOwnerMismatch, "a pod runs %s, which its owner does not declare: delete the pod", f.mismatch)
 	case len(f.unadmitted) > 0:
-		return verdict(no, v1alpha1.ReasonRanWithoutAdmission, "stale image %s runs, and the gate never let it in", List(f.unadmitted))
+		return verdict(no, v1alpha1.ReasonRanWithoutAdmission, "stale image %s runs, and the gate never let it in", f.unadmitted)
 	case len(f.stale) > 0:
-		return verdict(no, v1alpha1.ReasonImageStale, "stale: %s", List(f.stale))
+		return verdict(no, v1alpha1.ReasonImageStale, "stale: %s", f.stale)
 	case len(f.entered) > 0:
-		return verdict(no, v1alpha1.ReasonEnteredUngoverned, "stale and there before this LabWorkload selected it: %s", List(f.entered))
+		return verdict(no, v1alpha1.ReasonEnteredUngoverned, "stale and there before this LabWorkload selected it: %s", f.entered)
 	case len(f.preExisting) > 0:
-		return verdict(no, string(v1alpha1.AdmittedPreExisting), "stale and there before enforcement began: %s", List(f.preExisting))
+		return verdict(no, string(v1alpha1.AdmittedPreExisting), "stale and there before enforcement began: %s", f.preExisting)
 	case len(f.unknown) > 0:
-		return verdict(unknown, v1alpha1.ReasonImageAgeUnknown, "no age known for %s (%s)", List(f.unknown), List(f.reasons))
+		return verdict(unknown, v1alpha1.ReasonImageAgeUnknown, "no age known for %s (%s)", f.unknown, f.reasons)
+	case len(f.soon) > 0 && len(f.moved) > 0:
+		return verdict(metav1.ConditionTrue, v1alpha1.ReasonImageFresh,
+			"all images are fresh; soon stale: %s; the tag has moved since the pod was started: %s", f.soon, f.moved)
 	case len(f.soon) > 0:
-		return verdict(metav1.ConditionTrue, v1alpha1.ReasonImageFresh, "all images are fresh; soon stale: %s", List(f.soon))
+		return verdict(metav1.ConditionTrue, v1alpha1.ReasonImageFresh, "all images are fresh; soon stale: %s", f.soon)
 	case len(f.moved) > 0:
-		return verdict(metav1.ConditionTrue, v1alpha1.ReasonImageFresh, "all images are fresh; the tag has moved since the pod was started: %s", List(f.moved))
+		return verdict(metav1.ConditionTrue, v1alpha1.ReasonImageFresh, "all images are fresh; the tag has moved since the pod was started: %s", f.moved)
 	default:
 		return verdict(metav1.ConditionTrue, v1alpha1.ReasonImageFresh, "all images are fresh")
 	}
 }
 
 func imageStatus(image ObservedImage, judged ImageVerdict) v1alpha1.ImageStatus {
-	answer := judged.Answer
-	if answer == "" {
-		answer = ImageUnknown
-	}
 	status := v1alpha1.ImageStatus{
-		Reference: cut(image.Reference, 1024), Digest: image.Facts.Digest, Platform: image.Facts.Platform.String(),
-		Answer: answer, Reason: judged.Reason, Evidence: string(judged.Evidence), Admission: image.Admission, Declared: image.Declared,
-		Pods: int32(min(image.Pods, 1<<30)), //nolint:gosec // bounded right here
+		Reference: shown(image.Reference), Digest: image.Facts.Digest, Platform: cut(plain(image.Facts.Platform.String()), maxPlatform),
+		Answer: judged.Answer, Reason: judged.Reason, Evidence: string(judged.Evidence), Admission: image.Admission, Declared: image.Declared,
+		Pods: int32(max(0, min(image.Pods, 1<<30))), //nolint:gosec // bounded right here
 	}
 	if _, digest, found := strings.Cut(image.Running, "@"); found {
 		status.Digest = digest
+	}
+	status.Digest = cut(plain(status.Digest), maxDigest)
+	if image.Moved && judged.Answer == ImageFresh {
+		status.Reason = v1alpha1.ReasonRunsOtherDigest
 	}
 	if !judged.Created.IsZero() {
 		status.Created = at(judged.Created)
@@ -168,16 +178,23 @@ func at(instant time.Time) *metav1.Time {
 	return &rounded
 }
 
-// byUrgency sorts what is unknown or stale soonest to the top, and equal ones by reference and digest, so that a status never flaps.
+// byUrgency sorts what makes the answer worse to the top, of equals what goes stale first, and the rest by every word of it, so that
+// a status never flaps.
 func byUrgency(a, b v1alpha1.ImageStatus) int {
-	if a.StaleAt != nil && b.StaleAt != nil && !a.StaleAt.Equal(b.StaleAt) {
-		return a.StaleAt.Compare(b.StaleAt.Time)
+	return cmp.Or(
+		cmp.Compare(slices.Index(urgency, a.Answer), slices.Index(urgency, b.Answer)), instant(a.StaleAt).Compare(instant(b.StaleAt)),
+		cmp.Compare(a.Reference, b.Reference), cmp.Compare(a.Digest, b.Digest), cmp.Compare(a.Platform, b.Platform),
+		cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Admission, b.Admission), cmp.Compare(a.Pods, b.Pods),
+		instant(a.Created).Compare(instant(b.Created)), cmp.Compare(a.Evidence, b.Evidence),
+		cmp.Compare(strconv.FormatBool(a.Declared), strconv.FormatBool(b.Declared)),
+	)
+}
+
+var urgency = []string{ImageStale, ImageUnknown, ImageFresh, ImageExempt}
+
+func instant(t *metav1.Time) time.Time {
+	if t == nil {
+		return time.Time{}
 	}
-	if (a.StaleAt == nil) != (b.StaleAt == nil) {
-		if a.StaleAt == nil {
-			return -1
-		}
-		return 1
-	}
-	return strings.Compare(fmt.Sprint(a.Reference, "@", a.Digest), fmt.Sprint(b.Reference, "@", b.Digest))
+	return t.Time
 }

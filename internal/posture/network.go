@@ -23,6 +23,8 @@ type NetworkObservation struct {
 	HostNetwork []string
 	// PeerPending are peers in other namespaces that have not declared this workload.
 	PeerPending []string
+	// Missing are facts about the cluster without which no policy is written, since it would cut what the spec allows.
+	Missing []string
 	// OtherEngines are kinds of network policy that the cluster serves and labguard cannot read.
 	OtherEngines []string
 }
@@ -34,24 +36,26 @@ func JudgeNetwork(seen NetworkObservation) Verdict {
 	switch {
 	case len(seen.Overlaps) > 0:
 		return verdict(no, v1alpha1.ReasonOverlap,
-			"LabWorkload %s selects some of the same pods, and network policies add up: make the selectors disjoint", List(seen.Overlaps))
+			"LabWorkload %s selects some of the same pods, and network policies add up: make the selectors disjoint", seen.Overlaps)
 	case len(seen.HostNetwork) > 0:
 		return verdict(no, v1alpha1.ReasonHostNetwork,
-			"pod %s is in the node's network, where no network policy has an effect: remove hostNetwork", List(seen.HostNetwork))
+			"pod %s is in the node's network, where no network policy has an effect: remove hostNetwork", seen.HostNetwork)
 	case !seen.Enforced:
 		return verdict(no, v1alpha1.ReasonAudit, "no policy is written, since network isolation is at Audit; status.preview says what Enforce would do")
+	case len(seen.Missing) > 0:
+		return verdict(no, v1alpha1.ReasonWaiting, "the policy waits for facts about the cluster: %s", seen.Missing)
 	case len(seen.SourceAddressLost) > 0:
 		return verdict(no, v1alpha1.ReasonSourceAddressLost,
-			"Service %s hides the address of external peers, so the port is open to all: set externalTrafficPolicy: Local", List(seen.SourceAddressLost))
+			"Service %s hides the address of external peers, so the port is open to all: set externalTrafficPolicy: Local", seen.SourceAddressLost)
 	case len(seen.OpenedWider) > 0:
 		return verdict(no, v1alpha1.ReasonOpenedWider,
-			"NetworkPolicy %s opens these pods wider than the spec: narrow it, or name it under network.accept with a reason", List(seen.OpenedWider))
+			"NetworkPolicy %s opens these pods wider than the spec: narrow it, or name it under network.accept with a reason", seen.OpenedWider)
 	case len(seen.PeerPending) > 0:
 		return verdict(no, v1alpha1.ReasonPeerPending,
-			"waiting for LabWorkload %s: across namespaces both sides declare the connection", List(seen.PeerPending))
+			"waiting for LabWorkload %s: across namespaces both sides declare the connection", seen.PeerPending)
 	case len(seen.OtherEngines) > 0:
 		return verdict(unknown, v1alpha1.ReasonOtherPolicyEngine,
-			"the cluster serves %s, which may override the policy and which labguard cannot read", List(seen.OtherEngines))
+			"the cluster serves %s, which may override the policy and which labguard cannot read", seen.OtherEngines)
 	default:
 		return verdict(unknown, v1alpha1.ReasonNotProven, "the policy is written; nothing has shown yet that the cluster's network obeys it")
 	}

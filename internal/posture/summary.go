@@ -5,6 +5,8 @@ package posture
 
 import (
 	"slices"
+	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -18,7 +20,9 @@ func Compliant(answers map[string]Verdict) Verdict {
 		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRequirement, "the spec makes no requirement")
 	}
 	var failed, unknown []string
+	var next time.Time
 	for name, answer := range answers {
+		next = Earliest(next, answer.NextChange)
 		switch answer.Status() {
 		case metav1.ConditionTrue:
 		case metav1.ConditionFalse:
@@ -27,21 +31,19 @@ func Compliant(answers map[string]Verdict) Verdict {
 			unknown = append(unknown, name)
 		}
 	}
+	sum := verdict(metav1.ConditionTrue, v1alpha1.ReasonAllTrue, "every requirement holds")
 	switch {
 	case len(failed) > 0:
-		return verdict(metav1.ConditionFalse, v1alpha1.ReasonRequirementFailed, "does not hold: %s", all(failed))
+		sum = verdict(metav1.ConditionFalse, v1alpha1.ReasonRequirementFailed, "does not hold: %s", all(failed))
 	case len(unknown) > 0:
-		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonRequirementUnknown, "not known: %s", all(unknown))
-	default:
-		return verdict(metav1.ConditionTrue, v1alpha1.ReasonAllTrue, "every requirement holds")
+		sum = verdict(metav1.ConditionUnknown, v1alpha1.ReasonRequirementUnknown, "not known: %s", all(unknown))
 	}
+	sum.NextChange = next
+	return sum
 }
 
-func all(names []string) string {
+// all names every requirement: they are few, and each is news.
+func all(names []string) []string {
 	slices.Sort(names)
-	text := names[0]
-	for _, name := range names[1:] {
-		text += ", " + name
-	}
-	return text
+	return []string{strings.Join(names, ", ")}
 }

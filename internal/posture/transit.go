@@ -34,7 +34,7 @@ func JudgeTransit(seen TransitObservation, now time.Time) Verdict {
 	switch {
 	case !seen.IssuerAllowed:
 		return verdict(no, v1alpha1.ReasonIssuerNotAllowed,
-			"%s is not among the issuers of labguard's configuration: name one that the platform team lists there", seen.Issuer)
+			"%s is not among the issuers of labguard's configuration: name one that the platform team lists there", []string{seen.Issuer})
 	case !seen.Enforced && !seen.Exists:
 		return verdict(no, v1alpha1.ReasonAudit, "no certificate is asked for, since encryption in transit is at Audit")
 	case !seen.CertManagerServed:
@@ -42,10 +42,9 @@ func JudgeTransit(seen TransitObservation, now time.Time) Verdict {
 	case !seen.NotAfter.IsZero() && !now.Before(seen.NotAfter):
 		return verdict(no, v1alpha1.ReasonCertificateExpired, "the certificate has expired: %s", orSilent(seen.Detail))
 	case !seen.Issued:
-		return Verdict{
-			Answer: no, Reason: v1alpha1.ReasonCertificateNotReady,
-			Message: cut("cert-manager has not issued the certificate: "+orSilent(seen.Detail), maxMessage), NextChange: seen.NotAfter,
-		}
+		v := verdict(no, v1alpha1.ReasonCertificateNotReady, "cert-manager has not issued the certificate: %s", orSilent(seen.Detail))
+		v.NextChange = seen.NotAfter
+		return v
 	default:
 		v := verdict(metav1.ConditionUnknown, v1alpha1.ReasonNotProven,
 			"the certificate is issued; the application terminates TLS itself, and nothing has shown yet that it does on every port")
@@ -54,9 +53,9 @@ func JudgeTransit(seen TransitObservation, now time.Time) Verdict {
 	}
 }
 
-func orSilent(detail string) string {
+func orSilent(detail string) []string {
 	if detail == "" {
-		return "it says nothing yet"
+		detail = "it says nothing yet"
 	}
-	return detail
+	return []string{detail}
 }

@@ -4,8 +4,6 @@
 package template
 
 import (
-	"strings"
-
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -96,8 +94,7 @@ func selectedPlatform(selector map[string]string) posture.Platform {
 	return platform
 }
 
-// Valid says whether a reference can stand in a list that is separated by spaces. The API server accepts references with white space
-// inside, which no runtime can pull.
+// Valid says whether a reference can stand in a list that is separated by white space.
 func Valid(reference string) bool {
-	return reference != "" && !strings.ContainsFunc(reference, func(r rune) bool { return r <= ' ' || r == 0x7f || r == 0xa0 })
+	return posture.ValidReference(reference)
 }
