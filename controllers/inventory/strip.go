@@ -125,3 +125,18 @@ func stripStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
 	}
 	return stripped
 }
+
+// StripNode is the transform of nodes: their operating system and architecture, and nothing else.
+func StripNode(object any) (any, error) {
+	node, ok := object.(*corev1.Node)
+	if !ok {
+		return object, nil
+	}
+	return &corev1.Node{
+		TypeMeta:   node.TypeMeta,
+		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion},
+		Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{
+			OperatingSystem: node.Status.NodeInfo.OperatingSystem, Architecture: node.Status.NodeInfo.Architecture,
+		}},
+	}, nil
+}

@@ -16,6 +16,9 @@ import (
 	"github.com/labguard/labguard/internal/apply"
 )
 
+// Soon is for WaitingError.After: what is waited for comes within moments and no watch announces it.
+const Soon = 500 * time.Millisecond
+
 const (
 	// conflictDelay is how long after a 409 the object is looked at again: the cache has caught up by then.
 	conflictDelay = 250 * time.Millisecond
@@ -29,6 +32,8 @@ const (
 type WaitingError struct {
 	// Reason is the reason of the condition; Message is for a person.
 	Reason, Message string
+	// After is when to look again. Default: a minute.
+	After time.Duration
 }
 
 // Error is the message.
@@ -75,7 +80,12 @@ func Result(err error, nextChange, now time.Time, random func() float64) (ctrl.R
 	case Conflict:
 		return ctrl.Result{RequeueAfter: conflictDelay}, nil
 	case Waiting:
-		return ctrl.Result{RequeueAfter: waitingDelay}, nil
+		delay := waitingDelay
+		var waiting *WaitingError
+		if errors.As(err, &waiting) && waiting.After > 0 {
+			delay = waiting.After
+		}
+		return ctrl.Result{RequeueAfter: delay}, nil
 	case Terminal, Transient:
 		return ctrl.Result{}, err
 	default:

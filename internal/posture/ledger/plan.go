@@ -52,8 +52,8 @@ type Observation struct {
 	Records   []v1alpha1.RolloutRecord
 	// Inhabited says that there is a LabWorkload in the namespace.
 	Inhabited bool
-	// Begin is set when the canary has come back and the namespace has no epoch yet: the epoch to begin.
-	Begin *v1alpha1.Epoch
+	// Proof is what the canary has just said; nil if it was not asked. Proven with an instant begins the epoch of a namespace that has none.
+	Proof *v1alpha1.Epoch
 	// Recovery says that the namespace carries the recovery label.
 	Recovery bool
 	Now      time.Time
@@ -88,7 +88,7 @@ func Begun(epoch *v1alpha1.Epoch) bool {
 func PlanRecords(seen Observation) Plan {
 	begun := Begun(EpochOf(seen.Records))
 	books := newBooks(seen)
-	if begun || seen.Begin != nil {
+	if begun || Begun(seen.Proof) {
 		for i := range seen.Roots {
 			books.enter(&seen.Roots[i], !begun)
 		}
@@ -262,7 +262,7 @@ func (b *books) retire(record *v1alpha1.RolloutRecord, used bool, plan *Plan) (d
 func (b *books) settleEpoch(plan *Plan) {
 	record := b.after[v1alpha1.EpochRecordName]
 	if record == nil {
-		if b.seen.Begin == nil {
+		if b.seen.Proof == nil {
 			return
 		}
 		record = &v1alpha1.RolloutRecord{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.EpochRecordName, Namespace: b.seen.Namespace}}
@@ -270,8 +270,11 @@ func (b *books) settleEpoch(plan *Plan) {
 	if record.Spec.Epoch == nil {
 		record.Spec.Epoch = &v1alpha1.Epoch{}
 	}
-	if b.seen.Begin != nil && !Begun(record.Spec.Epoch) {
-		record.Spec.Epoch.EnforcedSince, record.Spec.Epoch.Proof = b.seen.Begin.EnforcedSince, b.seen.Begin.Proof
+	if proof := b.seen.Proof; proof != nil {
+		record.Spec.Epoch.Proof, record.Spec.Epoch.Detail = proof.Proof, proof.Detail
+		if !Begun(record.Spec.Epoch) {
+			record.Spec.Epoch.EnforcedSince = proof.EnforcedSince
+		}
 	}
 	switch {
 	case !b.seen.Recovery:

@@ -1,0 +1,151 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"regexp"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/yaml"
+
+	"github.com/labguard/labguard/internal/registry"
+)
+
+// configuration is the configuration file: what the platform team decides for the whole cluster. docs/configuration.md describes each field.
+type configuration struct {
+	// TrustDomain is the SPIFFE trust domain of the issued identities, such as lab.example.
+	TrustDomain string `json:"trustDomain"`
+	// ClusterDomain is the DNS domain of Services. Default cluster.local.
+	ClusterDomain string `json:"clusterDomain"`
+	// Issuers are the cert-manager issuers that LabWorkloads may name. None: no certificate is issued.
+	Issuers []issuer `json:"issuers"`
+	// ExcludedNamespaces are namespaces in which the gate never stands, besides the built-in ones.
+	ExcludedNamespaces []string `json:"excludedNamespaces"`
+	// GitOpsNamespaces are namespaces whose ServiceAccounts write on behalf of tenants. Default flux-system and argocd.
+	GitOpsNamespaces []string `json:"gitOpsNamespaces"`
+	// DNS says where pods resolve names. Default: the Service kube-system/kube-dns.
+	DNS dns `json:"dns"`
+	// Admission bounds the webhooks.
+	Admission admissionLimits `json:"admission"`
+	// Registries lists the registries that need more than their name.
+	Registries []registry.RegistryConfig `json:"registries"`
+}
+
+type issuer struct {
+	// Kind is ClusterIssuer or Issuer; Namespace is that of an Issuer.
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+}
+
+type dns struct {
+	// Namespace and Service name the cluster's DNS Service.
+	Namespace string `json:"namespace"`
+	Service   string `json:"service"`
+	// NodeLocal are the address blocks of a DNS cache on the nodes, such as 169.254.20.10/32.
+	NodeLocal []netip.Prefix `json:"nodeLocal"`
+}
+
+type admissionLimits struct {
+	// Wait is how long a request waits for the facts of images seen for the first time, 0s to 4s. Default 2s.
+	Wait *metav1.Duration `json:"wait"`
+}
+
+// builtInExclusions are namespaces that a cluster needs to start from cold: network, storage, names, certificates, and what carries them.
+var builtInExclusions = []string{
+	"kube-system", "kube-public", "kube-node-lease", "cert-manager", "calico-system", "calico-apiserver", "tigera-operator", "cilium",
+	"cilium-secrets", "rook-ceph", "longhorn-system", "openebs", "local-path-storage", "metallb-system", "flux-system", "argocd",
+}
+
+const (
+	defaultWait = 2 * time.Second
+	maxWait     = 4 * time.Second
+)
+
+var trustDomainPattern = regexp.MustCompile(`^[a-z0-9._-]{1,255}$`)
+
+// readConfiguration reads a file strictly: a key that is not known is an error, as it is a setting that somebody believes in. An empty path gives the defaults.
+func readConfiguration(path string) (*configuration, error) {
+	config := &configuration{}
+	if path != "" {
+		content, err := os.ReadFile(path) //nolint:gosec // the path is the platform team's own flag
+		if err != nil {
+			return nil, fmt.Errorf("read the configuration file: %w", err)
+		}
+		if err := yaml.UnmarshalStrict(content, config); err != nil {
+			return nil, fmt.Errorf("configuration file %s: %w", path, err)
+		}
+	}
+	config.setDefaults()
+	if err := config.validate(); err != nil {
+		return nil, fmt.Errorf("configuration file %s: %w", path, err)
+	}
+	return config, nil
+}
+
+func (c *configuration) setDefaults() {
+	if c.TrustDomain == "" {
+		c.TrustDomain = "cluster.local"
+	}
+	if c.ClusterDomain == "" {
+		c.ClusterDomain = "cluster.local"
+	}
+	if c.GitOpsNamespaces == nil {
+		c.GitOpsNamespaces = []string{"flux-system", "argocd"}
+	}
+	if c.DNS.Service == "" {
+		c.DNS.Namespace, c.DNS.Service = "kube-system", "kube-dns"
+	}
+	if c.Admission.Wait == nil {
+		c.Admission.Wait = &metav1.Duration{Duration: defaultWait}
+	}
+}
+
+func (c *configuration) validate() error {
+	if !trustDomainPattern.MatchString(c.TrustDomain) {
+		return fmt.Errorf("trustDomain %q: write lower-case letters, digits, '.', '-' and '_', such as lab.example (SPIFFE-ID, 2.1)", c.TrustDomain)
+	}
+	if wait := c.Admission.Wait.Duration; wait < 0 || wait > maxWait {
+		return fmt.Errorf("admission.wait %s: write 0s to %s; the API server waits 5s for the whole answer", wait, maxWait)
+	}
+	for i, one := range c.Issuers {
+		switch {
+		case one.Kind != "ClusterIssuer" && one.Kind != "Issuer":
+			return fmt.Errorf("issuers[%d].kind %q: write ClusterIssuer or Issuer", i, one.Kind)
+		case one.Name == "":
+			return fmt.Errorf("issuers[%d].name is empty: name the issuer", i)
+		case (one.Kind == "Issuer") != (one.Namespace != ""):
+			return fmt.Errorf("issuers[%d].namespace: an Issuer has one, a ClusterIssuer has none", i)
+		}
+	}
+	for _, name := range slices.Concat(c.ExcludedNamespaces, c.GitOpsNamespaces) {
+		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
+			return fmt.Errorf("excludedNamespaces, gitOpsNamespaces: %q is no name of a namespace", name)
+		}
+	}
+	return nil
+}
+
+// excluded are the namespaces in which the gate never stands: the built-in ones, those of the configuration, labguard's own, and the
+// ones that its issuers are in.
+func (c *configuration) excluded(own string) []string {
+	names := slices.Concat(builtInExclusions, c.ExcludedNamespaces, c.GitOpsNamespaces, []string{own, c.DNS.Namespace})
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// nodeLocal are the address blocks of a DNS cache on the nodes as text.
+func (c *configuration) nodeLocal() []string {
+	blocks := make([]string, len(c.DNS.NodeLocal))
+	for i, block := range c.DNS.NodeLocal {
+		blocks[i] = block.String()
+	}
+	return blocks
+}

@@ -1,0 +1,73 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net/url"
+)
+
+// options are the flags: where and how this process runs. What labguard does is in the configuration file.
+type options struct {
+	configuration string
+	namespace     string
+	user          string
+	webhookURL    string
+	webhookHost   string
+	webhookPort   int
+	metrics       string
+	metricsSecure bool
+	probes        string
+	leaderElect   bool
+}
+
+func defaultOptions() *options {
+	return &options{
+		namespace: "labguard-system", user: "system:serviceaccount:labguard-system:labguard",
+		webhookPort: 9443, metrics: ":8443", metricsSecure: true, probes: ":8081", leaderElect: true,
+	}
+}
+
+func (o *options) bind(flags *flag.FlagSet) {
+	flags.StringVar(&o.configuration, "config", o.configuration, "configuration file (docs/configuration.md); without it the defaults hold")
+	flags.StringVar(&o.namespace, "namespace", o.namespace, "labguard's own namespace")
+	flags.StringVar(&o.user, "user", o.user, "user name that the API server knows this process by")
+	flags.StringVar(&o.webhookURL, "webhook-url", o.webhookURL, "https URL at which the API server reaches the webhooks, for a manager outside the cluster, such as https://localhost:9443; empty: the Service labguard-webhook")
+	flags.StringVar(&o.webhookHost, "webhook-host", o.webhookHost, "address on which the webhooks listen; empty: all")
+	flags.IntVar(&o.webhookPort, "webhook-port", o.webhookPort, "port on which the webhooks listen")
+	flags.StringVar(&o.metrics, "metrics-bind-address", o.metrics, "address of the metrics; 0 switches them off")
+	flags.BoolVar(&o.metricsSecure, "metrics-secure", o.metricsSecure, "serve metrics over TLS to those who may get them (RBAC: get /metrics)")
+	flags.StringVar(&o.probes, "health-probe-bind-address", o.probes, "address of /healthz and /readyz")
+	flags.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect, "let one of several replicas run the controllers; all serve webhooks")
+}
+
+// validate says what is wrong with the flags, and what would be right.
+func (o *options) validate() error {
+	if o.namespace == "" || o.user == "" {
+		return errors.New("--namespace and --user must not be empty")
+	}
+	if o.webhookURL == "" {
+		return nil
+	}
+	parsed, err := url.Parse(o.webhookURL)
+	if err != nil || parsed.Scheme != "https" || parsed.Hostname() == "" || parsed.Path != "" && parsed.Path != "/" {
+		return fmt.Errorf("--webhook-url %q: write https, a host and a port, such as https://localhost:9443", o.webhookURL)
+	}
+	return nil
+}
+
+// webhookNames are the DNS names that the serving certificate of the webhooks carries.
+func (o *options) webhookNames() []string {
+	if o.webhookURL == "" {
+		service := webhookService + "." + o.namespace + ".svc"
+		return []string{service, webhookService + "." + o.namespace}
+	}
+	parsed, err := url.Parse(o.webhookURL)
+	if err != nil {
+		return nil
+	}
+	return []string{parsed.Hostname()}
+}

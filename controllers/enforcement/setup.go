@@ -1,0 +1,97 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package enforcement
+
+import (
+	"context"
+	"maps"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/controllers/inventory"
+	"github.com/labguard/labguard/controllers/served"
+)
+
+// SetupWithManager watches what fills the books of a namespace.
+func (r *Reconciler) SetupWithManager(manager ctrl.Manager, kinds *served.Kinds) error {
+	build := ctrl.NewControllerManagedBy(manager).Named("enforcement").
+		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(byName), builder.WithPredicates(predicate.LabelChangedPredicate{})).
+		Watches(&v1alpha1.LabWorkload{}, handler.EnqueueRequestsFromMapFunc(byNamespace), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.RolloutRecord{}, handler.EnqueueRequestsFromMapFunc(byNamespace)).
+		Watches(&admissionv1.ValidatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(r.listedOf))
+	roots := []client.Object{
+		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &appsv1.ReplicaSet{},
+		&corev1.ReplicationController{}, &batchv1.Job{}, &batchv1.CronJob{}, &corev1.Pod{},
+	}
+	for _, root := range roots {
+		build = build.Watches(root, handler.EnqueueRequestsFromMapFunc(byNamespace), builder.WithPredicates(fillsBooks))
+	}
+	built, err := build.Build(r)
+	if err != nil {
+		return err
+	}
+	kinds.OnChange(func(_ context.Context, kind schema.GroupKind) error {
+		return r.watchRollouts(manager, built, kinds, kind)
+	})
+	return nil
+}
+
+// watchRollouts begins to watch Argo Rollouts once they are served.
+func (r *Reconciler) watchRollouts(manager ctrl.Manager, built controller.Controller, kinds *served.Kinds, kind schema.GroupKind) error {
+	if kind != inventory.ArgoRollout.GroupKind() || !kinds.Serves(kind) {
+		return nil
+	}
+	rollout := &unstructured.Unstructured{}
+	rollout.SetGroupVersionKind(inventory.ArgoRollout)
+	return built.Watch(source.Kind[client.Object](manager.GetCache(), rollout, handler.EnqueueRequestsFromMapFunc(byNamespace), fillsBooks))
+}
+
+// fillsBooks lets through what may change the books: objects that no controller owns, and ReplicaSets, whose templates a rollback returns to.
+// Status and scale change nothing.
+var fillsBooks = predicate.Funcs{
+	UpdateFunc: func(e event.UpdateEvent) bool {
+		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || e.ObjectOld.GetDeletionTimestamp() != e.ObjectNew.GetDeletionTimestamp() ||
+			e.ObjectOld.GetAnnotations()[v1alpha1.AdmissionsAnnotation] != e.ObjectNew.GetAnnotations()[v1alpha1.AdmissionsAnnotation] ||
+			len(e.ObjectOld.GetOwnerReferences()) != len(e.ObjectNew.GetOwnerReferences()) || !maps.Equal(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels())
+	},
+}
+
+func byNamespace(_ context.Context, object client.Object) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: object.GetNamespace()}}}
+}
+
+func byName(_ context.Context, object client.Object) []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: object.GetName()}}}
+}
+
+// listedOf wakes the listed namespaces that have not been proven yet; the others are proven anew in their own time.
+func (r *Reconciler) listedOf(_ context.Context, object client.Object) []reconcile.Request {
+	configuration, isConfiguration := object.(*admissionv1.ValidatingWebhookConfiguration)
+	if !isConfiguration {
+		return nil
+	}
+	var requests []reconcile.Request
+	for _, name := range inventory.ListedNamespaces(configuration) {
+		if r.proofs.due(name).IsZero() {
+			requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Name: name}})
+		}
+	}
+	return requests
+}

@@ -1,0 +1,161 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/controllers/inventory"
+	"github.com/labguard/labguard/internal/apply"
+	"github.com/labguard/labguard/internal/desired/gate"
+)
+
+// objects are what exists of the gate.
+type objects struct {
+	mutating           admissionv1.MutatingWebhookConfigurationList
+	validating         admissionv1.ValidatingWebhookConfigurationList
+	mutatingPolicies   admissionv1.MutatingAdmissionPolicyList
+	mutatingBindings   admissionv1.MutatingAdmissionPolicyBindingList
+	validatingPolicies admissionv1.ValidatingAdmissionPolicyList
+	validatingBindings admissionv1.ValidatingAdmissionPolicyBindingList
+}
+
+func gatherFrom(ctx context.Context, reader client.Reader) (*objects, error) {
+	live := &objects{}
+	lists := []client.ObjectList{
+		&live.mutating, &live.validating, &live.mutatingPolicies, &live.mutatingBindings, &live.validatingPolicies, &live.validatingBindings,
+	}
+	for _, list := range lists {
+		if err := reader.List(ctx, list, client.MatchingLabels{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}); err != nil {
+			return nil, fmt.Errorf("list %T: %w", list, err)
+		}
+	}
+	return live, nil
+}
+
+// all are the objects in the order in which they are to be removed: what could refuse something first.
+func (o *objects) all() []client.Object {
+	var found []client.Object
+	for i := range o.validating.Items {
+		found = append(found, &o.validating.Items[i])
+	}
+	for i := range o.mutating.Items {
+		found = append(found, &o.mutating.Items[i])
+	}
+	for i := range o.validatingBindings.Items {
+		found = append(found, &o.validatingBindings.Items[i])
+	}
+	for i := range o.validatingPolicies.Items {
+		found = append(found, &o.validatingPolicies.Items[i])
+	}
+	for i := range o.mutatingBindings.Items {
+		found = append(found, &o.mutatingBindings.Items[i])
+	}
+	for i := range o.mutatingPolicies.Items {
+		found = append(found, &o.mutatingPolicies.Items[i])
+	}
+	return found
+}
+
+// listed are the namespaces that the webhook configurations name now.
+func (o *objects) listed() []string {
+	var names []string
+	for i := range o.validating.Items {
+		names = append(names, inventory.ListedNamespaces(&o.validating.Items[i])...)
+	}
+	return names
+}
+
+// caBundle is what the webhook configurations trust now.
+func (o *objects) caBundle() []byte {
+	for i := range o.validating.Items {
+		for _, webhook := range o.validating.Items[i].Webhooks {
+			if len(webhook.ClientConfig.CABundle) > 0 {
+				return webhook.ClientConfig.CABundle
+			}
+		}
+	}
+	return nil
+}
+
+// write applies what differs: the policies first, then what mutates, then what refuses, and removes configurations that are not needed any more.
+// Where names are added, the last configuration goes first, so that a name that moves to the next one is never in none.
+func (r *Reconciler) write(ctx context.Context, live *objects, config gate.Config) error {
+	var failed []error
+	marks, marksBinding := gate.Marks(config)
+	recovery, recoveryBinding := gate.Recovery(config)
+	failed = append(failed,
+		one(ctx, r, "MutatingAdmissionPolicy", *marks.Name, live.mutatingPolicies.Items, admissionac.ExtractMutatingAdmissionPolicy, marks),
+		one(ctx, r, "MutatingAdmissionPolicyBinding", *marksBinding.Name, live.mutatingBindings.Items, admissionac.ExtractMutatingAdmissionPolicyBinding, marksBinding),
+		one(ctx, r, "ValidatingAdmissionPolicy", *recovery.Name, live.validatingPolicies.Items, admissionac.ExtractValidatingAdmissionPolicy, recovery),
+		one(ctx, r, "ValidatingAdmissionPolicyBinding", *recoveryBinding.Name, live.validatingBindings.Items, admissionac.ExtractValidatingAdmissionPolicyBinding, recoveryBinding),
+	)
+	mutating, validating := gate.MutatingWebhooks(config), gate.ValidatingWebhooks(config)
+	wanted := map[string]bool{}
+	growing := len(config.Namespaces) >= len(live.listed())
+	for i := range mutating {
+		at := i
+		if growing {
+			at = len(mutating) - 1 - i
+		}
+		wanted[*mutating[at].Name] = true
+		failed = append(failed,
+			one(ctx, r, "MutatingWebhookConfiguration", *mutating[at].Name, live.mutating.Items, admissionac.ExtractMutatingWebhookConfiguration, mutating[at]),
+			one(ctx, r, "ValidatingWebhookConfiguration", *validating[at].Name, live.validating.Items, admissionac.ExtractValidatingWebhookConfiguration, validating[at]))
+	}
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	return r.prune(ctx, live, wanted)
+}
+
+func (r *Reconciler) prune(ctx context.Context, live *objects, wanted map[string]bool) error {
+	var failed []error
+	for _, object := range live.all() {
+		if gate.IsConfiguration(object.GetName()) && !wanted[object.GetName()] {
+			if err := r.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
+				failed = append(failed, fmt.Errorf("delete %s: %w", object.GetName(), err))
+			}
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// object is a pointer to a kind of the API.
+type object[T any] interface {
+	*T
+	client.Object
+}
+
+// one applies one object if what labguard owns of it differs from the intent.
+func one[T any, P object[T], C runtime.ApplyConfiguration](
+	ctx context.Context, r *Reconciler, kind, name string, live []T, extract func(P, string) (C, error), desired C,
+) error {
+	for i := range live {
+		found := P(&live[i])
+		if found.GetName() != name {
+			continue
+		}
+		owned, err := extract(found, v1alpha1.FieldManager)
+		if err != nil {
+			return fmt.Errorf("read what labguard owns of %s %s: %w", kind, name, err)
+		}
+		same, err := apply.Same(owned, desired)
+		if err != nil || same {
+			return err
+		}
+	}
+	if err := r.Apply(ctx, desired, client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership); err != nil {
+		return fmt.Errorf("apply %s %s: %w", kind, name, err)
+	}
+	return nil
+}

@@ -1,0 +1,220 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/controllers/inventory"
+	"github.com/labguard/labguard/internal/desired/gate"
+	"github.com/labguard/labguard/internal/metrics"
+	"github.com/labguard/labguard/internal/outcome"
+	"github.com/labguard/labguard/internal/posture"
+)
+
+const (
+	// AnchorName is the ClusterRole without rules that owns everything of the gate: deleting it removes the gate.
+	AnchorName = "labguard-webhook-anchor"
+	// keepListed is how long a namespace stays listed after its last enforcing LabWorkload: a GitOps tool that prunes and creates anew
+	// opens no gap.
+	keepListed = 10 * time.Minute
+)
+
+// Authority gives the PEM certificate of the authority that signs the serving certificate of the webhooks.
+type Authority interface {
+	CABundle(ctx context.Context) ([]byte, error)
+}
+
+// Reconciler keeps the webhook configurations and the admission policies.
+type Reconciler struct {
+	client.Client
+	Served    inventory.Served
+	Authority Authority
+	Clock     clock.PassiveClock
+	Random    func() float64
+	// Namespace is labguard's own. While it is being deleted the gate is taken down.
+	Namespace string
+	// Excluded are namespaces that are never listed, whatever LabWorkloads are in them.
+	Excluded []string
+	// Gate is the part of the configuration that does not change: GitOps namespaces, user, endpoint, timeout.
+	Gate gate.Config
+
+	left map[string]time.Time
+}
+
+// +kubebuilder:rbac:groups=labguard.dev,resources=labworkloads,verbs=get;list;watch
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations;validatingwebhookconfigurations,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,resourceNames=labguard-webhook-anchor,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+
+// Reconcile brings the gate up to date. Every request means the same.
+func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
+	leaving, err := r.leaving(ctx)
+	if err == nil && leaving {
+		return outcome.Result(r.TearDown(ctx), time.Time{}, r.Clock.Now(), r.Random)
+	}
+	var next time.Time
+	if err == nil {
+		next, err = r.keep(ctx)
+	}
+	if err != nil {
+		return outcome.Result(err, time.Time{}, r.Clock.Now(), r.Random)
+	}
+	if next.IsZero() {
+		return ctrl.Result{}, nil
+	}
+	return ctrl.Result{RequeueAfter: max(next.Sub(r.Clock.Now()), time.Millisecond)}, nil
+}
+
+// leaving says whether labguard's own namespace is gone or on its way out: the usual uninstall, which would leave a gate behind that
+// nobody answers for.
+func (r *Reconciler) leaving(ctx context.Context) (bool, error) {
+	var own corev1.Namespace
+	err := r.Get(ctx, client.ObjectKey{Name: r.Namespace}, &own)
+	switch {
+	case apierrors.IsNotFound(err):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("get namespace %s: %w", r.Namespace, err)
+	default:
+		return own.DeletionTimestamp != nil, nil
+	}
+}
+
+func (r *Reconciler) keep(ctx context.Context) (time.Time, error) {
+	live, err := gatherFrom(ctx, r.Client)
+	if err != nil {
+		return time.Time{}, err
+	}
+	names, next, err := r.namespaces(ctx, live)
+	if err != nil {
+		return time.Time{}, err
+	}
+	config := r.Gate
+	config.Namespaces, config.AnchorName = names, AnchorName
+	config.ArgoRollouts = r.Served.Serves(inventory.ArgoRollout.GroupKind())
+	var anchor rbacv1.ClusterRole
+	if err := r.Get(ctx, client.ObjectKey{Name: AnchorName}, &anchor); err != nil {
+		if apierrors.IsNotFound(err) {
+			return next, &outcome.WaitingError{
+				Reason: v1alpha1.ReasonWaiting, Message: "ClusterRole " + AnchorName + " is missing: it belongs to labguard's manifests; apply them",
+			}
+		}
+		return next, fmt.Errorf("get the anchor of the gate: %w", err)
+	}
+	config.AnchorUID = anchor.UID
+	bundle, err := r.Authority.CABundle(ctx)
+	if err != nil {
+		return next, err
+	}
+	config.CABundle = mergeBundles(live.caBundle(), bundle, r.Clock.Now())
+	metrics.EnforcedNamespaces.Set(float64(len(names)))
+	return next, r.write(ctx, live, config)
+}
+
+// namespaces are those with a LabWorkload that enforces the age of images, and those that had one until a short while ago. It returns when that
+// changes by time alone.
+func (r *Reconciler) namespaces(ctx context.Context, live *objects) ([]string, time.Time, error) {
+	var workloads v1alpha1.LabWorkloadList
+	if err := r.List(ctx, &workloads, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, time.Time{}, fmt.Errorf("list LabWorkloads: %w", err)
+	}
+	now := r.Clock.Now()
+	var next time.Time
+	wanted := map[string]bool{}
+	for i := range workloads.Items {
+		workload := &workloads.Items[i]
+		enforcement := posture.EnforcementAt(&workload.Spec, now)
+		next = posture.Earliest(next, enforcement.NextChange)
+		if enforcement.Images && !slices.Contains(r.Excluded, workload.Namespace) {
+			wanted[workload.Namespace] = true
+		}
+	}
+	next = posture.Earliest(next, r.linger(wanted, live.listed(), now))
+	names := make([]string, 0, len(wanted))
+	for name := range wanted {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names, next, nil
+}
+
+// linger adds to the wanted namespaces those that are listed and not wanted any more for less than ten minutes. It returns when the first of them goes.
+func (r *Reconciler) linger(wanted map[string]bool, listed []string, now time.Time) time.Time {
+	if r.left == nil {
+		r.left = map[string]time.Time{}
+	}
+	for name := range wanted {
+		delete(r.left, name)
+	}
+	var next time.Time
+	for _, name := range listed {
+		if wanted[name] || slices.Contains(r.Excluded, name) {
+			continue
+		}
+		since, known := r.left[name]
+		if !known {
+			since = now
+			r.left[name] = since
+		}
+		end := since.Add(keepListed)
+		if now.Before(end) {
+			wanted[name] = true
+			next = posture.Earliest(next, end)
+			continue
+		}
+		delete(r.left, name)
+	}
+	return next
+}
+
+// TearDown removes everything of the gate: first the webhook configurations, which could refuse something, then the policies.
+func (r *Reconciler) TearDown(ctx context.Context) error {
+	live, err := gatherFrom(ctx, r.Client)
+	if err != nil {
+		return err
+	}
+	return r.remove(ctx, live)
+}
+
+func (r *Reconciler) remove(ctx context.Context, live *objects) error {
+	var failed []error
+	for _, object := range live.all() {
+		if err := r.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
+			failed = append(failed, fmt.Errorf("delete %s: %w", object.GetName(), err))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// Leave takes the gate down if labguard's own namespace is gone or on its way out, read from the API server, as caches have stopped by then.
+func (r *Reconciler) Leave(ctx context.Context, live client.Reader) error {
+	var own corev1.Namespace
+	err := live.Get(ctx, client.ObjectKey{Name: r.Namespace}, &own)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("get namespace %s: %w", r.Namespace, err)
+	}
+	if err == nil && own.DeletionTimestamp == nil {
+		return nil
+	}
+	found, err := gatherFrom(ctx, live)
+	if err != nil {
+		return err
+	}
+	return r.remove(ctx, found)
+}
