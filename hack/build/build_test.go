@@ -60,7 +60,7 @@ func TestProgramIsCompiledOnceAndRuns(t *testing.T) {
 	if !strings.Contains(first.String(), "hello: compiling hello") {
 		t.Errorf("the first call does not say what it does: %q", &first)
 	}
-	out, err := exec.Command(filepath.Join(entry, "hello")).CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), filepath.Join(entry, "hello")).CombinedOutput()
 	if err != nil || string(out) != "hello you" {
 		t.Errorf("got %q, %v", out, err)
 	}

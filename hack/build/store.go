@@ -104,22 +104,22 @@ func (s store) lock(ctx context.Context, p *progress) (unlock func(), err error)
 	return func() { _ = f.Close() }, nil
 }
 
-// waitLock blocks until f is locked. A blocked flock cannot be called off, so
-// an interrupted wait leaves its goroutine behind; the program ends then.
+// waitLock returns when f is locked. A blocking flock cannot be called off, so
+// this one asks again and again.
 func waitLock(ctx context.Context, f *os.File) error {
-	locked := make(chan error, 1)
-	go func() {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		for errors.Is(err, syscall.EINTR) {
-			err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+	const askEvery = 100 * time.Millisecond
+	ticker := time.NewTicker(askEvery)
+	defer ticker.Stop()
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return err
 		}
-		locked <- err
-	}()
-	select {
-	case err := <-locked:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 

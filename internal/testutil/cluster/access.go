@@ -47,29 +47,30 @@ func AuditLog() string { return shared.AuditLog }
 
 // Kubectl runs kubectl as administrator and returns what it prints. The error
 // has what it complains about.
-func Kubectl(t testing.TB, args ...string) (string, error) {
-	t.Helper()
-	return shared.kubectl(args...)
+func Kubectl(tb testing.TB, args ...string) (string, error) {
+	tb.Helper()
+	// Clean-up functions use kubectl too, and the context of their test is over.
+	return shared.kubectl(context.WithoutCancel(tb.Context()), args...)
 }
 
 // Namespace makes a namespace for this test and returns its name. Bare pods can
 // be created in it at once. It is deleted when the test ends, which the test
 // does not wait for.
-func Namespace(t testing.TB) string {
-	t.Helper()
-	client := clientset(t)
-	ctx, cancel := context.WithTimeout(t.Context(), namespaceTimeout)
+func Namespace(tb testing.TB) string {
+	tb.Helper()
+	client := clientset(tb)
+	ctx, cancel := context.WithTimeout(tb.Context(), namespaceTimeout)
 	defer cancel()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	ns, err := client.CoreV1().Namespaces().Create(ctx, ns, metav1.CreateOptions{})
 	if err != nil {
-		t.Fatalf("create namespace: %v", err)
+		tb.Fatalf("create namespace: %v", err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), namespaceTimeout)
 		defer cancel()
 		if err := client.CoreV1().Namespaces().Delete(ctx, ns.Name, metav1.DeleteOptions{}); err != nil {
-			t.Errorf("delete namespace %s: %v", ns.Name, err)
+			tb.Errorf("delete namespace %s: %v", ns.Name, err)
 		}
 	})
 	// The API server refuses pods until the namespace has a service account.
@@ -78,19 +79,19 @@ func Namespace(t testing.TB) string {
 		return err == nil, nil
 	})
 	if err != nil {
-		t.Fatalf("wait for the service account of namespace %s: %v", ns.Name, err)
+		tb.Fatalf("wait for the service account of namespace %s: %v", ns.Name, err)
 	}
 	return ns.Name
 }
 
 // ServiceAccountConfig is the access of a service account that exists, by a
 // token of one hour.
-func ServiceAccountConfig(t testing.TB, namespace, name string) *rest.Config {
-	t.Helper()
+func ServiceAccountConfig(tb testing.TB, namespace, name string) *rest.Config {
+	tb.Helper()
 	request := &authenticationv1.TokenRequest{}
-	token, err := clientset(t).CoreV1().ServiceAccounts(namespace).CreateToken(t.Context(), name, request, metav1.CreateOptions{})
+	token, err := clientset(tb).CoreV1().ServiceAccounts(namespace).CreateToken(tb.Context(), name, request, metav1.CreateOptions{})
 	if err != nil {
-		t.Fatalf("request a token of service account %s/%s: %v", namespace, name, err)
+		tb.Fatalf("request a token of service account %s/%s: %v", namespace, name, err)
 	}
 	config := rest.AnonymousClientConfig(Config())
 	config.QPS = -1
@@ -98,11 +99,11 @@ func ServiceAccountConfig(t testing.TB, namespace, name string) *rest.Config {
 	return config
 }
 
-func clientset(t testing.TB) *kubernetes.Clientset {
-	t.Helper()
+func clientset(tb testing.TB) *kubernetes.Clientset {
+	tb.Helper()
 	client, err := kubernetes.NewForConfig(Config())
 	if err != nil {
-		t.Fatalf("create client: %v", err)
+		tb.Fatalf("create client: %v", err)
 	}
 	return client
 }

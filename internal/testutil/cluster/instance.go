@@ -6,10 +6,12 @@ package cluster
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,13 +43,13 @@ type component struct {
 }
 
 // build compiles devcluster, unless it is there, and returns its path.
-func build() (string, error) {
-	out, err := exec.Command("go", "env", "GOMOD").Output()
+func build(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the checkout: %w", err)
 	}
 	root := filepath.Dir(strings.TrimSpace(string(out)))
-	cmd := exec.Command("go", "run", "./hack/build", "devcluster")
+	cmd := exec.CommandContext(ctx, "go", "run", "./hack/build", "devcluster")
 	cmd.Dir = root
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -63,7 +65,7 @@ func build() (string, error) {
 
 // describe reads what the cluster in dir says about itself.
 func describe(program, dir string) (instance, error) {
-	content, err := os.ReadFile(filepath.Join(dir, "cluster.json"))
+	content, err := fs.ReadFile(os.DirFS(dir), "cluster.json")
 	if err != nil {
 		return instance{}, fmt.Errorf("is it running? %w", err)
 	}
@@ -75,16 +77,16 @@ func describe(program, dir string) (instance, error) {
 }
 
 // attach uses a cluster that runs already, and installs crds in it.
-func attach(program, dir string, crds []string) (instance, error) {
+func attach(ctx context.Context, program, dir string, crds []string) (instance, error) {
 	i, err := describe(program, dir)
 	if err != nil {
 		return instance{}, err
 	}
 	for _, path := range crds {
-		if _, err := i.kubectl("apply", "--server-side", "--force-conflicts", "-f", path); err != nil {
+		if _, err := i.kubectl(ctx, "apply", "--server-side", "--force-conflicts", "-f", path); err != nil {
 			return instance{}, err
 		}
-		if _, err := i.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", path); err != nil {
+		if _, err := i.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "-f", path); err != nil {
 			return instance{}, err
 		}
 	}
@@ -92,8 +94,8 @@ func attach(program, dir string, crds []string) (instance, error) {
 }
 
 // kubectl returns what kubectl prints. An error carries what it complains about.
-func (i instance) kubectl(args ...string) (string, error) {
-	cmd := exec.Command(i.program, append([]string{"kubectl", "--kubeconfig", i.Kubeconfig}, args...)...)
+func (i instance) kubectl(ctx context.Context, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, i.program, append([]string{"kubectl", "--kubeconfig", i.Kubeconfig}, args...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	// What a developer keeps for kubectl must not change what tests see, nor tests
@@ -117,12 +119,13 @@ type process struct {
 
 // start runs a cluster in dir and returns when it is ready. Why it fails, now or
 // later, goes to stderr.
-func start(program, dir string, crds []string, stderr io.Writer) (*process, error) {
+func start(ctx context.Context, program, dir string, crds []string, stderr io.Writer) (*process, error) {
 	args := []string{"up", "--dir", dir, "--stop-on-stdin-eof"}
 	for _, path := range crds {
 		args = append(args, "--crds", path)
 	}
-	cmd := exec.Command(program, args...)
+	// Stop ends it, by a signal: a context would kill it.
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, args...)
 	cmd.Stderr = stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

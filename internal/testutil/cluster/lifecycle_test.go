@@ -20,7 +20,7 @@ import (
 // startOwn starts a cluster that the test may do to what it likes.
 func startOwn(t *testing.T, dir string, stderr io.Writer) *process {
 	t.Helper()
-	p, err := start(shared.program, dir, nil, stderr)
+	p, err := start(t.Context(), shared.program, dir, nil, stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,7 +50,7 @@ func alive(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return false
 	}
-	stat, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return true
 	}
@@ -64,14 +64,14 @@ func TestTwoClustersSideBySideAreInterruptedAndGoOn(t *testing.T) {
 	if first.Registry == shared.Registry || first.PID == shared.PID {
 		t.Fatalf("the second cluster is the first one: %+v", first.instance)
 	}
-	if _, err := first.kubectl("create", "namespace", "kept"); err != nil {
+	if _, err := first.kubectl(t.Context(), "create", "namespace", "kept"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Kubectl(t, "get", "namespace", "kept"); err == nil {
 		t.Error("both clusters have the same objects")
 	}
 	var refusal bytes.Buffer
-	if _, err := start(shared.program, dir, nil, &refusal); err == nil || !strings.Contains(refusal.String(), "is in use by process") {
+	if _, err := start(t.Context(), shared.program, dir, nil, &refusal); err == nil || !strings.Contains(refusal.String(), "is in use by process") {
 		t.Errorf("a second cluster in the folder of the first should be refused: %v, %s", err, &refusal)
 	}
 	if err := first.stop(); err != nil {
@@ -83,7 +83,7 @@ func TestTwoClustersSideBySideAreInterruptedAndGoOn(t *testing.T) {
 	}
 
 	again := startOwn(t, dir, os.Stderr)
-	if _, err := again.kubectl("get", "namespace", "kept"); err != nil {
+	if _, err := again.kubectl(t.Context(), "get", "namespace", "kept"); err != nil {
 		t.Errorf("the data of the first run is lost: %v", err)
 	}
 	// What starts a cluster may be killed: its end of the pipe is closed then.
@@ -127,7 +127,7 @@ func TestStartFailsWithTheLogOfTheComponentThatCannot(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stderr bytes.Buffer
-	if _, err := start(shared.program, dir, nil, &stderr); err == nil || !strings.Contains(stderr.String(), "etcd") {
+	if _, err := start(t.Context(), shared.program, dir, nil, &stderr); err == nil || !strings.Contains(stderr.String(), "etcd") {
 		t.Errorf("want a failure that names etcd, got %v: %s", err, &stderr)
 	}
 }

@@ -4,6 +4,7 @@
 package cluster
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -43,7 +44,7 @@ func Main(m *testing.M, opts ...Option) int {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	code, err := runWithCluster(m, o)
+	code, err := runWithCluster(context.Background(), m, o)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "cluster: %v\n", err)
 		return 1
@@ -51,13 +52,13 @@ func Main(m *testing.M, opts ...Option) int {
 	return code
 }
 
-func runWithCluster(m *testing.M, o options) (code int, err error) {
-	program, err := build()
+func runWithCluster(ctx context.Context, m *testing.M, o options) (code int, err error) {
+	program, err := build(ctx)
 	if err != nil {
 		return 0, err
 	}
 	if dir := os.Getenv(dirVariable); dir != "" {
-		if shared, err = attach(program, dir, o.crds); err != nil {
+		if shared, err = attach(ctx, program, dir, o.crds); err != nil {
 			return 0, fmt.Errorf("use the cluster of %s=%s: %w", dirVariable, dir, err)
 		}
 		return m.Run(), nil
@@ -67,7 +68,7 @@ func runWithCluster(m *testing.M, o options) (code int, err error) {
 		return 0, fmt.Errorf("start a cluster: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	up, err := start(program, filepath.Join(dir, "cluster"), o.crds, os.Stderr)
+	up, err := start(ctx, program, filepath.Join(dir, "cluster"), o.crds, os.Stderr)
 	if err != nil {
 		return 0, err
 	}

@@ -18,20 +18,20 @@ import (
 
 func TestPortsAreKeptUnlessTaken(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "ports.json")
-	first, err := choosePorts(file)
+	first, err := choosePorts(t.Context(), file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := choosePorts(file)
+	again, err := choosePorts(t.Context(), file)
 	if err != nil || again != first {
 		t.Errorf("got %+v, %v, want %+v", again, err, first)
 	}
-	listener, err := net.Listen("tcp", address(first.APIServer))
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address(first.APIServer))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
-	other, err := choosePorts(file)
+	other, err := choosePorts(t.Context(), file)
 	if err != nil || other.APIServer == first.APIServer || other.Etcd != first.Etcd {
 		t.Errorf("only the taken port should change: %+v, %v, before %+v", other, err, first)
 	}
@@ -49,7 +49,7 @@ func TestBrokenPortsFileIsReplaced(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`{"etcd": 70000, "registry": `), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if p, err := choosePorts(file); err != nil || p.Etcd >= lastPort || p.Registry == 0 {
+	if p, err := choosePorts(t.Context(), file); err != nil || p.Etcd >= lastPort || p.Registry == 0 {
 		t.Errorf("got %+v, %v", p, err)
 	}
 }
@@ -79,9 +79,9 @@ func TestOnlyALostPortIsTriedAgain(t *testing.T) {
 		lost bool
 	}{
 		"no error":               {nil, false},
-		"component without port": {&process.Failure{Tail: []string{"listen tcp 127.0.0.1:1: bind: address already in use"}}, true},
+		"component without port": {&process.EndedError{Tail: []string{"listen tcp 127.0.0.1:1: bind: address already in use"}}, true},
 		"registry without port":  {&net.OpError{Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}, true},
-		"another failure":        {&process.Failure{Tail: []string{"unknown flag"}}, false},
+		"another failure":        {&process.EndedError{Tail: []string{"unknown flag"}}, false},
 		"another error":          {errors.New("disk full"), false},
 	} {
 		if got := portLost(c.err); got != c.lost {

@@ -57,7 +57,7 @@ func newIdentities(l layout, server string) (identities, error) {
 	}); err != nil {
 		return ids, err
 	}
-	if err = ids.issueEtcd(l.etcdPKI()); err != nil {
+	if err := ids.issueEtcd(l.etcdPKI()); err != nil {
 		return ids, err
 	}
 	if ids.frontProxyCA, err = pki.NewAuthority(l.pki(), "front-proxy-ca"); err != nil {
@@ -66,7 +66,7 @@ func newIdentities(l layout, server string) (identities, error) {
 	if ids.frontProxy, err = ids.frontProxyCA.Issue(l.pki(), "front-proxy", pki.Subject{Name: frontProxyName}); err != nil {
 		return ids, err
 	}
-	if err = pki.NewKey(l.serviceAccountKey()); err != nil {
+	if err := pki.NewKey(l.serviceAccountKey()); err != nil {
 		return ids, err
 	}
 	for name, subject := range clients {

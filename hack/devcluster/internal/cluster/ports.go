@@ -4,9 +4,11 @@
 package cluster
 
 import (
+	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
+	"math/big"
 	"net"
 	"os"
 	"strconv"
@@ -41,7 +43,7 @@ func (p *ports) all() []*int {
 
 // choosePorts returns free ports, and keeps those of the last run where they
 // are free still: kubeconfigs and image references then stay good.
-func choosePorts(file string) (ports, error) {
+func choosePorts(ctx context.Context, file string) (ports, error) {
 	var p ports
 	// No file, or one that is no good, only means that nothing is kept.
 	if content, err := os.ReadFile(file); err == nil {
@@ -49,11 +51,15 @@ func choosePorts(file string) (ports, error) {
 	}
 	taken := map[int]bool{}
 	for _, port := range p.all() {
-		for attempt := 0; *port == 0 || taken[*port] || !free(*port); attempt++ {
+		for attempt := 0; *port == 0 || taken[*port] || !free(ctx, *port); attempt++ {
 			if attempt == portAttempts {
 				return ports{}, fmt.Errorf("no free port between %d and %d on %s", firstPort, lastPort, loopback)
 			}
-			*port = firstPort + rand.IntN(lastPort-firstPort)
+			random, err := rand.Int(rand.Reader, big.NewInt(lastPort-firstPort))
+			if err != nil {
+				return ports{}, fmt.Errorf("choose a port: %w", err)
+			}
+			*port = firstPort + int(random.Int64())
 		}
 		taken[*port] = true
 	}
@@ -67,8 +73,8 @@ func choosePorts(file string) (ports, error) {
 	return p, nil
 }
 
-func free(port int) bool {
-	listener, err := net.Listen("tcp", address(port))
+func free(ctx context.Context, port int) bool {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address(port))
 	if err != nil {
 		return false
 	}

@@ -23,7 +23,7 @@ func serveRegistry(ctx context.Context, l layout, port int) error {
 	if err != nil {
 		return fmt.Errorf("start registry: %w", err)
 	}
-	listener, err := net.Listen("tcp", address(port))
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address(port))
 	if err != nil {
 		_ = logFile.Close()
 		return fmt.Errorf("start registry: %w", err)

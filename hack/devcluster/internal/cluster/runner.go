@@ -63,7 +63,7 @@ func (r *runner) say(format string, args ...any) {
 func (r *runner) start(ctx context.Context, objects []*unstructured.Unstructured) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	if err := r.prepare(); err != nil {
+	if err := r.prepare(ctx); err != nil {
 		return err
 	}
 	if err := r.startAPI(ctx); err != nil {
@@ -86,9 +86,9 @@ func (r *runner) start(ctx context.Context, objects []*unstructured.Unstructured
 }
 
 // prepare makes all files that the components read, and the registry.
-func (r *runner) prepare() error {
+func (r *runner) prepare(ctx context.Context) error {
 	var err error
-	if r.ports, err = choosePorts(r.layout.ports()); err != nil {
+	if r.ports, err = choosePorts(ctx, r.layout.ports()); err != nil {
 		return err
 	}
 	if r.identities, err = newIdentities(r.layout, r.server()); err != nil {
@@ -97,7 +97,7 @@ func (r *runner) prepare() error {
 	if err := writeAuditPolicy(r.layout); err != nil {
 		return err
 	}
-	background, cancel := context.WithCancel(context.Background())
+	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.background = cancel
 	return serveRegistry(background, r.layout, r.Registry)
 }
@@ -145,7 +145,7 @@ func (r *runner) startControllers(ctx context.Context, config *rest.Config) erro
 func (r *runner) startOne(ctx context.Context, component string, ready probe) error {
 	begun := time.Now()
 	r.say("starting %s", component)
-	p, err := r.starter.Start(component, r.log(component), r.arguments(component))
+	p, err := r.starter.Start(ctx, component, r.log(component), r.arguments(component))
 	if err != nil {
 		return err
 	}

@@ -77,8 +77,8 @@ func Up(ctx context.Context, o Options, out io.Writer) error {
 
 // portLost reports whether err is a port that was free a moment before.
 func portLost(err error) bool {
-	failure := (*process.Failure)(nil)
-	return errors.Is(err, syscall.EADDRINUSE) || errors.As(err, &failure) && failure.AddressInUse()
+	ended := (*process.EndedError)(nil)
+	return errors.Is(err, syscall.EADDRINUSE) || errors.As(err, &ended) && ended.AddressInUse()
 }
 
 // runOnce starts a cluster on free ports, keeps it until ctx ends or a part of

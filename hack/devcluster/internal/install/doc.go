@@ -9,4 +9,4 @@
 // version change, and a test fails until that was done.
 package install
 
-//go:generate go run ./copycrds certmanager
+//go:generate go run ./copycrds

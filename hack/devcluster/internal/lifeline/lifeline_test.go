@@ -5,6 +5,7 @@ package lifeline
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"os"
 	"os/exec"
@@ -18,14 +19,15 @@ func TestMain(m *testing.M) {
 	case "parent":
 		if err := parent(); err != nil {
 			_, _ = os.Stderr.WriteString(err.Error())
-			os.Exit(1)
 		}
 	case "child":
-		Hold(func() { os.Exit(1) })
+		lost := make(chan struct{})
+		Hold(func() { close(lost) })
 		_, _ = os.Stdout.WriteString("child is up\n")
-		select {}
+		<-lost
+	default:
+		m.Run()
 	}
-	os.Exit(m.Run())
 }
 
 func parent() error {
@@ -33,7 +35,11 @@ func parent() error {
 	if err != nil {
 		return err
 	}
-	child := exec.Command(os.Args[0])
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	child := exec.CommandContext(context.Background(), self)
 	child.Stdout = os.Stdout
 	child.Env = append(os.Environ(), "LIFELINE_TEST_ROLE=child")
 	line.Tie(child)
@@ -41,7 +47,11 @@ func parent() error {
 }
 
 func TestKilledParentEndsItsChild(t *testing.T) {
-	cmd := exec.Command(os.Args[0])
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), self)
 	cmd.Stderr = os.Stderr
 	cmd.Env = append(os.Environ(), "LIFELINE_TEST_ROLE=parent")
 	stdout, err := cmd.StdoutPipe()

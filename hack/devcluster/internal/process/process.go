@@ -38,14 +38,15 @@ type Starter struct {
 	Line *lifeline.Line
 }
 
-// Start runs the program name with args. What it prints goes to the file log.
-func (s Starter) Start(name, log string, args []string) (*Process, error) {
+// Start runs the program name with args. What it prints goes to the file log. It
+// outlives ctx: a cluster stops its parts in order, by Stop.
+func (s Starter) Start(ctx context.Context, name, log string, args []string) (*Process, error) {
 	f, err := os.Create(log)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	defer func() { _ = f.Close() }()
-	cmd := exec.Command(s.Path, append([]string{name}, args...)...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), s.Path, append([]string{name}, args...)...)
 	cmd.Stdout, cmd.Stderr = f, f
 	// A group of its own keeps Ctrl-C on a terminal from reaching it: its parent
 	// stops it, when its turn comes.
@@ -76,11 +77,11 @@ func (p *Process) Failure() error {
 	if p.ended != nil {
 		how = p.ended.Error()
 	}
-	return &Failure{Name: p.Name, How: how, Log: p.Log, Tail: p.tail()}
+	return &EndedError{Name: p.Name, How: how, Log: p.Log, Tail: p.tail()}
 }
 
-// A Failure is a process that ended when it should not have.
-type Failure struct {
+// An EndedError is a process that ended when it should not have.
+type EndedError struct {
 	// Name is the program, How says how it ended.
 	Name, How string
 	// Log is the path of its log, Tail are the last lines of it.
@@ -88,13 +89,13 @@ type Failure struct {
 	Tail []string
 }
 
-func (f *Failure) Error() string {
-	return fmt.Sprintf("%s died early (%s). The end of %s:\n    %s", f.Name, f.How, f.Log, strings.Join(f.Tail, "\n    "))
+func (e *EndedError) Error() string {
+	return fmt.Sprintf("%s died early (%s). The end of %s:\n    %s", e.Name, e.How, e.Log, strings.Join(e.Tail, "\n    "))
 }
 
 // AddressInUse reports whether it ended as another program had its port.
-func (f *Failure) AddressInUse() bool {
-	return strings.Contains(strings.Join(f.Tail, "\n"), "address already in use")
+func (e *EndedError) AddressInUse() bool {
+	return strings.Contains(strings.Join(e.Tail, "\n"), "address already in use")
 }
 
 func (p *Process) tail() []string {

@@ -21,17 +21,18 @@ import (
 // TestMain makes this test binary one of the programs that the tests start.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 1 || strings.HasPrefix(os.Args[1], "-") {
-		os.Exit(m.Run())
+		m.Run()
+		return
 	}
-	lifeline.Hold(func() { os.Exit(1) })
 	switch os.Args[1] {
 	case "fail":
 		_, _ = os.Stderr.WriteString("first\nlisten tcp: bind: address already in use\n")
-		os.Exit(3)
 	case "stubborn":
+		lost := make(chan struct{})
+		lifeline.Hold(func() { close(lost) })
 		signal.Ignore(syscall.SIGTERM)
 		_, _ = os.Stdout.WriteString("up\n")
-		select {}
+		<-lost
 	}
 }
 
@@ -41,21 +42,25 @@ func starter(t *testing.T) Starter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Starter{Path: os.Args[0], Line: line}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Starter{Path: self, Line: line}
 }
 
 func TestEarlyEndIsAFailureWithTheEndOfTheLog(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
-	p, err := starter(t).Start("fail", log, nil)
+	p, err := starter(t).Start(t.Context(), "fail", log, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	err = p.Await(t.Context(), func(context.Context) error { return errors.New("never") })
-	failure := (*Failure)(nil)
+	failure := (*EndedError)(nil)
 	if !errors.As(err, &failure) || !failure.AddressInUse() {
 		t.Fatalf("want a failure for a lost port, got %v", err)
 	}
-	for _, want := range []string{"fail died early (exit status 3)", log, "first"} {
+	for _, want := range []string{"fail died early (ended)", log, "first"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the failure does not say %q: %v", want, err)
 		}
@@ -64,7 +69,7 @@ func TestEarlyEndIsAFailureWithTheEndOfTheLog(t *testing.T) {
 
 func TestStubbornProcessIsKilled(t *testing.T) {
 	log := filepath.Join(t.TempDir(), "log")
-	p, err := starter(t).Start("stubborn", log, nil)
+	p, err := starter(t).Start(t.Context(), "stubborn", log, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +89,7 @@ func TestStubbornProcessIsKilled(t *testing.T) {
 }
 
 func TestWaitingEndsWithItsContext(t *testing.T) {
-	p, err := starter(t).Start("stubborn", filepath.Join(t.TempDir(), "log"), nil)
+	p, err := starter(t).Start(t.Context(), "stubborn", filepath.Join(t.TempDir(), "log"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +105,7 @@ func TestWaitingEndsWithItsContext(t *testing.T) {
 func TestProgramThatIsNotThere(t *testing.T) {
 	s := starter(t)
 	s.Path = "no-such-program"
-	if _, err := s.Start("x", filepath.Join(t.TempDir(), "log"), nil); !errors.Is(err, exec.ErrNotFound) {
+	if _, err := s.Start(t.Context(), "x", filepath.Join(t.TempDir(), "log"), nil); !errors.Is(err, exec.ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -17,9 +17,7 @@ import (
 	"time"
 
 	"github.com/cert-manager/cert-manager/pkg/controller"
-	"golang.org/x/sync/errgroup"
-	"k8s.io/klog/v2"
-
+	// Each registers its controller or kind of issuer when it is imported.
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/approver"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/ca"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/selfsigned"
@@ -33,6 +31,8 @@ import (
 	_ "github.com/cert-manager/cert-manager/pkg/controller/issuers"
 	_ "github.com/cert-manager/cert-manager/pkg/issuer/ca"
 	_ "github.com/cert-manager/cert-manager/pkg/issuer/selfsigned"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/klog/v2"
 )
 
 // workers is how many objects each controller of cert-manager handles at once.
@@ -109,7 +109,7 @@ func certManagerOptions(kubeconfig string) controller.ContextOptions {
 }
 
 func serveHealth(ctx context.Context, address string, healthy *atomic.Bool) error {
-	listener, err := net.Listen("tcp", address)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("serve health: %w", err)
 	}

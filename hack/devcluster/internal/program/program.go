@@ -5,23 +5,21 @@ package program
 
 import (
 	"os"
+	_ "time/tzdata" // CronJobs have time zones, and the machine may have none
 
 	"github.com/spf13/cobra"
 	"go.etcd.io/etcd/server/v3/etcdmain"
+	_ "k8s.io/client-go/plugin/pkg/client/auth" // kubeconfigs of other clusters
 	"k8s.io/component-base/cli"
 	"k8s.io/component-base/logs"
+	_ "k8s.io/component-base/logs/json/register"          // --logging-format=json
+	_ "k8s.io/component-base/metrics/prometheus/clientgo" // client metrics
+	_ "k8s.io/component-base/metrics/prometheus/version"  // version metric
 	kubectl "k8s.io/kubectl/pkg/cmd"
 	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
-
-	_ "time/tzdata" // CronJobs have time zones, and the machine may have none
-
-	_ "k8s.io/client-go/plugin/pkg/client/auth"           // kubeconfigs of other clusters
-	_ "k8s.io/component-base/logs/json/register"          // --logging-format=json
-	_ "k8s.io/component-base/metrics/prometheus/clientgo" // client metrics
-	_ "k8s.io/component-base/metrics/prometheus/version"  // version metric
 )
 
 // A Program runs with args, its own name first, and returns its exit code.
