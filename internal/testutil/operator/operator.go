@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -61,7 +60,7 @@ var install = sync.OnceValue(func() error {
 	for _, dir := range []string{"config/crd", "config/rbac"} {
 		command := exec.Command(filepath.Join(root(), "bin", "devcluster"), "kubectl", "apply", "--server-side", "-k", filepath.Join(root(), dir)) //nolint:gosec // fixed words
 		command.Env = append(os.Environ(), "KUBECONFIG="+cluster.Kubeconfig())
-		if output, err := command.CombinedOutput(); err != nil && !strings.Contains(string(output), "serverside-applied") {
+		if output, err := command.CombinedOutput(); err != nil {
 			return fmt.Errorf("apply %s: %w: %s", dir, err, output)
 		}
 	}
