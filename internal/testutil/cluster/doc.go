@@ -12,6 +12,7 @@
 //
 // While working on tests, run `bin/devcluster up --dir DIR` by hand and set
 // LABGUARD_DEVCLUSTER_DIR=DIR: tests then use that cluster and leave it running.
+// Give it the --crds of the tests, or garbage collection is half a minute late.
 //
 // Production code must not import this package.
 package cluster
