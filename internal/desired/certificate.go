@@ -1,0 +1,93 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package desired
+
+import (
+	"cmp"
+	"net/url"
+	"slices"
+	"time"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager"
+	cmv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	cmv1ac "github.com/cert-manager/cert-manager/pkg/client/applyconfigurations/certmanager/v1"
+	cmmetav1ac "github.com/cert-manager/cert-manager/pkg/client/applyconfigurations/meta/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+)
+
+const (
+	// certificateLifetime and certificateRenewBefore give a new certificate every three days, with eleven days left to mend an issuer.
+	certificateLifetime    = 336 * time.Hour
+	certificateRenewBefore = 264 * time.Hour
+	// certificateKeySize is that of ECDSA P-256.
+	certificateKeySize = 256
+	// certificateRevisions keeps the CertificateRequests of about nine days, for whoever looks into a failed renewal.
+	certificateRevisions = 3
+)
+
+// Certificate is the cert-manager Certificate that lw wants, as a whole intent for server-side apply. It is nil if lw does not speak of
+// encryption in transit, or is being deleted. Whether the issuer may be used is not decided here.
+//
+// It carries exactly one URI, the SPIFFE ID of lw, and no common name; for the provider Application also the DNS names of the Services
+// that the spec names, since clients of an application check host names.
+func Certificate(lw *v1alpha1.LabWorkload, cluster Cluster) *cmv1ac.CertificateApplyConfiguration {
+	if lw.DeletionTimestamp != nil || lw.Spec.Encryption == nil || lw.Spec.Encryption.InTransit == nil {
+		return nil
+	}
+	transit := lw.Spec.Encryption.InTransit
+	spec := cmv1ac.CertificateSpec().
+		WithSecretName(SecretName(lw)).
+		WithIssuerRef(cmmetav1ac.IssuerReference().
+			WithGroup(certmanager.GroupName).
+			WithKind(string(cmp.Or(transit.IssuerRef.Kind, v1alpha1.IssuerKindClusterIssuer))).
+			WithName(transit.IssuerRef.Name)).
+		WithURIs(SPIFFEID(lw, cluster.TrustDomain)).
+		WithDuration(metav1.Duration{Duration: certificateLifetime}).
+		WithRenewBefore(metav1.Duration{Duration: certificateRenewBefore}).
+		WithPrivateKey(cmv1ac.CertificatePrivateKey().
+			WithAlgorithm(cmv1.ECDSAKeyAlgorithm).
+			WithSize(certificateKeySize).
+			WithEncoding(cmv1.PKCS8). // What Java, Python and Go all read.
+			WithRotationPolicy(cmv1.RotationPolicyAlways)).
+		WithUsages(cmv1.UsageDigitalSignature, cmv1.UsageServerAuth, cmv1.UsageClientAuth).
+		WithRevisionHistoryLimit(certificateRevisions)
+	if transit.Provider == v1alpha1.TransitProviderApplication && transit.Certificate != nil {
+		spec.WithDNSNames(dnsNames(lw.Namespace, transit.Certificate.Services, cluster.ClusterDomain)...)
+	}
+	return cmv1ac.Certificate(ChildName(lw.Name), lw.Namespace).
+		WithLabels(childLabels(lw)).
+		WithOwnerReferences(owner(lw)).
+		WithSpec(spec)
+}
+
+// SecretName is the Secret that receives key, certificate and CA: what the spec says, else <name>-tls.
+func SecretName(lw *v1alpha1.LabWorkload) string {
+	if encryption := lw.Spec.Encryption; encryption != nil && encryption.InTransit != nil && encryption.InTransit.Certificate != nil {
+		if name := encryption.InTransit.Certificate.SecretName; name != "" {
+			return name
+		}
+	}
+	const suffix = "-tls"
+	return shorten(lw.Name, maxName-len(suffix)) + suffix
+}
+
+// SPIFFEID is the identity of lw: spiffe://<trust domain>/ns/<namespace>/labworkload/<name>.
+func SPIFFEID(lw *v1alpha1.LabWorkload, trustDomain string) string {
+	id := url.URL{Scheme: "spiffe", Host: trustDomain, Path: "/ns/" + lw.Namespace + "/labworkload/" + lw.Name}
+	return id.String()
+}
+
+// dnsNames are the names under which clients in the cluster reach the Services, from the shortest to the longest.
+func dnsNames(namespace string, services []string, clusterDomain string) []string {
+	var names []string
+	for _, service := range slices.Compact(slices.Sorted(slices.Values(services))) {
+		names = append(names, service, service+"."+namespace, service+"."+namespace+".svc")
+		if clusterDomain != "" {
+			names = append(names, service+"."+namespace+".svc."+clusterDomain)
+		}
+	}
+	return names
+}
