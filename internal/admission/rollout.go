@@ -141,10 +141,23 @@ func (g *Gate) ask(ctx context.Context, request *admission.Request, facts func(p
 	result.earlier = ledger.References(earlier)
 	result.set = ledger.NewSet(earlier, recordNames(root), records.Items)
 	question.Admitted = result.set.Admitted
-	question.LastAdmitted = result.set.Last(root.Template.References())
+	question.LastAdmitted = lastAdmitted(root, old, result.set)
 	question.Facts = gather(root, request.Namespace, &question, facts)
 	result.decision = posture.DecideRollout(question)
 	return result, nil
+}
+
+// lastAdmitted is the image to go back to: what the object declares now comes before what it ran earlier.
+func lastAdmitted(root, old *template.Root, set ledger.Set) string {
+	brought := root.Template.References()
+	if old != nil {
+		for _, reference := range old.Template.References() {
+			if _, admitted := set.Admitted(reference); admitted && !slices.Contains(brought, reference) {
+				return reference
+			}
+		}
+	}
+	return set.Last(brought)
 }
 
 // gather asks for the facts about every image that the decision will look at, all at once.

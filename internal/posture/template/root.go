@@ -6,7 +6,9 @@ package template
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -51,7 +53,19 @@ func Decode(kind string, raw []byte) (*Root, error) {
 		return nil, fmt.Errorf("read the pod template of %s %s/%s: %w", kind, root.Namespace, root.Name, err)
 	}
 	root.Template = FromPod(meta, spec)
+	if kind == "Job" {
+		root.Template.Labels = withJobLabels(root.Template.Labels, root.Name)
+	}
 	return root, nil
+}
+
+// withJobLabels adds the labels that the API server gives to the pods of a Job after mutating admission and before validating admission
+// (batch/v1, strategy of Jobs): both have to see the same, or a selector on them would govern for one and not for the other.
+// The name may not be known yet (generateName); then only that the label exists counts.
+func withJobLabels(labels map[string]string, name string) map[string]string {
+	all := map[string]string{batchv1.JobNameLabel: name, "job-name": name, batchv1.ControllerUidLabel: "", "controller-uid": ""}
+	maps.Copy(all, labels)
+	return all
 }
 
 func podOf(kind string, object *rawRoot) (metav1.ObjectMeta, *corev1.PodSpec, error) {
