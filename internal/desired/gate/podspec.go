@@ -64,7 +64,7 @@ func typed(path string, rollsBack bool) podSpec {
 // map() stand for it. A wrong type is compared as it is.
 func untyped() podSpec {
 	field := func(object, name string) string {
-		return "[" + object + ".?spec.orValue({})]" + step("template") + step("spec") + step(name)
+		return "[" + object + ".?spec.orValue({})]" + step("template", "{}") + step("spec", "{}") + step(name, "[]")
 	}
 	list := func(name, entries string) func(string) string {
 		return func(object string) string {
@@ -77,23 +77,23 @@ func untyped() podSpec {
 	all := func(name string) func(string) string {
 		return func(references string) string {
 			return field("object", name) +
-				".all(x, type(x) == map || (type(x) == list && x.all(c, type(c) == map && c.?image.orValue('-') in " + references + ")))"
+				".all(x, type(x) == list && x.all(c, type(c) == map && c.?image.orValue('-') in " + references + "))"
 		}
 	}
 	return podSpec{
 		images: list("containers", entry), initImages: list("initContainers", entry), volumes: list("volumes", volume),
 		allImages: all("containers"), allInitImages: all("initContainers"),
 		allVolumes: func(references string) string {
-			return field("object", "volumes") + ".all(x, type(x) == map || (type(x) == list && x.all(v, type(v) == map" +
-				" && (!has(v.image) || (type(v.image) == map && v.image.?reference.orValue('-') in " + references + ")))))"
+			return field("object", "volumes") + ".all(x, type(x) == list && x.all(v, type(v) == map" +
+				" && (!has(v.image) || (type(v.image) == map && v.image.?reference.orValue('-') in " + references + "))))"
 		},
 		rollsBack: true,
 		// A Rollout may take its template from a Deployment that it names.
-		alsoChanged: fmt.Sprintf("%s != %s", "[object.?spec.orValue({})]"+step("workloadRef"), "[oldObject.?spec.orValue({})]"+step("workloadRef")),
+		alsoChanged: fmt.Sprintf("%s != %s", "[object.?spec.orValue({})]"+step("workloadRef", "{}"), "[oldObject.?spec.orValue({})]"+step("workloadRef", "{}")),
 	}
 }
 
-// step goes from a list of one value to the list of its field; an absent field, or one of something that has no fields, is {}.
-func step(field string) string {
-	return ".map(x, type(x) == map ? x.?" + field + ".orValue({}) : {})"
+// step goes from a list of one value to the list of its field, or of other if the value has no such field or no fields at all.
+func step(field, other string) string {
+	return ".map(x, type(x) == map ? x.?" + field + ".orValue(" + other + ") : " + other + ")"
 }
