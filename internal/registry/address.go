@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -50,10 +51,8 @@ func refusedKind(address netip.Addr) string {
 	case address.IsMulticast(), address == broadcast:
 		return "a multicast address"
 	}
-	for _, known := range metadata {
-		if address == known {
-			return "the address of a metadata service"
-		}
+	if slices.Contains(metadata, address) {
+		return "the address of a metadata service"
 	}
 	if inner, ok := embedded(address); ok {
 		return refusedKind(inner)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -25,10 +26,8 @@ const password = "hunter2-very-secret"
 func demandBasic(accepted ...string) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		_, sent, _ := r.BasicAuth()
-		for _, one := range accepted {
-			if sent == one {
-				return false
-			}
+		if slices.Contains(accepted, sent) {
+			return false
 		}
 		w.Header().Set("WWW-Authenticate", `Basic realm="lab"`)
 		// A careless registry quotes what it was sent.
@@ -318,7 +317,8 @@ func TestCredentialsDoNotFollowARedirectToAnotherHost(t *testing.T) {
 					return true
 				}
 				if _, blob, found := strings.Cut(r.URL.Path, "/blobs/"); found {
-					http.Redirect(w, r, storage.URL+"/storage/"+blob, http.StatusTemporaryRedirect)
+					w.Header().Set("Location", storage.URL+"/storage/"+blob)
+					w.WriteHeader(http.StatusTemporaryRedirect)
 					return true
 				}
 				return false

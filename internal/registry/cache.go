@@ -71,7 +71,7 @@ type blocks struct{ entries *lru.Cache }
 
 func (b blocks) add(host, scope string, f failure, until time.Time) {
 	key := blockKey{host: host, all: true}
-	if f.after > 0 || !f.unreachable() {
+	if !f.unreachable() {
 		key = blockKey{host: host, scope: scope}
 	}
 	b.entries.Add(key, block{failure: f, until: until})

@@ -95,7 +95,7 @@ func (s *session) ask(ctx context.Context, method, kind, identifier string, limi
 		Scheme: s.repository.Scheme(), Host: s.repository.RegistryStr(),
 		Path: fmt.Sprintf("/v2/%s/%s/%s", s.repository.RepositoryStr(), kind, identifier),
 	}
-	request, err := http.NewRequestWithContext(ctx, method, address.String(), nil)
+	request, err := http.NewRequestWithContext(ctx, method, address.String(), http.NoBody)
 	if err != nil {
 		return blob{}, fmt.Errorf("build request: %w", err)
 	}

@@ -41,7 +41,7 @@ type Config struct {
 }
 
 // RegistryConfig is what the platform team says about one registry.
-type RegistryConfig struct {
+type RegistryConfig struct { //nolint:revive // registry.Config is the whole; this is one of the "registries" of the configuration file
 	// Host is the host and optional port as it stands in image references, such as docker.io or registry.lab.example:5000.
 	Host string `json:"host"`
 	// Mirrors are asked before Host, in this order: host[:port][/prefix]. A mirror with a CA, credentials or plain http of its own has
@@ -49,7 +49,7 @@ type RegistryConfig struct {
 	Mirrors []string `json:"mirrors,omitempty"`
 	// CAFile names a PEM bundle that is trusted for this host besides the system's; CA is the same inline.
 	CAFile string `json:"caFile,omitempty"`
-	CA     []byte `json:"ca,omitempty"`
+	CA     string `json:"ca,omitempty"`
 	// DockerConfigFile names a file in the format of ~/.docker/config.json (only "auths" is used). It is read anew for each fetch, so
 	// that rotation needs no restart.
 	DockerConfigFile string `json:"dockerConfigFile,omitempty"`
@@ -188,13 +188,13 @@ func parseHost(host string, insecure bool) (name.Registry, error) {
 }
 
 func rootsOf(config RegistryConfig) (*x509.CertPool, error) {
-	bundle := config.CA
+	bundle := []byte(config.CA)
 	if config.CAFile != "" {
 		file, err := os.ReadFile(config.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("read caFile: %w", err)
 		}
-		bundle = append(append([]byte{}, bundle...), file...)
+		bundle = append(append(bundle, '\n'), file...)
 	}
 	if len(bundle) == 0 {
 		return nil, nil

@@ -94,14 +94,14 @@ func classify(host string, err error, withCredentials bool) failure {
 }
 
 func classifyStatus(host string, status int, withCredentials bool) failure {
-	switch {
-	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
 		if withCredentials {
 			return failed(v1alpha1.ReasonCredentialsRejected, "registry %s refuses the credentials (%d); check the pull secret or labguard's "+
 				"configuration for that registry", host, status)
 		}
 		return failed(v1alpha1.ReasonCredentialsNotReadable, "registry %s wants credentials (%d) and labguard has none for it", host, status)
-	case status == http.StatusNotFound:
+	case http.StatusNotFound:
 		return failed(v1alpha1.ReasonImageNotFound, "registry %s does not have the image", host)
 	default:
 		return failed(v1alpha1.ReasonRegistryUnreachable, "registry %s answers %d", host, status)

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -25,9 +26,7 @@ import (
 // answers has a server answer every request the same way.
 func answers(status int, header http.Header, body string) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, _ *http.Request) bool {
-		for name, values := range header {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), header)
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)
 		return true
@@ -96,8 +95,11 @@ func TestWhatGoesWrongIsNamed(t *testing.T) {
 		"config no JSON":                 {tag: "config-no-json", reason: v1alpha1.ReasonInvalidImage, detail: "configuration cannot be parsed"},
 		"config said to be huge":         {tag: "config-huge", reason: v1alpha1.ReasonInvalidImage, detail: "more than"},
 		"an index without end":           {tag: "deep", reason: v1alpha1.ReasonInvalidImage, detail: "too deep"},
-		"connection broken off": {intercept: func(http.ResponseWriter, *http.Request) bool {
-			panic(http.ErrAbortHandler)
+		"connection broken off": {intercept: func(w http.ResponseWriter, _ *http.Request) bool {
+			if connection, _, err := http.NewResponseController(w).Hijack(); err == nil {
+				_ = connection.Close()
+			}
+			return true
 		}, reason: v1alpha1.ReasonRegistryUnreachable, detail: "broke the connection off"},
 	}
 	for name, test := range tests {
@@ -138,7 +140,7 @@ func putBroken(server *fakeRegistry) {
 	}))
 	deep := server.image("lis", "", configAt(built))
 	for range 3 {
-		deep = server.index("lis", "deep", ociIndex, nil, indexEntry(deep, "linux", "amd64"))
+		deep = server.index("deep", ociIndex, nil, indexEntry(deep, "linux", "amd64"))
 	}
 }
 
@@ -155,7 +157,7 @@ func TestAReferenceThatIsNoneIsNamedWithoutAFetch(t *testing.T) {
 }
 
 func TestAnAddressThatIsNotMeantIsNeverDialed(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +192,7 @@ func TestAnAddressThatIsNotMeantIsNeverDialed(t *testing.T) {
 }
 
 func TestARegistryThatIsAwayIsNamedAndCostsOnce(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,11 +338,15 @@ func TestACAMakesAnHTTPSRegistryTrusted(t *testing.T) {
 	secure.StartTLS()
 	t.Cleanup(secure.Close)
 	host := strings.TrimPrefix(secure.URL, "https://")
-	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw})
+	ca := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}))
 
 	resolver := running(t, Config{Registries: []RegistryConfig{{Host: host, AllowedAddresses: loopback, CA: ca}}}, nil, fakeClock())
 	if facts := resolve(t, resolver, ask(host+"/lis:v1")); facts.Digest != digest {
 		t.Errorf("with the CA: %+v", facts)
+	}
+	resolver = running(t, Config{Registries: []RegistryConfig{{Host: host, AllowedAddresses: loopback, CAFile: writeFile(t, ca)}}}, nil, fakeClock())
+	if facts := resolve(t, resolver, ask(host+"/lis:v1")); facts.Digest != digest {
+		t.Errorf("with the CA from a file: %+v", facts)
 	}
 	resolver = running(t, Config{Registries: []RegistryConfig{{Host: host, AllowedAddresses: loopback}}}, nil, fakeClock())
 	if facts := resolve(t, resolver, ask(host+"/lis:v1")); facts.Unknown != v1alpha1.ReasonRegistryUnreachable || !strings.Contains(facts.Detail, "not trusted") {

@@ -39,8 +39,12 @@ func (f *fetcher) shared(ctx context.Context, q posture.ImageQuery) (posture.Ima
 	}
 	endpoints := f.sites.endpoints(t.repository.Registry)
 	var worst failure
-	for i, e := range endpoints {
-		facts, fail := f.endpoint(ctx, e, t, q.Platform, len(endpoints)-i)
+	for _, e := range endpoints {
+		budget := f.config.Timeout
+		if !e.upstream {
+			budget /= time.Duration(len(endpoints))
+		}
+		facts, fail := f.endpoint(ctx, e, t, q.Platform, budget)
 		if fail.reason == "" || fail.aborted {
 			return facts, fail
 		}
@@ -52,15 +56,12 @@ func (f *fetcher) shared(ctx context.Context, q posture.ImageQuery) (posture.Ima
 	return posture.ImageFacts{}, worst
 }
 
-// endpoint asks one place, with its share of the time that is left.
+// endpoint asks one place. A mirror has its share of the time, the registry all that is left.
 func (f *fetcher) endpoint(
-	ctx context.Context, e endpoint, t target, platform posture.Platform, endpointsLeft int,
+	ctx context.Context, e endpoint, t target, platform posture.Platform, budget time.Duration,
 ) (posture.ImageFacts, failure) {
-	if deadline, ok := ctx.Deadline(); ok && endpointsLeft > 1 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(endpointsLeft))
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
 	t.repository = e.repository(t.repository.RepositoryStr())
 	auths := []authn.AuthConfig{{}}
 	if s, found := f.sites[e.registry.RegistryStr()]; found {

@@ -143,8 +143,8 @@ func (f *fakeRegistry) typedImage(repository, tag, manifestType, configType stri
 	}))
 }
 
-func (f *fakeRegistry) index(repository, tag, mediaType string, annotations object, entries ...object) string {
-	return f.put(repository, tag, mediaType, encode(object{
+func (f *fakeRegistry) index(tag, mediaType string, annotations object, entries ...object) string {
+	return f.put("lis", tag, mediaType, encode(object{
 		"schemaVersion": 2, "mediaType": mediaType, "manifests": entries, "annotations": annotations,
 	}))
 }

@@ -76,7 +76,7 @@ func TestAWrongConfigurationIsRefusedAtTheStart(t *testing.T) {
 		"twice":               {[]RegistryConfig{{Host: "docker.io"}, {Host: "index.docker.io"}}, "twice"},
 		"a mirror URL":        {[]RegistryConfig{{Host: "lab.example", Mirrors: []string{"/path"}}}, "mirror"},
 		"an absent CA":        {[]RegistryConfig{{Host: "lab.example", CAFile: "/nonexistent/ca"}}, "caFile"},
-		"a CA that is none":   {[]RegistryConfig{{Host: "lab.example", CA: []byte("x")}}, "no PEM certificate"},
+		"a CA that is none":   {[]RegistryConfig{{Host: "lab.example", CA: "x"}}, "no PEM certificate"},
 		"half a login":        {[]RegistryConfig{{Host: "lab.example", Username: "u"}}, "belong together"},
 		"two logins":          {[]RegistryConfig{{Host: "lab.example", Username: "u", PasswordFile: broken, DockerConfigFile: broken}}, "not both"},
 		"absent password":     {[]RegistryConfig{{Host: "lab.example", Username: "u", PasswordFile: "/nonexistent/p"}}, "passwordFile"},

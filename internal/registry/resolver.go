@@ -133,7 +133,7 @@ func (r *Resolver) Resolve(ctx context.Context, q posture.ImageQuery) posture.Im
 
 // NextLook is the instant from which asking again may lead to a new request; zero if never or if nothing is known.
 func (r *Resolver) NextLook(q posture.ImageQuery) time.Time {
-	if facts, _, known := r.look(q); !known || (facts.Unknown == "" && strings.Contains(q.Reference, "@")) {
+	if facts, _, known := r.find(q); !known || (facts.Unknown == "" && strings.Contains(q.Reference, "@")) {
 		return time.Time{}
 	}
 	r.mu.Lock()

@@ -96,13 +96,13 @@ func TestAnIndexIsAnsweredForThePlatform(t *testing.T) {
 	dated := indexEntry(armDigest, "linux", "arm64")
 	dated["annotations"] = object{annotationCreated: entryDate.Format(time.RFC3339)}
 
-	server.index("lis", "all", ociIndex, object{annotationCreated: indexDate.Format(time.RFC3339)},
+	server.index("all", ociIndex, object{annotationCreated: indexDate.Format(time.RFC3339)},
 		attestation, marked, indexEntry(winDigest, "windows", "amd64"), indexEntry(amdDigest, "linux", "amd64"), dated)
-	server.index("lis", "arm-only", dockerList, nil, attestation, indexEntry(armDigest, "linux", "arm64"))
-	server.index("lis", "windows-only", dockerList, nil, indexEntry(winDigest, "windows", "amd64"))
-	server.index("lis", "attestations-only", ociIndex, nil, attestation, marked)
-	nested := server.index("lis", "", ociIndex, nil, indexEntry(amdDigest, "linux", "amd64"))
-	server.index("lis", "nested", ociIndex, nil, indexEntry(nested, "linux", "amd64"))
+	server.index("arm-only", dockerList, nil, attestation, indexEntry(armDigest, "linux", "arm64"))
+	server.index("windows-only", dockerList, nil, indexEntry(winDigest, "windows", "amd64"))
+	server.index("attestations-only", ociIndex, nil, attestation, marked)
+	nested := server.index("", ociIndex, nil, indexEntry(amdDigest, "linux", "amd64"))
+	server.index("nested", ociIndex, nil, indexEntry(nested, "linux", "amd64"))
 
 	arm64 := posture.Platform{OS: "linux", Architecture: "arm64"}
 	tests := map[string]struct {
@@ -139,7 +139,7 @@ func TestAnIndexIsAnsweredForThePlatform(t *testing.T) {
 func TestTheChildOfAKnownIndexIsKnown(t *testing.T) {
 	server := newFakeRegistry(t)
 	child := server.image("lis", "", configAt(built))
-	server.index("lis", "v1", ociIndex, object{annotationCreated: start.Format(time.RFC3339)}, indexEntry(child, "linux", "amd64"))
+	server.index("v1", ociIndex, object{annotationCreated: start.Format(time.RFC3339)}, indexEntry(child, "linux", "amd64"))
 	resolver := running(t, Config{Registries: []RegistryConfig{server.site()}}, nil, fakeClock())
 	resolve(t, resolver, ask(server.host()+"/lis:v1"))
 	facts, known := resolver.Lookup(ask(server.host() + "/lis@" + child))
@@ -212,7 +212,7 @@ func TestAHundredAskersCostOneFetch(t *testing.T) {
 		server := newFakeRegistry(t)
 		server.image("lis", "v1", configAt(built))
 		gate := make(chan struct{})
-		server.intercept = func(_ http.ResponseWriter, r *http.Request) bool { <-gate; return false }
+		server.intercept = func(http.ResponseWriter, *http.Request) bool { <-gate; return false }
 		resolver := running(t, Config{Registries: []RegistryConfig{server.site()}}, nil, fakeClock())
 		var waiting sync.WaitGroup
 		for i := range askers {
