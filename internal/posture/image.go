@@ -145,12 +145,12 @@ func creation(facts ImageFacts, now time.Time) (created time.Time, evidence Evid
 	}
 }
 
-// exemptionOf is the exemption that covers a reference for longest.
+// exemptionOf is the exemption that covers a reference for longest. One without an end covers nothing.
 func exemptionOf(exemptions []v1alpha1.ImageExemption, reference string, now time.Time) *v1alpha1.ImageExemption {
 	var longest *v1alpha1.ImageExemption
 	for i := range exemptions {
 		exemption := &exemptions[i]
-		if !now.Before(exemption.Expires.Time) || !matchesRepository(exemption.Pattern, reference) {
+		if exemption.Expires.IsZero() || !now.Before(exemption.Expires.Time) || !matchesRepository(exemption.Pattern, reference) {
 			continue
 		}
 		if longest == nil || longest.Expires.Before(&exemption.Expires) {

@@ -34,12 +34,16 @@ type Verdict struct {
 }
 
 // verdict fills a sentence with lists of names. The lists share the room that the words of the sentence leave, so that names of any
-// length never cut off its end, which says what to do.
+// length never cut off its end, which says what to do. What a short list does not need goes to the longer ones.
 func verdict(answer metav1.ConditionStatus, reason, sentence string, lists ...[]string) Verdict {
 	room := maxMessage - (len(sentence) - len("%s")*len(lists))
-	texts := make([]any, len(lists))
-	for i, names := range lists {
-		text := listWithin(names, room/(len(lists)-i))
+	texts, order := make([]any, len(lists)), make([]int, len(lists))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return len(List(lists[a])) - len(List(lists[b])) })
+	for done, i := range order {
+		text := listWithin(lists[i], room/(len(lists)-done))
 		room -= len(text)
 		texts[i] = text
 	}
