@@ -1,0 +1,102 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package reliability
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/rest"
+	testclock "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const (
+	// pollEvery and patience are for what other programs do.
+	pollEvery = 20 * time.Millisecond
+	patience  = 30 * time.Second
+)
+
+// Environment is the API that trials run against.
+type Environment struct {
+	// Admin arranges and reads.
+	Admin client.WithWatch
+	// Operator is the identity of the reconcilers; nil means Admin.
+	Operator client.WithWatch
+}
+
+// Connect makes an environment out of the access of an administrator and,
+// if not nil, that of the operator. It lifts their limits on requests.
+func Connect(admin, operator *rest.Config, scheme *runtime.Scheme) (*Environment, error) {
+	env := &Environment{}
+	for _, side := range []struct {
+		config *rest.Config
+		client *client.WithWatch
+	}{{admin, &env.Admin}, {operator, &env.Operator}} {
+		if side.config == nil {
+			continue
+		}
+		config := rest.CopyConfig(side.config)
+		config.QPS = -1
+		c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
+		if err != nil {
+			return nil, fmt.Errorf("create client: %w", err)
+		}
+		*side.client = c
+	}
+	return env, nil
+}
+
+func (e *Environment) operator() client.WithWatch {
+	if e.Operator != nil {
+		return e.Operator
+	}
+	return e.Admin
+}
+
+// world makes the namespaces of one trial.
+func (e *Environment) world(ctx context.Context, s *Scenario) (*World, error) {
+	start := s.Start
+	if start.IsZero() {
+		start = time.Now().Truncate(time.Second)
+	}
+	w := &World{Admin: e.Admin, Clock: testclock.NewFakeClock(start)}
+	for range s.namespaces() {
+		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "reliability-"}}
+		if err := e.Admin.Create(ctx, ns); err != nil {
+			return w, fmt.Errorf("create namespace: %w", err)
+		}
+		w.Namespaces = append(w.Namespaces, ns.Name)
+	}
+	w.Namespace = w.Namespaces[0]
+	if !s.Pods {
+		return w, nil
+	}
+	for _, namespace := range w.Namespaces {
+		key := client.ObjectKey{Namespace: namespace, Name: "default"}
+		err := wait.PollUntilContextTimeout(ctx, pollEvery, patience, true, func(ctx context.Context) (bool, error) {
+			return e.Admin.Get(ctx, key, &corev1.ServiceAccount{}) == nil, nil
+		})
+		if err != nil {
+			return w, fmt.Errorf("wait for the service account of namespace %s: %w", namespace, err)
+		}
+	}
+	return w, nil
+}
+
+// discard asks for the deletion of the namespaces and does not wait for it.
+func (e *Environment) discard(ctx context.Context, w *World) error {
+	for _, name := range w.Namespaces {
+		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		if err := client.IgnoreNotFound(e.Admin.Delete(ctx, ns)); err != nil {
+			return fmt.Errorf("delete namespace %s: %w", name, err)
+		}
+	}
+	return nil
+}
