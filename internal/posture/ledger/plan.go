@@ -8,11 +8,9 @@ import (
 	"slices"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/labguard/labguard/api/v1alpha1"
-	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/posture/template"
 )
 
@@ -88,10 +86,11 @@ func Begun(epoch *v1alpha1.Epoch) bool {
 func PlanRecords(seen Observation) Plan {
 	begun := Begun(EpochOf(seen.Records))
 	books := newBooks(seen)
-	if begun || Begun(seen.Proof) {
-		for i := range seen.Roots {
-			books.enter(&seen.Roots[i], !begun)
-		}
+	keeps := begun || Begun(seen.Proof)
+	books.observe(keeps)
+	if keeps {
+		books.copyAdmissions()
+		books.enterAll(!begun)
 	}
 	var plan Plan
 	for _, name := range books.names() {
@@ -104,22 +103,35 @@ func PlanRecords(seen Observation) Plan {
 // books are the records of one namespace while they are being brought up to date.
 type books struct {
 	seen    Observation
+	roots   []*ObservedRoot
 	before  map[string]v1alpha1.RolloutRecord
 	after   map[string]*v1alpha1.RolloutRecord
 	present map[string]bool
-	inUse   map[string][]string
+	// inUse are the references that templates, old revisions and pods have, inferred those of them that entered with this plan: by record.
+	inUse, inferred map[string]map[string]bool
 }
 
 func newBooks(seen Observation) *books {
 	b := &books{
-		seen: seen, before: map[string]v1alpha1.RolloutRecord{}, after: map[string]*v1alpha1.RolloutRecord{},
-		present: map[string]bool{}, inUse: map[string][]string{},
+		seen: seen, before: map[string]v1alpha1.RolloutRecord{}, after: map[string]*v1alpha1.RolloutRecord{}, present: map[string]bool{},
+		inUse: map[string]map[string]bool{}, inferred: map[string]map[string]bool{},
 	}
 	for i := range seen.Records {
 		b.before[seen.Records[i].Name] = seen.Records[i]
 		b.after[seen.Records[i].Name] = seen.Records[i].DeepCopy()
 	}
+	for i := range seen.Roots {
+		b.roots = append(b.roots, &seen.Roots[i])
+	}
+	slices.SortFunc(b.roots, inOrder)
 	return b
+}
+
+// inOrder puts enforced roots first, then audited ones: what the former are given may count for the latter. The rest only makes the
+// plan independent of the order of caches.
+func inOrder(a, b *ObservedRoot) int {
+	return cmp.Or(cmp.Compare(b.Governance, a.Governance), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name),
+		cmp.Compare(a.APIVersion, b.APIVersion), cmp.Compare(a.UID, b.UID))
 }
 
 func (b *books) names() []string {
@@ -133,52 +145,105 @@ func (b *books) names() []string {
 	return names
 }
 
-// enter writes one root workload into its record. beginning says that the epoch begins with this plan, so that what is there is PreExisting.
-func (b *books) enter(root *ObservedRoot, beginning bool) {
-	name := RecordName(root.Kind, root.Name)
-	b.present[name] = true
-	if root.Governance == Ungoverned && b.after[name] == nil {
-		return
-	}
-	record := b.record(name, root)
-	entering := record.Spec.GovernedSince == nil || name == v1alpha1.RunOnceRecordName && len(References(root.Annotations)) == 0
-	switch {
-	case root.Governance != Enforced:
-		if name != v1alpha1.RunOnceRecordName {
-			record.Spec.GovernedSince = nil
+// observe notes which records have a root, and what is in use, whoever governs it. keeps says that an epoch has begun; without one the
+// records of an inhabited namespace wait for it.
+func (b *books) observe(keeps bool) {
+	for _, root := range b.roots {
+		name := RecordName(root.Kind, root.Name)
+		b.present[name] = keeps || b.seen.Inhabited
+		if b.inUse[name] == nil {
+			b.inUse[name] = map[string]bool{}
 		}
-	case record.Spec.GovernedSince == nil:
-		record.Spec.GovernedSince = stamp(b.seen.Now)
-	}
-	for _, image := range Admissions(root.Annotations) {
-		add(record, image)
-	}
-	if root.Governance == Ungoverned {
-		return
-	}
-	set := NewSet(nil, []string{name}, b.records())
-	references := append(root.Template.References(), root.InUse...)
-	b.inUse[name] = append(b.inUse[name], references...)
-	for _, reference := range references {
-		reason, admitted := set.Admitted(reference)
-		if !admitted {
-			reason = b.reason(root.Governance, beginning, entering)
+		for _, reference := range root.references() {
+			b.inUse[name][reference] = true
 		}
-		if beginning && root.Governance == Enforced && reason == v1alpha1.AdmittedEnteredUngoverned {
-			reason = v1alpha1.AdmittedPreExisting
-		}
-		if reason == "" || !template.Valid(reference) {
+	}
+}
+
+func (r *ObservedRoot) references() []string {
+	return slices.Concat(r.Template.References(), r.InUse)
+}
+
+// copyAdmissions copies what stands in the annotations of every root, before anything is inferred: an admission of one root may count for another.
+func (b *books) copyAdmissions() {
+	for _, root := range b.roots {
+		name := RecordName(root.Kind, root.Name)
+		if root.Governance == Ungoverned && b.after[name] == nil {
 			continue
 		}
-		container := ""
-		for _, image := range root.Template.Images {
-			if image.Reference == reference {
-				container = image.Container
-				break
+		record := b.record(name, root)
+		for _, image := range Admissions(root.Annotations) {
+			add(record, image)
+		}
+	}
+}
+
+// enterAll writes what the roots use into their records. beginning says that the epoch begins with this plan, so that what is there
+// is PreExisting.
+func (b *books) enterAll(beginning bool) {
+	shared := NewSet(nil, nil, b.records()).shared
+	for _, root := range b.roots {
+		record := b.after[RecordName(root.Kind, root.Name)]
+		if record == nil {
+			continue
+		}
+		entering := govern(record, root, b.seen.Now)
+		if root.Governance == Ungoverned {
+			continue
+		}
+		own := ownOf(record)
+		for _, reference := range root.references() {
+			reason, admitted := Set{own: own, shared: shared}.Admitted(reference)
+			if !admitted {
+				reason = b.reason(root.Governance, beginning, entering)
+			}
+			if beginning && root.Governance == Enforced && reason == v1alpha1.AdmittedEnteredUngoverned {
+				reason = v1alpha1.AdmittedPreExisting
+			}
+			if reason == "" || !template.Valid(reference) {
+				continue
+			}
+			image := v1alpha1.AdmittedImage{
+				Reference: reference, Container: containerOf(root, reference), Time: *stamp(b.seen.Now), Reason: reason,
+			}
+			if add(record, image) {
+				b.infer(record.Name, reference)
+			}
+			if _, known := shared[reference]; !known && reason.JoinsNamespace() {
+				shared[reference] = image
 			}
 		}
-		add(record, v1alpha1.AdmittedImage{Reference: reference, Container: container, Time: *stamp(b.seen.Now), Reason: reason})
 	}
+}
+
+// govern keeps since when a root is under enforcement. It returns whether it comes under it with this plan, so that what it runs entered
+// ungoverned. A Job or a bare pod does if the gate has never written on it.
+func govern(record *v1alpha1.RolloutRecord, root *ObservedRoot, now time.Time) (entering bool) {
+	if record.Name == v1alpha1.RunOnceRecordName {
+		if root.Governance == Enforced && record.Spec.GovernedSince == nil {
+			record.Spec.GovernedSince = stamp(now)
+		}
+		return len(References(root.Annotations)) == 0
+	}
+	entering = record.Spec.GovernedSince == nil
+	switch {
+	case root.Governance != Enforced:
+		record.Spec.GovernedSince = nil
+	case entering:
+		record.Spec.GovernedSince = stamp(now)
+	}
+	return entering
+}
+
+// ownOf are the admissions that count for the root of a record alone. Nobody owns the record that Jobs and bare pods share.
+func ownOf(record *v1alpha1.RolloutRecord) map[string]v1alpha1.AdmittedImage {
+	own := map[string]v1alpha1.AdmittedImage{}
+	if record.Name != v1alpha1.RunOnceRecordName {
+		for _, image := range record.Spec.Admitted {
+			own[image.Reference] = image
+		}
+	}
+	return own
 }
 
 // reason says why an image that nobody has admitted is taken into the books; empty if it is not.
@@ -195,6 +260,13 @@ func (b *books) reason(governance Governance, beginning, entering bool) v1alpha1
 	default:
 		return ""
 	}
+}
+
+func (b *books) infer(name, reference string) {
+	if b.inferred[name] == nil {
+		b.inferred[name] = map[string]bool{}
+	}
+	b.inferred[name][reference] = true
 }
 
 func (b *books) record(name string, root *ObservedRoot) *v1alpha1.RolloutRecord {
@@ -217,102 +289,24 @@ func (b *books) records() []v1alpha1.RolloutRecord {
 }
 
 // add keeps an admission. What is there stays, but an image that entered ungoverned, came under Audit or in recovery may be judged
-// better later.
-func add(record *v1alpha1.RolloutRecord, image v1alpha1.AdmittedImage) {
+// better later. It returns whether the image is new in the record.
+func add(record *v1alpha1.RolloutRecord, image v1alpha1.AdmittedImage) bool {
 	at := slices.IndexFunc(record.Spec.Admitted, func(a v1alpha1.AdmittedImage) bool { return a.Reference == image.Reference })
 	switch {
 	case at < 0:
 		record.Spec.Admitted = append(record.Spec.Admitted, image)
+		return true
 	case !record.Spec.Admitted[at].Reason.JoinsNamespace() && image.Reason.JoinsNamespace():
 		record.Spec.Admitted[at] = image
 	}
+	return false
 }
 
-// settle trims a record, marks it unused or deletes it, and plans the write if anything has changed.
-func (b *books) settle(name string, plan *Plan) {
-	record := b.after[name]
-	b.trim(record)
-	used := b.present[name] || name == v1alpha1.RunOnceRecordName && b.seen.Inhabited
-	if b.retire(record, used, plan) {
-		return
-	}
-	if before, existed := b.before[name]; !existed || !equal(&before.Spec, &record.Spec) {
-		plan.Write = append(plan.Write, *record)
-	}
-}
-
-// retire keeps the time since when nothing uses a record and deletes it when its retention is over.
-func (b *books) retire(record *v1alpha1.RolloutRecord, used bool, plan *Plan) (deleted bool) {
-	if used {
-		record.Spec.UnusedSince = nil
-		return false
-	}
-	if record.Spec.UnusedSince == nil {
-		record.Spec.UnusedSince = stamp(b.seen.Now)
-	}
-	end := record.Spec.UnusedSince.Add(Retention)
-	if b.seen.Now.Before(end) {
-		plan.NextChange = posture.Earliest(plan.NextChange, end)
-		return false
-	}
-	plan.Delete = append(plan.Delete, record.Name)
-	return true
-}
-
-func (b *books) settleEpoch(plan *Plan) {
-	record := b.after[v1alpha1.EpochRecordName]
-	if record == nil {
-		if b.seen.Proof == nil {
-			return
-		}
-		record = &v1alpha1.RolloutRecord{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.EpochRecordName, Namespace: b.seen.Namespace}}
-	}
-	if record.Spec.Epoch == nil {
-		record.Spec.Epoch = &v1alpha1.Epoch{}
-	}
-	if proof := b.seen.Proof; proof != nil {
-		record.Spec.Epoch.Proof, record.Spec.Epoch.Detail = proof.Proof, proof.Detail
-		if !Begun(record.Spec.Epoch) {
-			record.Spec.Epoch.EnforcedSince = proof.EnforcedSince
+func containerOf(root *ObservedRoot, reference string) string {
+	for _, image := range root.Template.Images {
+		if image.Reference == reference {
+			return image.Container
 		}
 	}
-	switch {
-	case !b.seen.Recovery:
-		record.Spec.Epoch.RecoverySince = nil
-	case record.Spec.Epoch.RecoverySince == nil:
-		record.Spec.Epoch.RecoverySince = stamp(b.seen.Now)
-	}
-	if b.retire(record, b.seen.Inhabited, plan) {
-		return
-	}
-	if before, existed := b.before[v1alpha1.EpochRecordName]; !existed || !equal(&before.Spec, &record.Spec) {
-		plan.Write = append(plan.Write, *record)
-	}
-}
-
-// trim keeps the newest admissions, and beyond the limit those that a template, an existing revision or a pod refers to.
-func (b *books) trim(record *v1alpha1.RolloutRecord) {
-	admitted := record.Spec.Admitted
-	if len(admitted) > maxEntries {
-		used := func(a v1alpha1.AdmittedImage) bool { return slices.Contains(b.inUse[record.Name], a.Reference) }
-		slices.SortFunc(admitted, newestFirst)
-		kept := slices.Clone(admitted[:maxEntries])
-		for _, image := range admitted[maxEntries:] {
-			if used(image) && len(kept) < maxInUse {
-				kept = append(kept, image)
-			}
-		}
-		record.Spec.Admitted = kept
-	}
-	slices.SortFunc(record.Spec.Admitted, func(x, y v1alpha1.AdmittedImage) int { return cmp.Compare(x.Reference, y.Reference) })
-}
-
-func stamp(instant time.Time) *metav1.Time {
-	rounded := metav1.NewTime(instant.UTC().Truncate(time.Second))
-	return &rounded
-}
-
-// equal compares two specs by meaning: an empty list is none, and times are compared as instants.
-func equal(a, b *v1alpha1.RolloutRecordSpec) bool {
-	return equality.Semantic.DeepEqual(a, b)
+	return ""
 }

@@ -22,16 +22,16 @@ type Set struct {
 func NewSet(annotations map[string]string, own []string, records []v1alpha1.RolloutRecord) Set {
 	set := Set{own: map[string]v1alpha1.AdmittedImage{}, shared: map[string]v1alpha1.AdmittedImage{}}
 	for _, image := range Admissions(annotations) {
-		set.own[image.Reference] = image
+		prefer(set.own, image)
 	}
 	for i := range records {
 		mine := slices.Contains(own, records[i].Name) && records[i].Name != v1alpha1.RunOnceRecordName
 		for _, image := range records[i].Spec.Admitted {
 			switch {
 			case mine:
-				set.own[image.Reference] = image
+				prefer(set.own, image)
 			case image.Reason.JoinsNamespace():
-				set.shared[image.Reference] = image
+				prefer(set.shared, image)
 			}
 		}
 	}
@@ -41,6 +41,22 @@ func NewSet(annotations map[string]string, own []string, records []v1alpha1.Roll
 		}
 	}
 	return set
+}
+
+// reasons are all there are, the one that says most for an image first.
+var reasons = []v1alpha1.AdmissionReason{
+	v1alpha1.AdmittedFresh, v1alpha1.AdmittedPreExisting, v1alpha1.AdmittedWarned, v1alpha1.AdmittedExempt,
+	v1alpha1.AdmittedAudit, v1alpha1.AdmittedRecovery, v1alpha1.AdmittedEnteredUngoverned,
+}
+
+// prefer keeps of several admissions of one image the one that says most for it, of equals the earliest, so that the order of records
+// never counts.
+func prefer(images map[string]v1alpha1.AdmittedImage, image v1alpha1.AdmittedImage) {
+	known, found := images[image.Reference]
+	if !found || cmp.Or(cmp.Compare(slices.Index(reasons, image.Reason), slices.Index(reasons, known.Reason)), image.Time.Compare(known.Time.Time),
+		cmp.Compare(image.Digest, known.Digest), cmp.Compare(image.Container, known.Container)) < 0 {
+		images[image.Reference] = image
+	}
 }
 
 // Admitted says why a reference is admitted. What is recorded for the root itself comes before what the namespace shares.
