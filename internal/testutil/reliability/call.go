@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -75,7 +76,8 @@ func (c Call) String() string { return fmt.Sprintf("%s %q", c.shape(), c.Key.Nam
 
 // resource guesses the plural for error messages.
 func (c Call) resource() schema.GroupResource {
-	return schema.GroupResource{Group: c.Kind.Group, Resource: c.Kind.Kind + "s"}
+	plural, _ := meta.UnsafeGuessKindToResource(c.Kind)
+	return plural.GroupResource()
 }
 
 // identify reads who an apply configuration is about, typed or unstructured.

@@ -21,7 +21,8 @@ type harness struct {
 
 // reference is the undisturbed run.
 type reference struct {
-	state   state
+	// states are those at the end of each phase.
+	states  []state
 	writes  []Call
 	shapes  []phased
 	deletes []string
@@ -48,49 +49,59 @@ type tale struct {
 	// chapter brings the reconcilers to rest after Arrange and after each step;
 	// nil means trial.settle.
 	chapter func(ctx context.Context, t *trial) error
-	// epilogue comes after the last phase, before the end state is compared.
+	// epilogue comes after the last phase.
 	epilogue func(ctx context.Context, t *trial) error
 }
 
-// tell runs one trial and compares its end state.
+// tell runs one trial and compares the state at the end of each phase.
 func (h *harness) tell(ctx context.Context, story tale) (err error) {
 	t, err := h.begin(ctx, h.expected)
 	defer func() { err = errors.Join(err, t.end(context.WithoutCancel(ctx))) }()
 	if err != nil {
 		return err
 	}
-	if err := h.live(ctx, t, story); err != nil {
+	if _, err = h.live(ctx, t, story); err != nil || story.epilogue == nil {
 		return err
 	}
-	got, _, err := t.state(ctx)
-	if err != nil {
-		return err
-	}
-	return h.expected.state.differs(got)
+	return story.epilogue(ctx, t)
 }
 
-// live goes through all phases.
-func (h *harness) live(ctx context.Context, t *trial, story tale) error {
+// live goes through all phases and returns how each ended. If it is known how
+// it should, another end is an error.
+func (h *harness) live(ctx context.Context, t *trial, story tale) (states []state, err error) {
 	if story.prepare != nil {
 		story.prepare(t)
 	}
 	t.recall(ctx)
 	for phase := range len(h.scenario.Disturb) + 1 {
 		if err := t.enter(ctx, phase); err != nil {
-			return err
+			return nil, err
 		}
-		chapter := (*trial).settle
 		if story.chapter != nil {
-			chapter = func(t *trial, ctx context.Context) error { return story.chapter(ctx, t) }
+			err = story.chapter(ctx, t)
+		} else {
+			err = t.settle(ctx)
 		}
-		if err := chapter(t, ctx); err != nil {
-			return err
+		if err != nil {
+			return nil, err
 		}
+		// A step in the middle of this phase has already begun the next one.
+		if t.world.Phase > phase {
+			states = append(states, nil)
+			continue
+		}
+		now, _, err := t.state(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if h.expected != nil {
+			if err := h.expected.states[phase].differs(now); err != nil {
+				return nil, fmt.Errorf("phase %d: %w", phase, err)
+			}
+		}
+		states = append(states, now)
 	}
-	if story.epilogue != nil {
-		return story.epilogue(ctx, t)
-	}
-	return nil
+	return states, nil
 }
 
 // enter makes the change that opens a phase, if it is not there yet.
@@ -117,10 +128,12 @@ func (h *harness) undisturbed(ctx context.Context) (ref *reference, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := h.live(ctx, t, tale{}); err != nil {
+	states, err := h.live(ctx, t, tale{})
+	if err != nil {
 		return nil, err
 	}
 	ref = t.reference()
+	ref.states = states
 	for _, when := range []string{"once more after it has converged", "by a new process after it has converged"} {
 		r, err := t.step(ctx)
 		if err != nil {
@@ -131,8 +144,7 @@ func (h *harness) undisturbed(ctx context.Context) (ref *reference, err error) {
 		}
 		t.restart()
 	}
-	ref.state, _, err = t.state(ctx)
-	return ref, err
+	return ref, nil
 }
 
 // reference reads off what the run so far has done.

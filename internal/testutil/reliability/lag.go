@@ -96,7 +96,7 @@ func (h *harness) timeTravel(ctx context.Context, t *trial) error {
 		if err != nil {
 			return err
 		}
-		if err := h.expected.state.differs(got); err != nil {
+		if err := h.expected.states[len(h.scenario.Disturb)].differs(got); err != nil {
 			return fmt.Errorf("reads as after write %d of %d: %w", i, len(past), err)
 		}
 		if !maps.Equal(before, after) {

@@ -29,7 +29,7 @@ func Run(t *testing.T, env *Environment, scenario Scenario) {
 				t.Fatal(h.explain("undisturbed", "", err))
 			}
 			h.expected = expected
-			t.Logf("%d writes, %d kinds of calls, %d objects", len(expected.writes), len(expected.shapes), len(expected.state))
+			t.Logf("%d writes, %d kinds of calls, %d objects", len(expected.writes), len(expected.shapes), len(expected.states[len(scenario.Disturb)]))
 		}) {
 			return
 		}

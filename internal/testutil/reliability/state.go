@@ -49,15 +49,22 @@ func (t *trial) state(ctx context.Context) (s state, uids map[string]string, err
 		}
 	}
 	names := t.world.rename(all)
+	identity := map[*unstructured.Unstructured]string{}
+	for _, u := range all {
+		identity[u] = string(u.GetUID())
+		t.normalize(u, names)
+	}
+	// Objects with generated names are told apart by what is in them.
+	slices.SortStableFunc(all, func(a, b *unstructured.Unstructured) int {
+		return strings.Compare(fmt.Sprint(a.Object), fmt.Sprint(b.Object))
+	})
 	s, uids = state{}, map[string]string{}
 	for _, u := range all {
-		uid := string(u.GetUID())
-		t.normalize(u, names)
 		key := fmt.Sprintf("%s %s/%s", u.GetKind(), u.GetNamespace(), u.GetName())
 		for base, i := key, 2; s[key] != nil; i++ {
 			key = fmt.Sprintf("%s #%d", base, i)
 		}
-		s[key], uids[key] = u.Object, uid
+		s[key], uids[key] = u.Object, identity[u]
 	}
 	return s, uids, nil
 }
@@ -97,7 +104,7 @@ func (w *World) rename(objects []*unstructured.Unstructured) *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 }
 
-func steadyName(u *unstructured.Unstructured) string {
+func steadyName(u client.Object) string {
 	if u.GetGenerateName() != "" {
 		return u.GetGenerateName() + "<generated>"
 	}

@@ -129,10 +129,17 @@ func (p *process) write(ctx context.Context, c client.Client, call Call, obj cli
 	if call.Key.Name == "" {
 		call.Key.Name = obj.GetGenerateName()
 	}
+	really := func(o client.Object) error {
+		err := send(o)
+		if err == nil && o.GetGenerateName() != "" {
+			p.trial.named(o)
+		}
+		return err
+	}
 	return p.do(ctx, request{
 		call:  call,
-		make:  func() error { return send(obj) },
-		blind: func() error { return send(obj.DeepCopyObject().(client.Object)) },
+		make:  func() error { return really(obj) },
+		blind: func() error { return really(obj.DeepCopyObject().(client.Object)) },
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 // trial is one run of a scenario in namespaces of its own.
@@ -30,10 +31,12 @@ type trial struct {
 	hook  hook
 	calls []Call
 	// writes counts writes, in passStart up to the start of the pass.
-	writes     int
-	passCalls  int
-	passSent   int
-	deletes    []string
+	writes    int
+	passCalls int
+	passSent  int
+	deletes   []string
+	// generated maps names that the server made up to what they were made of.
+	generated  map[string]string
 	violations []error
 	// past is how the kinds in remember looked after each write.
 	remember []schema.GroupVersionKind
@@ -47,7 +50,7 @@ type trial struct {
 // begin makes the world and the input objects and starts the operator.
 func (h *harness) begin(ctx context.Context, expected *reference) (*trial, error) {
 	world, err := h.env.world(ctx, h.scenario)
-	t := &trial{env: h.env, scenario: h.scenario, world: world, expected: expected}
+	t := &trial{env: h.env, scenario: h.scenario, world: world, expected: expected, generated: map[string]string{}}
 	if err != nil {
 		return t, err
 	}
@@ -106,6 +109,9 @@ func (t *trial) answered(ctx context.Context, call Call, err error) {
 }
 
 func (t *trial) deleted(call Call) {
+	if steady, ok := t.generated[call.Key.Name]; ok {
+		call.Key.Name = steady
+	}
 	name := t.world.rename(nil).Replace(call.Kind.Kind + " " + call.Key.String())
 	t.deletes = append(t.deletes, name)
 	if t.expected == nil || slices.Contains(t.expected.deletes, name) {
@@ -114,6 +120,13 @@ func (t *trial) deleted(call Call) {
 	if t.scenario.MayDelete == nil || !t.scenario.MayDelete(call) {
 		t.violations = append(t.violations, fmt.Errorf("write %d deleted %s, which the undisturbed run does not delete", call.Write, name))
 	}
+}
+
+// named notes the name that the server made up for an object.
+func (t *trial) named(object client.Object) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.generated[object.GetName()] = steadyName(object)
 }
 
 // recall keeps how things are now, if anybody will want to know.
@@ -163,9 +176,7 @@ func (t *trial) endPass() (attempted []Call, sent int) {
 // step makes the pass'th pass and lets the clock go on.
 func (t *trial) step(ctx context.Context) (report, error) {
 	r, err := t.process.pass(ctx)
-	if err == nil {
-		err = t.violated()
-	}
+	err = errors.Join(err, t.violated())
 	t.world.Clock.Step(max(time.Second, r.soon))
 	return r, err
 }
