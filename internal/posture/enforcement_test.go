@@ -146,7 +146,7 @@ func TestEnforceAfterIsAnInstantOrADay(t *testing.T) {
 		"2028-02-29":                time.Date(2028, 2, 29, 0, 0, 0, 0, time.UTC),
 		"2027-01-15T06:00:00Z":      time.Date(2027, 1, 15, 6, 0, 0, 0, time.UTC),
 		"2027-01-15T06:00:00+05:30": time.Date(2027, 1, 15, 0, 30, 0, 0, time.UTC),
-		"":                          {}, "2027-02-29": {}, "2027-02-30": {}, "2027-1-5": {}, "15.01.2027": {}, "2027-01-15T06:00:00": {}, "2027-01-15 ": {},
+		"":                          {}, "2027-02-29": {}, "2027-02-30": {}, "2027-1-5": {}, "15.01.2027": {}, "2027-01-15T06:00:00": {}, "2027-01-15T": {},
 		"2027-01-15T06:00:60Z": {}, "2027-01-15T06:00:00+99:00": {}, "soon": {},
 	} {
 		got, ok := EnforceAfter(value)
@@ -193,7 +193,7 @@ func TestPropertyEnforcementChangesWhenItSaysAndNeverSwitchesOff(t *testing.T) {
 		})
 		now := instants().Draw(t, "now")
 		got := EnforcementAt(&spec, now)
-		if len(got.Summary) == 0 || len(got.Summary) > 64 {
+		if got.Summary == "" || len(got.Summary) > 64 {
 			t.Fatalf("the API would refuse %q", got.Summary)
 		}
 		if got.NextChange.IsZero() {

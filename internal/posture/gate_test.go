@@ -200,8 +200,10 @@ func TestTheZeroDecisionRefuses(t *testing.T) {
 	if _, refused := admissionOf(ninetyDays(), ImageVerdict{}); !refused {
 		t.Error("an empty verdict about an image is let in where unknown ages are refused")
 	}
-	if _, refused := admissionOf(ImageRequirement{}, ImageVerdict{Answer: ImageStale}); !refused {
-		t.Error("an empty requirement lets a stale image in")
+	for _, answer := range []string{"", ImageUnknown, ImageStale} {
+		if _, refused := admissionOf(ImageRequirement{}, ImageVerdict{Answer: answer}); !refused {
+			t.Errorf("an empty requirement lets an image in of which the answer is %q", answer)
+		}
 	}
 }
 

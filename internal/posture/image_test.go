@@ -4,7 +4,6 @@
 package posture
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
@@ -292,7 +291,7 @@ func TestAPlatformIsWrittenAsRegistriesDo(t *testing.T) {
 		"linux/amd64":    {OS: "linux", Architecture: "amd64"},
 		"linux/arm64/v8": {OS: "linux", Architecture: "arm64", Variant: "v8"},
 	} {
-		if got := fmt.Sprint(platform); got != want {
+		if got := platform.String(); got != want {
 			t.Errorf("%#v is %q, want %q", platform, got, want)
 		}
 	}
