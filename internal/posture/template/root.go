@@ -4,13 +4,14 @@
 package template
 
 import (
-	"encoding/json"
+	stdjson "encoding/json"
 	"fmt"
 	"maps"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/json"
 )
 
 // Root is an object that has a pod template, or a pod.
@@ -29,7 +30,7 @@ func (r *Root) Controller() *metav1.OwnerReference {
 type rawRoot struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
-	Spec              json.RawMessage `json:"spec"`
+	Spec              stdjson.RawMessage `json:"spec"`
 }
 
 type rawTemplate struct {
@@ -38,7 +39,8 @@ type rawTemplate struct {
 }
 
 // Decode reads an object of an admission request or of a cache by its kind: a Pod, a CronJob, or anything with spec.template.
-// A missing template is an object without images; a template that is no template is an error that names the object.
+// A missing template is an object without images; a template that is no template is an error that names the object. Names of fields
+// count in their exact spelling, as for the API server: else "initcontainers" in a custom resource would hide "initContainers".
 func Decode(kind string, raw []byte) (*Root, error) {
 	var object rawRoot
 	if err := json.Unmarshal(raw, &object); err != nil {

@@ -16,7 +16,7 @@ var sha256Digest = regexp.MustCompile("^sha256:[a-f0-9]{64}$")
 // RunningReference is the reference under which to look for what a container runs: the repository that its spec names, at the digest that
 // its status names. imageID may carry a scheme (docker-pullable://), may name another repository with the same content on that node, and may
 // be a bare digest: of an index, of one platform's manifest, or of a configuration, which no registry knows. ok is false if
-// it has no digest.
+// it has no digest, or if the spec names nothing that could be pulled.
 func RunningReference(specImage, imageID string) (reference string, ok bool) {
 	if _, rest, found := strings.Cut(imageID, "://"); found {
 		imageID = rest
@@ -25,5 +25,6 @@ func RunningReference(specImage, imageID string) (reference string, ok bool) {
 	if specImage == "" || !sha256Digest.MatchString(digest) {
 		return "", false
 	}
-	return posture.Repository(specImage) + "@" + digest, true
+	reference = posture.Repository(specImage) + "@" + digest
+	return reference, Valid(reference)
 }
