@@ -35,6 +35,7 @@ func (l lab) merge(user, name, patch string) error {
 
 // argo is a lab whose tenant may edit Rollouts, with Rollouts of the given specs, called r0, r1 and so on.
 func argo(t *testing.T, specs ...string) lab {
+	t.Helper()
 	l := newLab(t)
 	l.allow(l.tenant, "argoproj.io", "rollouts", "*")
 	l.allow(l.tenant, "argoproj.io", "rollouts/status", "*")

@@ -41,11 +41,13 @@ type lab struct {
 }
 
 func newLab(t *testing.T) lab {
+	t.Helper()
 	t.Parallel()
 	return labIn(t, cluster.Namespace(t))
 }
 
 func labIn(t *testing.T, namespace string) lab {
+	t.Helper()
 	l := lab{T: t, namespace: namespace, tenant: "tenant-of-" + namespace}
 	l.bind("edit", l.tenant)
 	return l
@@ -53,6 +55,7 @@ func labIn(t *testing.T, namespace string) lab {
 
 // in is the same lab in a subtest.
 func (l lab) in(t *testing.T) lab {
+	t.Helper()
 	l.T = t
 	return l
 }

@@ -18,9 +18,13 @@ import (
 )
 
 // outage is a lab with one object of each kind, called "app", whose labguard is dead.
-func outage(t *testing.T) lab { return outageOf(newLab(t)) }
+func outage(t *testing.T) lab {
+	t.Helper()
+	return outageOf(newLab(t))
+}
 
 func outageOf(l lab) lab {
+	l.Helper()
 	for _, k := range allKinds {
 		name := "app-" + k.Resource
 		l.must(l.kubectl("apply", "-f", l.file(k.object(name, imageOne))))
@@ -191,6 +195,7 @@ func TestNamespaceIsDeletedDuringAnOutage(t *testing.T) {
 
 // doomed makes a namespace that the test deletes itself, with the service account that bare pods want.
 func doomed(t *testing.T) string {
+	t.Helper()
 	l := lab{T: t}
 	client := l.typed("").CoreV1()
 	namespace, err := client.Namespaces().Create(t.Context(),

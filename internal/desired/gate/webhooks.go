@@ -18,8 +18,9 @@ const (
 	// ConfigurationName is the name of the first mutating and of the first validating webhook configuration; the others have
 	// "-2", "-3" and so on behind it.
 	ConfigurationName = "labguard-rollouts"
-	// MutatePath and ValidatePath are the paths that the API server calls, whatever the kind.
-	MutatePath   = "/mutate-rollouts"
+	// MutatePath is the path of the mutating webhook, whatever the kind.
+	MutatePath = "/mutate-rollouts"
+	// ValidatePath is the path of the validating webhook, whatever the kind.
 	ValidatePath = "/validate-rollouts"
 	// NamespacesPerConfiguration is how many names one configuration lists. With 10,000 names in each of its webhooks a
 	// configuration comes near to the 1.5 MB that etcd takes.
