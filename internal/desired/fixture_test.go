@@ -138,8 +138,8 @@ func udp(number int32) v1alpha1.PeerPort {
 	return v1alpha1.PeerPort{Port: number, Protocol: "UDP"}
 }
 
-func labelled(name, value string) *metav1.LabelSelector {
-	return &metav1.LabelSelector{MatchLabels: map[string]string{name: value}}
+func labelled(app string) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{"app": app}}
 }
 
 // service leads from port 80 to the target port of the pods labelled app: lis in pathology.

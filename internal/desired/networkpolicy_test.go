@@ -39,8 +39,8 @@ func TestThePolicySaysWhatTheSpecSays(t *testing.T) {
 	}{
 		"ports-without-peers-are-closed":   {lw: workload("pathology", "lis", port(2575), port(8443))},
 		"empty-egress-is-dns-and-nothing":  {lw: workload("pathology", "lis", egress())},
-		"every-kind-of-ingress-peer":       {lw: workload("pathology", "lis", port(2575, from("", "engine"), fromPods(everywhere, labelled("app", "prometheus")), fromPods(nil, labelled("app", "backup")), fromPods(everywhere, nil), fromOutside("10.21.0.0/16", "10.20.0.0/16", "fd00:20::/64"))), peers: []*v1alpha1.LabWorkload{workload("pathology", "engine")}},
-		"every-kind-of-egress-peer":        {lw: workload("pathology", "lis", egress(to("", "archive"), toPods(nil, labelled("app", "db"), tcp(5432)), toBlocks("10.9.0.0/16", udp(514), tcp(443)), toBlocks("10.8.0.0/16"), toAPI())), peers: []*v1alpha1.LabWorkload{workload("pathology", "archive", port(104), port(11112))}},
+		"every-kind-of-ingress-peer":       {lw: workload("pathology", "lis", port(2575, from("", "engine"), fromPods(everywhere, labelled("prometheus")), fromPods(nil, labelled("backup")), fromPods(everywhere, nil), fromOutside("10.21.0.0/16", "10.20.0.0/16", "fd00:20::/64"))), peers: []*v1alpha1.LabWorkload{workload("pathology", "engine")}},
+		"every-kind-of-egress-peer":        {lw: workload("pathology", "lis", egress(to("", "archive"), toPods(nil, labelled("db"), tcp(5432)), toBlocks("10.9.0.0/16", udp(514), tcp(443)), toBlocks("10.8.0.0/16"), toAPI())), peers: []*v1alpha1.LabWorkload{workload("pathology", "archive", port(104), port(11112))}},
 		"addresses-of-two-families":        {lw: workload("pathology", "lis", egress(toAPI())), cluster: &dualStack},
 		"allowfrom-opens-the-egress-of-it": {lw: workload("pathology", "engine", egress()), peers: []*v1alpha1.LabWorkload{workload("pathology", "lis", port(2575, from("", "engine")), port(8443, from("", "portal")))}},
 		"egress-opens-the-ingress-of-it":   {lw: workload("pathology", "lis", port(2575), port(8443)), peers: []*v1alpha1.LabWorkload{workload("pathology", "engine", egress(to("", "lis", tcp(2575)))), workload("pathology", "portal", egress(to("", "lis")))}},
@@ -203,7 +203,7 @@ func TestWhatTheAPIWouldRefuseOpensNothing(t *testing.T) {
 
 func TestAPolicyDoesNotShareMemoryWithTheSpec(t *testing.T) {
 	engine := workload("pathology", "engine")
-	lw := workload("pathology", "lis", port(2575, from("", "engine"), fromPods(nil, labelled("app", "x"))))
+	lw := workload("pathology", "lis", port(2575, from("", "engine"), fromPods(nil, labelled("x"))))
 	spec, _ := desired.NetworkPolicy(lw, desired.NetworkFacts{Peers: desired.NewPeers(engine), Cluster: cluster()})
 	spec.PodSelector.MatchLabels["app"] = "changed"
 	for _, peer := range spec.Ingress[0].From {
