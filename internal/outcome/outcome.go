@@ -6,6 +6,7 @@ package outcome
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -53,8 +54,26 @@ const (
 	Transient
 )
 
-// Classify says how an error is to be answered.
+// urgency orders the classes: what is answered first where several errors are joined. A transient error must neither wait for a minute
+// nor stay unsaid because something else is missing as well.
+var urgency = []Class{None, Gone, Terminal, Waiting, Conflict, Transient}
+
+// Classify says how an error is to be answered; of joined errors, the most urgent.
 func Classify(err error) Class {
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return classifyOne(err)
+	}
+	class := None
+	for _, one := range joined.Unwrap() {
+		if found := Classify(one); slices.Index(urgency, found) > slices.Index(urgency, class) {
+			class = found
+		}
+	}
+	return class
+}
+
+func classifyOne(err error) Class {
 	var waiting *WaitingError
 	var notOurs *apply.NotOursError
 	switch {
@@ -80,12 +99,7 @@ func Result(err error, nextChange, now time.Time, random func() float64) (ctrl.R
 	case Conflict:
 		return ctrl.Result{RequeueAfter: conflictDelay}, nil
 	case Waiting:
-		delay := waitingDelay
-		var waiting *WaitingError
-		if errors.As(err, &waiting) && waiting.After > 0 {
-			delay = waiting.After
-		}
-		return ctrl.Result{RequeueAfter: delay}, nil
+		return ctrl.Result{RequeueAfter: waitingFor(err)}, nil
 	case Terminal, Transient:
 		return ctrl.Result{}, err
 	default:
@@ -94,6 +108,15 @@ func Result(err error, nextChange, now time.Time, random func() float64) (ctrl.R
 		return ctrl.Result{}, nil
 	}
 	return ctrl.Result{RequeueAfter: max(nextChange.Sub(now), 0) + time.Duration(random()*float64(maxJitter)) + time.Millisecond}, nil
+}
+
+// waitingFor is when to look again at what is missing.
+func waitingFor(err error) time.Duration {
+	var waiting *WaitingError
+	if errors.As(err, &waiting) && waiting.After > 0 {
+		return waiting.After
+	}
+	return waitingDelay
 }
 
 // Random is the source of jitter in production.
