@@ -37,6 +37,8 @@ const (
 	ReasonFailed = "Failed"
 	// ReasonInvalidSpec: the spec can never work as it is.
 	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonNameTaken: an object with the name of one that labguard has to write exists and belongs to somebody else.
+	ReasonNameTaken = "NameTaken"
 	// ReasonEnforcementNotProven: the gate is configured and its canary has not come back yet.
 	ReasonEnforcementNotProven = "EnforcementNotProven"
 	// ReasonProven: the canary came back from every API server address.

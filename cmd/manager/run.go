@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -84,7 +85,7 @@ func newManager(config *rest.Config, options *options, serving *serving) (ctrl.M
 	if err != nil {
 		return nil, err
 	}
-	for _, collector := range metrics.Collectors() {
+	for _, collector := range slices.Concat(metrics.Collectors(), metrics.RegistryCollectors()) {
 		if err := controllermetrics.Registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}

@@ -125,19 +125,22 @@ func (c *Canary) ask(ctx context.Context, namespace string, root *template.Root,
 	return judge(nonce, heard.texts(), answer), nil
 }
 
-// judge says what the answer to a canary proves.
+// judge says what the answer to a canary proves. Its detail is the same for every nonce, so that it is written once.
 func judge(nonce string, heard []string, answer error) Proof {
 	text := admission.CanaryText(nonce)
 	warned := slices.ContainsFunc(heard, func(warning string) bool { return strings.Contains(warning, text) })
+	refused := answer != nil && strings.Contains(answer.Error(), text)
 	switch {
 	case answer == nil:
 		return Proof{Reason: v1alpha1.ReasonEnforcementNotProven, Detail: "the API server does not call the webhooks yet"}
-	case warned && strings.Contains(answer.Error(), text):
+	case warned && refused:
 		return Proof{Reason: v1alpha1.ReasonProven}
+	case refused:
+		return Proof{Reason: v1alpha1.ReasonEnforcementNotProven, Detail: "the API server does not call the mutating webhook yet"}
 	case apierrors.IsNotFound(answer):
 		return Proof{Reason: v1alpha1.ReasonEnforcementNotProven, Detail: "the object of the canary is gone"}
 	default:
-		return Proof{Reason: v1alpha1.ReasonCanaryBlocked, Detail: answer.Error()}
+		return Proof{Reason: v1alpha1.ReasonCanaryBlocked, Detail: strings.ReplaceAll(answer.Error(), nonce, "<nonce>")}
 	}
 }
 

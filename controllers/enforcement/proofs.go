@@ -4,6 +4,7 @@
 package enforcement
 
 import (
+	"strings"
 	"sync"
 	"time"
 
@@ -63,11 +64,12 @@ func (p *proofs) take(namespace string, proof Proof, now time.Time, sampleEvery 
 	return epoch, seen.due
 }
 
-// shorten bounds what an API server said.
+// shorten bounds what an API server said, between characters: half a character would come back from the API server as another text.
 func shorten(text string) string {
 	const limit = 400
+	text = strings.ToValidUTF8(text, "?")
 	if len(text) > limit {
-		return text[:limit] + "..."
+		return strings.ToValidUTF8(text[:limit], "") + "..."
 	}
 	return text
 }

@@ -24,6 +24,9 @@ import (
 // ArgoRollout is the kind of Argo Rollouts, which is judged where its CRD exists.
 var ArgoRollout = schema.GroupVersionKind{Group: "argoproj.io", Version: "v1alpha1", Kind: "Rollout"}
 
+// maxOwners is how far owners are followed. Controllers of Kubernetes make at most two: CronJob, Job, pod.
+const maxOwners = 8
+
 // Served says which optional kinds the cluster serves.
 type Served interface {
 	Serves(kind schema.GroupKind) bool
@@ -114,9 +117,11 @@ func (n *Namespace) index() {
 }
 
 // OwnerOf is the object with a pod template that controls an object, and the root workload above it. Both are nil where
-// the controller is of a kind that labguard does not know, or is not there.
+// the controller is of a kind that labguard does not know, or is not there; the latter also where owners lead nowhere, since anybody
+// may write them, in a circle too.
 func (n *Namespace) OwnerOf(object *template.Root) (owner, top *template.Root) {
-	for current := object; ; {
+	current := object
+	for range maxOwners {
 		reference := current.Controller()
 		if reference == nil {
 			if current == object {
@@ -125,7 +130,7 @@ func (n *Namespace) OwnerOf(object *template.Root) (owner, top *template.Root) {
 			return owner, current
 		}
 		next := n.byUID[reference.UID]
-		if next == nil || next.Kind != reference.Kind || next == current {
+		if next == nil || next.Kind != reference.Kind {
 			return owner, nil
 		}
 		if owner == nil {
@@ -133,6 +138,7 @@ func (n *Namespace) OwnerOf(object *template.Root) (owner, top *template.Root) {
 		}
 		current = next
 	}
+	return owner, nil
 }
 
 // InUse are, for each root workload by UID, the references that its old revisions and pods have.

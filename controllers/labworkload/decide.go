@@ -43,7 +43,7 @@ func (r *Reconciler) decideNetwork(s *scope, d *decision, wanted *intent) {
 	}
 	network := posture.JudgeNetwork(posture.NetworkObservation{
 		Enforced: s.enforcement.Network, Overlaps: s.overlaps(), SourceAddressLost: notes.LostServices(), PeerPending: notes.PendingPeers(),
-		Missing: notes.Missing, OpenedWider: s.openedWider(spec), HostNetwork: s.hostNetwork(), OtherEngines: r.Served.PolicyEngines(),
+		NameTaken: s.takenPolicy(), Missing: notes.Missing, OpenedWider: s.openedWider(spec), HostNetwork: s.hostNetwork(), OtherEngines: r.Served.PolicyEngines(),
 	})
 	d.network = &network
 	if !s.enforcement.Network && spec != nil {
@@ -56,13 +56,18 @@ func (r *Reconciler) decideTransit(s *scope, d *decision, wanted *intent) {
 	transit := posture.Transit(&s.workload.Spec)
 	seen := posture.TransitObservation{
 		Enforced: s.enforcement.Transit, IssuerAllowed: s.issuerAllowed, Issuer: fmt.Sprintf("%s %s", orClusterIssuer(transit.IssuerRef.Kind), transit.IssuerRef.Name),
-		CertManagerServed: s.certificate.served, Exists: s.certificate.object != nil, Issued: s.certificate.issued, Detail: s.certificate.message,
+		CertManagerServed: s.certificate.served, Exists: s.certificate.object != nil && !s.certificate.taken, Issued: s.certificate.issued,
+		Detail: s.certificate.message,
 	}
 	wanted.keepCertificate = s.issuerAllowed
 	if s.enforcement.Transit && s.issuerAllowed {
 		wanted.certificate = desired.Certificate(s.workload, s.cluster)
 	}
-	if live := s.certificate.object; live != nil {
+	switch live := s.certificate.object; {
+	case live == nil:
+	case s.certificate.taken:
+		seen.NameTaken = []string{live.Name}
+	default:
 		if live.Status.NotAfter != nil {
 			seen.NotAfter = live.Status.NotAfter.Time
 		}
@@ -72,6 +77,14 @@ func (r *Reconciler) decideTransit(s *scope, d *decision, wanted *intent) {
 	}
 	verdict := posture.JudgeTransit(seen, s.now)
 	d.transit = &verdict
+}
+
+// takenPolicy is the policy of somebody else that has the name of the child.
+func (s *scope) takenPolicy() []string {
+	if s.policy == nil || metav1.IsControlledBy(s.policy, s.workload) {
+		return nil
+	}
+	return []string{s.policy.Name}
 }
 
 func orClusterIssuer(kind v1alpha1.IssuerKind) v1alpha1.IssuerKind {
@@ -130,8 +143,7 @@ func (s *scope) governed() []corev1.Pod {
 	var pods []corev1.Pod
 	for i := range s.found.Pods {
 		pod := &s.found.Pods[i]
-		live := pod.DeletionTimestamp == nil && pod.Status.Phase != corev1.PodSucceeded && pod.Status.Phase != corev1.PodFailed
-		if live && s.selector.Matches(labels.Set(pod.Labels)) {
+		if lives(pod) && s.selector.Matches(labels.Set(pod.Labels)) {
 			pods = append(pods, *pod)
 		}
 	}

@@ -27,6 +27,7 @@ import (
 	"github.com/labguard/labguard/internal/desired"
 	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/posture/ledger"
+	"github.com/labguard/labguard/internal/posture/reach"
 )
 
 // scope is what one reconcile has gathered about its LabWorkload. Nothing is read after it.
@@ -47,6 +48,8 @@ type scope struct {
 
 	policy        *networkingv1.NetworkPolicy
 	otherPolicies []networkingv1.NetworkPolicy
+	world         reach.World
+	ingresses     []networkingv1.Ingress
 	cluster       desired.Cluster
 	certificate   certificate
 
@@ -58,9 +61,10 @@ type scope struct {
 
 // certificate is what cert-manager has of the LabWorkload.
 type certificate struct {
-	served  bool
-	wanted  bool
-	object  *certmanagerv1.Certificate
+	served bool
+	object *certmanagerv1.Certificate
+	// taken says that the object is somebody else's and only has the name.
+	taken   bool
 	issued  bool
 	message string
 	serial  string
@@ -82,7 +86,7 @@ func (r *Reconciler) gather(ctx context.Context, workload *v1alpha1.LabWorkload)
 		s.selector = labels.Nothing()
 	}
 	steps := []func(context.Context, *scope) error{
-		r.gatherNamespace, r.gatherWorkloads, r.gatherPolicies, r.gatherCluster, r.gatherNodes, r.gatherCertificate,
+		r.gatherNamespace, r.gatherWorkloads, r.gatherPolicies, r.gatherWorld, r.gatherCluster, r.gatherNodes, r.gatherCertificate,
 	}
 	for _, step := range steps {
 		if err := step(ctx, s); err != nil {
@@ -148,6 +152,9 @@ func (r *Reconciler) gatherPolicies(ctx context.Context, s *scope) error {
 		switch {
 		case policy.Name == desired.ChildName(s.workload.Name):
 			s.policy = policy
+			if !metav1.IsControlledBy(policy, s.workload) {
+				s.otherPolicies = append(s.otherPolicies, *policy)
+			}
 		case !r.ours(s, policy):
 			s.otherPolicies = append(s.otherPolicies, *policy)
 		}
@@ -180,12 +187,10 @@ func (r *Reconciler) gatherNodes(ctx context.Context, s *scope) error {
 }
 
 func (r *Reconciler) gatherCertificate(ctx context.Context, s *scope) error {
-	transit := posture.Transit(&s.workload.Spec)
-	if transit == nil {
-		return nil
-	}
 	s.certificate.served = r.Served.Serves(served.Certificate)
-	s.issuerAllowed = r.allows(s.workload.Namespace, transit.IssuerRef)
+	if transit := posture.Transit(&s.workload.Spec); transit != nil {
+		s.issuerAllowed = r.allows(s.workload.Namespace, transit.IssuerRef)
+	}
 	if !s.certificate.served {
 		return nil
 	}
@@ -197,7 +202,10 @@ func (r *Reconciler) gatherCertificate(ctx context.Context, s *scope) error {
 	if err != nil {
 		return nil
 	}
-	s.certificate.object = live
+	s.certificate.object, s.certificate.taken = live, !metav1.IsControlledBy(live, s.workload)
+	if s.certificate.taken {
+		return nil
+	}
 	for _, condition := range live.Status.Conditions {
 		if condition.Type == certmanagerv1.CertificateConditionReady {
 			s.certificate.issued = condition.Status == cmmeta.ConditionTrue && condition.ObservedGeneration == live.Generation

@@ -92,19 +92,24 @@ func (s *sightings) admission(root *template.Root, reference string) string {
 	}
 }
 
-// podAdmission compares a pod with its owner: an owner is no proof. A container that the owner does not declare was injected by others and is
-// reported as what it is; one that it declares with another image is a mismatch.
+// podAdmission compares a pod with its owner, since an owner is no proof. A container that the owner does not declare was injected by others
+// and is reported as what it is. One that it declares with another image is a mismatch, unless the owner had that image before and
+// does not replace its pods at once, as a StatefulSet, a DaemonSet or a ReplicaSet of its own.
 func (s *sightings) podAdmission(self, owner, top *template.Root, image posture.TemplateImage) string {
-	if owner != nil {
-		if declared, found := owner.Template.Declares(image.Container); found && declared != image.Reference {
-			return posture.OwnerMismatch
-		}
-	}
 	root := self
 	if top != nil {
 		root = top
 	}
-	return s.admission(root, image.Reference)
+	admission := s.admission(root, image.Reference)
+	if owner == nil {
+		return admission
+	}
+	declared, found := owner.Template.Declares(image.Container)
+	replaces := owner.Kind == "ReplicaSet" && owner.Controller() != nil || owner.Kind == "Job"
+	if found && declared != image.Reference && (replaces || admission == posture.RanWithoutAdmission) {
+		return posture.OwnerMismatch
+	}
+	return admission
 }
 
 func imageIDs(pod *corev1.Pod) map[string]string {

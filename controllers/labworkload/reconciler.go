@@ -101,7 +101,22 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	status := computeStatus(s, decided, err)
 	err = errors.Join(err, r.report(ctx, workload, status))
-	return outcome.Result(err, r.nextLook(s, status), r.Clock.Now(), r.Random)
+	result, err := outcome.Result(err, r.nextLook(s, status), r.Clock.Now(), r.Random)
+	if err != nil {
+		return result, err
+	}
+	return sooner(result, s.enforcement.NextChange, r.Clock.Now()), nil
+}
+
+// sooner looks again at the instant at which enforcement begins: reports are spread over a minute, what is in force is not.
+func sooner(result ctrl.Result, at, now time.Time) ctrl.Result {
+	if at.IsZero() {
+		return result
+	}
+	if in := max(at.Sub(now), time.Millisecond); result.RequeueAfter == 0 || in < result.RequeueAfter {
+		result.RequeueAfter = in
+	}
+	return result
 }
 
 // report writes the status if it changed, and announces conditions that did.

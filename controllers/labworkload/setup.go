@@ -5,6 +5,7 @@ package labworkload
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -15,7 +16,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/util/workqueue"
@@ -64,37 +64,59 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, kinds *served.Kinds,
 	for _, object := range templates {
 		build = build.Watches(object, inNamespace, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{})))
 	}
-	built, err := build.WatchesRawSource(r.factEvents(notify)).Build(r)
+	changed := make(chan event.GenericEvent, 1)
+	everyone := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
+		return r.list(ctx, "", func(*v1alpha1.LabWorkload) bool { return true })
+	})
+	built, err := build.WatchesRawSource(r.factEvents(notify)).WatchesRawSource(source.Channel(changed, everyone)).Build(r)
 	if err != nil {
 		return err
 	}
+	watched := map[schema.GroupKind]bool{}
 	kinds.OnChange(func(ctx context.Context, kind schema.GroupKind) error {
-		return r.kindChanged(ctx, manager, built, kinds, kind)
+		if err := r.kindChanged(ctx, manager, built, watched, kind); err != nil {
+			return err
+		}
+		select {
+		case changed <- event.GenericEvent{Object: &v1alpha1.LabWorkload{}}:
+		default: // one is waiting already
+		}
+		return nil
 	})
 	return nil
 }
 
-// kindChanged begins to watch Certificates and Rollouts once they are served. The first events of a watch wake what waited for it.
-func (r *Reconciler) kindChanged(_ context.Context, manager ctrl.Manager, built controller.Controller, kinds *served.Kinds, kind schema.GroupKind) error {
-	if !kinds.Serves(kind) {
-		return nil
-	}
-	all := handler.TypedEnqueueRequestsFromMapFunc[client.Object](r.inNamespace)
+// kindChanged watches Certificates and Rollouts while they are served. What is remembered of Certificates goes with their kind: after it has come
+// back nothing of before is true. It is called for one kind at a time.
+func (r *Reconciler) kindChanged(
+	ctx context.Context, manager ctrl.Manager, built controller.Controller, watched map[schema.GroupKind]bool, kind schema.GroupKind,
+) error {
+	var object client.Object
 	switch kind {
 	case served.Certificate:
-		definition := &metav1.PartialObjectMetadata{}
-		definition.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
-		if err := built.Watch(source.Kind[client.Object](manager.GetCache(), definition, handler.TypedEnqueueRequestsFromMapFunc(r.byDefinition))); err != nil {
-			return err
-		}
-		return built.Watch(source.Kind[client.Object](manager.GetCache(), &certmanagerv1.Certificate{}, all))
+		object = &certmanagerv1.Certificate{}
 	case inventory.ArgoRollout.GroupKind():
 		rollout := &unstructured.Unstructured{}
 		rollout.SetGroupVersionKind(inventory.ArgoRollout)
-		return built.Watch(source.Kind[client.Object](manager.GetCache(), rollout, all))
+		object = rollout
 	default:
 		return nil
 	}
+	switch serves := r.Served.Serves(kind); {
+	case serves && !watched[kind]:
+		all := handler.TypedEnqueueRequestsFromMapFunc[client.Object](r.inNamespace)
+		if err := built.Watch(source.Kind(manager.GetCache(), object, all)); err != nil {
+			return fmt.Errorf("watch %s: %w", kind, err)
+		}
+		watched[kind] = true
+	case !serves && watched[kind] && kind == served.Certificate:
+		if err := manager.GetCache().RemoveInformer(ctx, object); err != nil {
+			return fmt.Errorf("stop watching %s: %w", kind, err)
+		}
+		delete(watched, kind)
+	default:
+	}
+	return nil
 }
 
 // podEvents gather: what changes for a pod after it has an address and images is not looked at.
@@ -167,16 +189,6 @@ func (r *Reconciler) byEndpoints(ctx context.Context, object client.Object) []re
 
 func restrictsEgress(workload *v1alpha1.LabWorkload) bool {
 	return workload.Spec.Network != nil && workload.Spec.Network.Egress != nil
-}
-
-// byDefinition are the LabWorkloads that want a certificate, when cert-manager comes.
-func (r *Reconciler) byDefinition(ctx context.Context, object client.Object) []reconcile.Request {
-	if object.GetName() != "certificates.cert-manager.io" {
-		return nil
-	}
-	return r.list(ctx, "", func(workload *v1alpha1.LabWorkload) bool {
-		return workload.Spec.Encryption != nil && workload.Spec.Encryption.InTransit != nil
-	})
 }
 
 // list are the LabWorkloads of a namespace (empty: of all) that a question picks.

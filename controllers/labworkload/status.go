@@ -101,7 +101,7 @@ func readiness(s *scope, err error) readyAnswer {
 	case s.selectorError != nil:
 		return notReady(v1alpha1.ReasonInvalidSpec, v1alpha1.ConditionStalled, "spec.selector cannot be read: %v", s.selectorError)
 	case errors.As(err, &notOurs):
-		return notReady(v1alpha1.ReasonInvalidSpec, v1alpha1.ConditionStalled, "%v", notOurs)
+		return notReady(v1alpha1.ReasonNameTaken, v1alpha1.ConditionStalled, "%v", notOurs)
 	case s.wantsForbiddenIssuer():
 		return notReady(v1alpha1.ReasonIssuerNotAllowed, v1alpha1.ConditionStalled, "the issuer is not in labguard's configuration: name one that the platform team lists there")
 	case errors.As(err, &waiting):

@@ -13,6 +13,8 @@ import (
 type NetworkObservation struct {
 	// Enforced says that the policy is in force and written.
 	Enforced bool
+	// NameTaken are objects of somebody else with the name of the policy, so that it is not written.
+	NameTaken []string
 	// Overlaps are other LabWorkloads that select one of the same pods.
 	Overlaps []string
 	// SourceAddressLost are Services that hide the address of external peers.
@@ -42,6 +44,8 @@ func JudgeNetwork(seen NetworkObservation) Verdict {
 			"pod %s is in the node's network, where no network policy has an effect: remove hostNetwork", seen.HostNetwork)
 	case !seen.Enforced:
 		return verdict(no, v1alpha1.ReasonAudit, "no policy is written, since network isolation is at Audit; status.preview says what Enforce would do")
+	case len(seen.NameTaken) > 0:
+		return verdict(no, v1alpha1.ReasonNameTaken, "no policy is written: NetworkPolicy %s exists and is not labguard's: rename or delete it", seen.NameTaken)
 	case len(seen.Missing) > 0:
 		return verdict(no, v1alpha1.ReasonWaiting, "the policy waits for facts about the cluster: %s", seen.Missing)
 	case len(seen.SourceAddressLost) > 0:

@@ -18,7 +18,7 @@ func TestNetworkIsolatedNamesTheWorstFirst(t *testing.T) {
 	// Each step takes away what the step before found worst.
 	seen := NetworkObservation{
 		Overlaps: []string{"lis-old"}, HostNetwork: []string{"lis-0"}, SourceAddressLost: []string{"lis-hl7"}, OpenedWider: []string{"allow-all"},
-		PeerPending: []string{"chemistry/gw"}, OtherEngines: []string{"CiliumNetworkPolicy"},
+		NameTaken: []string{"labguard-lis"}, PeerPending: []string{"chemistry/gw"}, OtherEngines: []string{"CiliumNetworkPolicy"},
 	}
 	for _, step := range []struct {
 		answer metav1.ConditionStatus
@@ -29,6 +29,7 @@ func TestNetworkIsolatedNamesTheWorstFirst(t *testing.T) {
 		{metav1.ConditionFalse, v1alpha1.ReasonOverlap, []string{"lis-old", "disjoint"}, func() { seen.Overlaps = nil }},
 		{metav1.ConditionFalse, v1alpha1.ReasonHostNetwork, []string{"lis-0", "remove hostNetwork"}, func() { seen.HostNetwork = nil }},
 		{metav1.ConditionFalse, v1alpha1.ReasonAudit, []string{"no policy is written", "status.preview"}, func() { seen.Enforced = true }},
+		{metav1.ConditionFalse, v1alpha1.ReasonNameTaken, []string{"labguard-lis", "rename or delete"}, func() { seen.NameTaken = nil }},
 		{metav1.ConditionFalse, v1alpha1.ReasonSourceAddressLost, []string{"lis-hl7", "externalTrafficPolicy: Local"}, func() { seen.SourceAddressLost = nil }},
 		{metav1.ConditionFalse, v1alpha1.ReasonOpenedWider, []string{"allow-all", "network.accept"}, func() { seen.OpenedWider = nil }},
 		{metav1.ConditionFalse, v1alpha1.ReasonPeerPending, []string{"chemistry/gw", "both sides"}, func() { seen.PeerPending = nil }},
@@ -54,7 +55,7 @@ func TestPropertyAPolicyAloneNeverProvesIsolation(t *testing.T) {
 		got := JudgeNetwork(NetworkObservation{
 			Enforced: rapid.Bool().Draw(t, "enforced"), Overlaps: someNames().Draw(t, "overlaps"), SourceAddressLost: someNames().Draw(t, "lost"),
 			OpenedWider: someNames().Draw(t, "wider"), HostNetwork: someNames().Draw(t, "host"), PeerPending: someNames().Draw(t, "pending"),
-			OtherEngines: someNames().Draw(t, "engines"),
+			NameTaken: someNames().Draw(t, "taken"), OtherEngines: someNames().Draw(t, "engines"),
 		})
 		requireSound(t, got)
 		if got.Status() == metav1.ConditionTrue || !got.NextChange.IsZero() {

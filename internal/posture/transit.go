@@ -20,6 +20,8 @@ type TransitObservation struct {
 	Issuer        string
 	// CertManagerServed says that the API of cert-manager is there.
 	CertManagerServed bool
+	// NameTaken are objects of somebody else with the name of the Certificate, so that it is not written.
+	NameTaken []string
 	// Exists says that the Certificate object is there, Issued that cert-manager calls it ready, and Detail what it says.
 	Exists, Issued bool
 	Detail         string
@@ -39,6 +41,8 @@ func JudgeTransit(seen TransitObservation, now time.Time) Verdict {
 		return verdict(no, v1alpha1.ReasonAudit, "no certificate is asked for, since encryption in transit is at Audit")
 	case !seen.CertManagerServed:
 		return verdict(no, v1alpha1.ReasonCertManagerMissing, "the cluster does not serve cert-manager's API: install cert-manager; labguard goes on by itself then")
+	case len(seen.NameTaken) > 0:
+		return verdict(no, v1alpha1.ReasonNameTaken, "no certificate is asked for: Certificate %s exists and is not labguard's: rename or delete it", seen.NameTaken)
 	case !seen.NotAfter.IsZero() && !now.Before(seen.NotAfter):
 		return verdict(no, v1alpha1.ReasonCertificateExpired, "the certificate has expired: %s", orSilent(seen.Detail))
 	case !seen.Issued:

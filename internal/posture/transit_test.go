@@ -68,6 +68,13 @@ func TestTransitEncryptedSaysWhatTheCertificateIs(t *testing.T) {
 				Message: "the cluster does not serve cert-manager's API: install cert-manager; labguard goes on by itself then",
 			},
 		},
+		"somebody else's certificate with the name is no certificate": {
+			but(func(s *TransitObservation) { s.NameTaken, s.Exists, s.Issued = []string{"labguard-lis"}, false, false }), today,
+			Verdict{
+				Answer: no, Reason: v1alpha1.ReasonNameTaken,
+				Message: "no certificate is asked for: Certificate labguard-lis exists and is not labguard's: rename or delete it",
+			},
+		},
 		"not issued yet, and cert-manager says why": {
 			but(func(s *TransitObservation) { s.Issued, s.Detail, s.NotAfter = false, "issuer not\nready", time.Time{} }), today,
 			Verdict{Answer: no, Reason: v1alpha1.ReasonCertificateNotReady, Message: "cert-manager has not issued the certificate: issuer not?ready"},
