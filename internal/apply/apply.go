@@ -32,6 +32,7 @@ func (e *NotOursError) Error() string {
 // nil; owned is what labguard's field manager owns of it (the Extract functions of the apply configurations), or nil. kind is the word for the
 // error. It returns whether it wrote, and a *NotOursError if live is controlled by another object than owner.
 func Child(ctx context.Context, c client.Client, owner client.Object, kind string, live client.Object, owned, desired runtime.ApplyConfiguration) (bool, error) {
+	options := []client.ApplyOption{client.FieldOwner(v1alpha1.FieldManager)}
 	if live != nil {
 		if !metav1.IsControlledBy(live, owner) {
 			return false, &NotOursError{Object: kind + " " + live.GetName()}
@@ -40,8 +41,10 @@ func Child(ctx context.Context, c client.Client, owner client.Object, kind strin
 		if err != nil || same {
 			return false, err
 		}
+		// Only what is known to be ours is taken by force: where the cache lags, an object of somebody else may be there.
+		options = append(options, client.ForceOwnership)
 	}
-	if err := c.Apply(ctx, desired, client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership); err != nil {
+	if err := c.Apply(ctx, desired, options...); err != nil {
 		return false, fmt.Errorf("apply %s: %w", kind, err)
 	}
 	return true, nil
