@@ -4,7 +4,7 @@
 package cluster
 
 import (
-	"github.com/labguard/labguard/hack/devcluster/internal/program"
+	"github.com/labguard/labguard/hack/devcluster/internal/component"
 )
 
 const (
@@ -19,19 +19,19 @@ type setup struct {
 	identities
 }
 
-// arguments are the command line of component.
-func (s setup) arguments(component string) []string {
-	switch component {
-	case program.Etcd:
+// arguments are the command line of the component called name.
+func (s setup) arguments(name string) []string {
+	switch name {
+	case component.Etcd:
 		return s.etcdArguments()
-	case program.APIServer:
+	case component.APIServer:
 		return s.apiServerArguments()
-	case program.ControllerManager:
+	case component.ControllerManager:
 		return s.controllerManagerArguments()
-	case program.Scheduler:
+	case component.Scheduler:
 		return s.schedulerArguments()
-	case program.CertManager:
-		return []string{s.kubeconfigFlag("kubeconfig", component), "--health-address=" + address(s.CertManager)}
+	case component.CertManager:
+		return []string{s.kubeconfigFlag("kubeconfig", name), "--health-address=" + address(s.CertManager)}
 	}
 	return nil
 }
@@ -104,11 +104,11 @@ func (s setup) apiServerArguments() []string {
 }
 
 func (s setup) controllerManagerArguments() []string {
-	const component = program.ControllerManager
+	const name = component.ControllerManager
 	return []string{
-		s.kubeconfigFlag("kubeconfig", component),
-		s.kubeconfigFlag("authentication-kubeconfig", component),
-		s.kubeconfigFlag("authorization-kubeconfig", component),
+		s.kubeconfigFlag("kubeconfig", name),
+		s.kubeconfigFlag("authentication-kubeconfig", name),
+		s.kubeconfigFlag("authorization-kubeconfig", name),
 		"--bind-address=" + loopback,
 		"--secure-port=" + itoa(s.ControllerManager),
 		"--use-service-account-credentials=true",
@@ -127,11 +127,11 @@ func (s setup) controllerManagerArguments() []string {
 }
 
 func (s setup) schedulerArguments() []string {
-	const component = program.Scheduler
+	const name = component.Scheduler
 	return []string{
-		s.kubeconfigFlag("kubeconfig", component),
-		s.kubeconfigFlag("authentication-kubeconfig", component),
-		s.kubeconfigFlag("authorization-kubeconfig", component),
+		s.kubeconfigFlag("kubeconfig", name),
+		s.kubeconfigFlag("authentication-kubeconfig", name),
+		s.kubeconfigFlag("authorization-kubeconfig", name),
 		"--bind-address=" + loopback,
 		"--secure-port=" + itoa(s.Scheduler),
 		"--leader-elect=false",

@@ -7,8 +7,8 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/labguard/labguard/hack/devcluster/internal/component"
 	"github.com/labguard/labguard/hack/devcluster/internal/pki"
-	"github.com/labguard/labguard/hack/devcluster/internal/program"
 )
 
 // identities are the authorities and certificates of one cluster.
@@ -31,10 +31,10 @@ const frontProxyName = "front-proxy-client"
 
 // clients are the users that have a kubeconfig, by its file's name.
 var clients = map[string]pki.Subject{
-	"admin":                   {Name: "devcluster-admin", Groups: []string{"system:masters"}},
-	program.ControllerManager: {Name: "system:kube-controller-manager"},
-	program.Scheduler:         {Name: "system:kube-scheduler"},
-	program.CertManager: {
+	"admin":                     {Name: "devcluster-admin", Groups: []string{"system:masters"}},
+	component.ControllerManager: {Name: "system:kube-controller-manager"},
+	component.Scheduler:         {Name: "system:kube-scheduler"},
+	component.CertManager: {
 		Name:   "system:serviceaccount:cert-manager:cert-manager",
 		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:cert-manager"},
 	},
@@ -101,6 +101,6 @@ func (ids *identities) issueEtcd(dir string) error {
 }
 
 // kubeconfigFlag is how a component is told who it is.
-func (l layout) kubeconfigFlag(flag, component string) string {
-	return "--" + flag + "=" + filepath.Clean(l.kubeconfigOf(component))
+func (l layout) kubeconfigFlag(flag, name string) string {
+	return "--" + flag + "=" + filepath.Clean(l.kubeconfigOf(name))
 }

@@ -19,9 +19,9 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/labguard/labguard/hack/devcluster/internal/component"
 	"github.com/labguard/labguard/hack/devcluster/internal/install"
 	"github.com/labguard/labguard/hack/devcluster/internal/process"
-	"github.com/labguard/labguard/hack/devcluster/internal/program"
 )
 
 // stopGrace is how long a component may take to end by itself.
@@ -117,10 +117,10 @@ func (r *runner) startAPI(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return r.startOne(ctx, program.Etcd, probeURL("https://"+address(r.Etcd)+"/health", etcdTLS))
+		return r.startOne(ctx, component.Etcd, probeURL("https://"+address(r.Etcd)+"/health", etcdTLS))
 	})
 	group.Go(func() error {
-		return r.startOne(ctx, program.APIServer, probeURL(r.server()+"/readyz", serverTLS))
+		return r.startOne(ctx, component.APIServer, probeURL(r.server()+"/readyz", serverTLS))
 	})
 	return group.Wait()
 }
@@ -131,26 +131,26 @@ func (r *runner) startControllers(ctx context.Context, config *rest.Config) erro
 		return fmt.Errorf("create client: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for component, ready := range map[string]probe{
-		program.ControllerManager: probeControllers(client),
-		program.Scheduler:         probeURL("https://"+address(r.Scheduler)+"/healthz", anyCertificate()),
-		program.CertManager:       probeURL("http://"+address(r.CertManager)+"/healthz", nil),
+	for name, ready := range map[string]probe{
+		component.ControllerManager: probeControllers(client),
+		component.Scheduler:         probeURL("https://"+address(r.Scheduler)+"/healthz", anyCertificate()),
+		component.CertManager:       probeURL("http://"+address(r.CertManager)+"/healthz", nil),
 	} {
-		group.Go(func() error { return r.startOne(ctx, component, ready) })
+		group.Go(func() error { return r.startOne(ctx, name, ready) })
 	}
 	return group.Wait()
 }
 
-// startOne starts component and returns when ready succeeds.
-func (r *runner) startOne(ctx context.Context, component string, ready probe) error {
+// startOne starts the component called name and returns when ready succeeds.
+func (r *runner) startOne(ctx context.Context, name string, ready probe) error {
 	begun := time.Now()
-	r.say("starting %s", component)
-	p, err := r.starter.Start(ctx, component, r.log(component), r.arguments(component))
+	r.say("starting %s", name)
+	p, err := r.starter.Start(ctx, name, r.log(name), r.arguments(name))
 	if err != nil {
 		return err
 	}
 	r.mutex.Lock()
-	r.running[component] = p
+	r.running[name] = p
 	r.mutex.Unlock()
 	go func() {
 		<-p.Done()
@@ -159,7 +159,7 @@ func (r *runner) startOne(ctx context.Context, component string, ready probe) er
 	if err := p.Await(ctx, ready); err != nil {
 		return err
 	}
-	r.say("%s is ready after %s", component, since(begun))
+	r.say("%s is ready after %s", name, since(begun))
 	return nil
 }
 
@@ -172,14 +172,14 @@ func (r *runner) writeState() error {
 		AuditLog:   r.auditLog(),
 		Components: map[string]componentState{},
 	}
-	for component, port := range map[string]int{
-		program.Etcd:              r.Etcd,
-		program.APIServer:         r.APIServer,
-		program.ControllerManager: r.ControllerManager,
-		program.Scheduler:         r.Scheduler,
-		program.CertManager:       r.CertManager,
+	for name, port := range map[string]int{
+		component.Etcd:              r.Etcd,
+		component.APIServer:         r.APIServer,
+		component.ControllerManager: r.ControllerManager,
+		component.Scheduler:         r.Scheduler,
+		component.CertManager:       r.CertManager,
 	} {
-		s.Components[component] = newComponentState(r.running[component], port)
+		s.Components[name] = newComponentState(r.running[name], port)
 	}
 	return s.write(r.state())
 }
@@ -197,9 +197,9 @@ func (r *runner) wait(ctx context.Context) error {
 // stopOrder has clients before what they are clients of; components of one step
 // stop at the same time.
 var stopOrder = [][]string{
-	{program.CertManager, program.Scheduler, program.ControllerManager},
-	{program.APIServer},
-	{program.Etcd},
+	{component.CertManager, component.Scheduler, component.ControllerManager},
+	{component.APIServer},
+	{component.Etcd},
 }
 
 // stop ends all that runs, and returns when it is gone.

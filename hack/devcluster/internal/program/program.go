@@ -20,20 +20,12 @@ import (
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+
+	"github.com/labguard/labguard/hack/devcluster/internal/component"
 )
 
 // A Program runs with args, its own name first, and returns its exit code.
 type Program func(args []string) int
-
-// The names of the programs, as a user and the process list see them.
-const (
-	Etcd              = "etcd"
-	APIServer         = "kube-apiserver"
-	ControllerManager = "kube-controller-manager"
-	Scheduler         = "kube-scheduler"
-	Kubectl           = "kubectl"
-	CertManager       = "cert-manager"
-)
 
 // Lookup returns the program called name.
 func Lookup(name string) (Program, bool) {
@@ -42,12 +34,12 @@ func Lookup(name string) (Program, bool) {
 }
 
 var programs = map[string]Program{
-	Etcd:              etcd,
-	APIServer:         cobraProgram(apiserver.NewAPIServerCommand),
-	ControllerManager: cobraProgram(controllermanager.NewControllerManagerCommand),
-	Scheduler:         cobraProgram(func() *cobra.Command { return scheduler.NewSchedulerCommand() }),
-	Kubectl:           kubectlProgram,
-	CertManager:       certManager,
+	component.Etcd:              etcd,
+	component.APIServer:         cobraProgram(apiserver.NewAPIServerCommand),
+	component.ControllerManager: cobraProgram(controllermanager.NewControllerManagerCommand),
+	component.Scheduler:         cobraProgram(func() *cobra.Command { return scheduler.NewSchedulerCommand() }),
+	component.Kubectl:           kubectlProgram,
+	component.CertManager:       certManager,
 }
 
 func etcd(args []string) int {
