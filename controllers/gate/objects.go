@@ -145,6 +145,9 @@ func one[T any, P object[T], C runtime.ApplyConfiguration](
 		if found.GetName() != name {
 			continue
 		}
+		if _, err := apply.Expel(ctx, r.Client, found, desired); err != nil {
+			return err
+		}
 		owned, err := extract(found, v1alpha1.FieldManager)
 		if err != nil {
 			return fmt.Errorf("read what labguard owns of %s %s: %w", kind, name, err)

@@ -28,7 +28,7 @@ func (e *NotOursError) Error() string {
 	return fmt.Sprintf("%s exists and is not labguard's: rename or delete it", e.Object)
 }
 
-// Child writes the intent of one child if what labguard owns of the live object differs from it. live is the object as last read, or
+// Child writes the intent of one child if what labguard owns of the live object differs from it, and removes what others have added. live is the object as last read, or
 // nil; owned is what labguard's field manager owns of it (the Extract functions of the apply configurations), or nil. kind is the word for the
 // error. It returns whether it wrote, and a *NotOursError if live is controlled by another object than owner.
 func Child(ctx context.Context, c client.Client, owner client.Object, kind string, live client.Object, owned, desired runtime.ApplyConfiguration) (bool, error) {
@@ -37,9 +37,13 @@ func Child(ctx context.Context, c client.Client, owner client.Object, kind strin
 		if !metav1.IsControlledBy(live, owner) {
 			return false, &NotOursError{Object: kind + " " + live.GetName()}
 		}
+		expelled, err := Expel(ctx, c, live, desired)
+		if err != nil {
+			return false, err
+		}
 		same, err := Same(owned, desired)
 		if err != nil || same {
-			return false, err
+			return expelled, err
 		}
 		// Only what is known to be ours is taken by force: where the cache lags, an object of somebody else may be there.
 		options = append(options, client.ForceOwnership)

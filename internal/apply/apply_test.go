@@ -48,6 +48,10 @@ func newFixture(t *testing.T) *fixture {
 			f.writes = append(f.writes, "apply")
 			return c.Apply(ctx, object, options...)
 		},
+		Patch: func(ctx context.Context, c client.WithWatch, object client.Object, patch client.Patch, options ...client.PatchOption) error {
+			f.writes = append(f.writes, "patch")
+			return c.Patch(ctx, object, patch, options...)
+		},
 		Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
 			f.writes = append(f.writes, "delete")
 			return c.Delete(ctx, object, options...)
@@ -166,6 +170,15 @@ func TestDriftComesBack(t *testing.T) {
 		"a rule that was added by hand": func(f *fixture, policy *networkingv1.NetworkPolicy) error {
 			policy.Spec.Ingress = append(policy.Spec.Ingress, networkingv1.NetworkPolicyIngressRule{})
 			return f.client.Update(f.t.Context(), policy, client.FieldOwner("kubectl-edit"))
+		},
+		"a direction that the intent does not speak of": func(f *fixture, policy *networkingv1.NetworkPolicy) error {
+			policy.Spec.Egress = []networkingv1.NetworkPolicyEgressRule{{}}
+			return f.client.Update(f.t.Context(), policy, client.FieldOwner("kubectl-edit"))
+		},
+		"a direction that two others have added": func(f *fixture, policy *networkingv1.NetworkPolicy) error {
+			open := networkingac.NetworkPolicy(policy.Name, policy.Namespace).WithSpec(networkingac.NetworkPolicySpec().
+				WithEgress(networkingac.NetworkPolicyEgressRule()))
+			return errors.Join(f.client.Apply(f.t.Context(), open, client.FieldOwner("argocd")), f.client.Apply(f.t.Context(), open, client.FieldOwner("flux")))
 		},
 		"a selector that was emptied by hand": func(f *fixture, policy *networkingv1.NetworkPolicy) error {
 			policy.Spec.PodSelector.MatchLabels = map[string]string{"app": "nobody"}

@@ -10,6 +10,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 )
@@ -162,6 +163,7 @@ func mutating(config Config, namespaces []string, entry entry) *admissionac.Muta
 		WithFailurePolicy(entry.policy).
 		WithMatchPolicy(admissionv1.Equivalent).
 		WithNamespaceSelector(namespaceSelector(namespaces)).
+		WithObjectSelector(metav1ac.LabelSelector()). // owned, so that nobody narrows it
 		WithSideEffects(admissionv1.SideEffectClassNoneOnDryRun).
 		WithTimeoutSeconds(config.timeout()).
 		WithAdmissionReviewVersions("v1").
@@ -177,6 +179,7 @@ func validating(config Config, namespaces []string, entry entry) *admissionac.Va
 		WithFailurePolicy(entry.policy).
 		WithMatchPolicy(admissionv1.Equivalent).
 		WithNamespaceSelector(namespaceSelector(namespaces)).
+		WithObjectSelector(metav1ac.LabelSelector()). // owned, so that nobody narrows it
 		WithSideEffects(admissionv1.SideEffectClassNoneOnDryRun).
 		WithTimeoutSeconds(config.timeout()).
 		WithAdmissionReviewVersions("v1").
