@@ -5,13 +5,13 @@ package admission
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
 	"gomodules.xyz/jsonpatch/v2"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
@@ -35,7 +35,8 @@ func (g *Gate) canary(request *admission.Request, root *template.Root) (nonce st
 	if request.UserInfo.Username != g.User || request.DryRun == nil || !*request.DryRun {
 		return "", false
 	}
-	return strings.CutPrefix(root.Annotations[v1alpha1.HoldAnnotation], canaryPrefix)
+	nonce, found = strings.CutPrefix(root.Annotations[v1alpha1.HoldAnnotation], canaryPrefix)
+	return nonce, found && nonce != ""
 }
 
 func decode(request *admission.Request) (root, old *template.Root, err error) {
@@ -78,7 +79,7 @@ func ephemeralImages(raw []byte) ([]posture.TemplateImage, error) {
 // in the same write is no way out.
 func (g *Gate) governing(ctx context.Context, namespace string, root, old *template.Root) ([]posture.Governing, error) {
 	var workloads v1alpha1.LabWorkloadList
-	if err := g.Reader.List(ctx, &workloads, client.InNamespace(namespace)); err != nil {
+	if err := g.Reader.List(ctx, &workloads, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list LabWorkloads of namespace %s: %w", namespace, err)
 	}
 	var governing []posture.Governing

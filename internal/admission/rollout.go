@@ -37,7 +37,7 @@ type Facts interface {
 
 // Gate is what both webhooks share.
 type Gate struct {
-	// Reader reads LabWorkloads and RolloutRecords from caches.
+	// Reader reads LabWorkloads and RolloutRecords from caches. What it gives is only read, so nothing is copied.
 	Reader client.Reader
 	Facts  Facts
 	Clock  clock.PassiveClock
@@ -92,9 +92,8 @@ func (g *Gate) verdict(request *admission.Request, answer *answer) admission.Res
 	if !answer.decision.Allowed {
 		return admission.Denied(strings.Join(answer.decision.Refusals, "\n")).WithWarnings(answer.decision.Warnings...)
 	}
-	written := ledger.References(answer.root.Annotations)
 	for _, image := range answer.decision.Admit {
-		if !slices.Contains(written, image.Reference) && template.Valid(image.Reference) {
+		if !ledger.Carries(answer.root.Annotations, image.Reference) {
 			return admission.Denied(fmt.Sprintf(
 				"labguard: image %s came in, or became known, after labguard looked at this request: send it again", image.Reference))
 		}
@@ -129,7 +128,7 @@ func (g *Gate) ask(ctx context.Context, request *admission.Request, facts func(p
 		return result, nil
 	}
 	var records v1alpha1.RolloutRecordList
-	if err := g.Reader.List(ctx, &records, client.InNamespace(request.Namespace)); err != nil {
+	if err := g.Reader.List(ctx, &records, client.InNamespace(request.Namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list rollout records of namespace %s: %w", request.Namespace, err)
 	}
 	question := posture.RolloutQuestion{Governing: governing, Images: root.Template.Images, Now: g.Clock.Now()}
