@@ -26,7 +26,7 @@ const (
 	// webhookService is the Service of the webhooks inside the cluster.
 	webhookService = "labguard-webhook"
 	// authoritySecret holds the authority that signs the serving certificates of the webhooks, in labguard's own namespace.
-	authoritySecret = "labguard-webhook-authority" //nolint:gosec // the name of a Secret, no secret
+	authoritySecret = "labguard-webhook-authority"
 )
 
 // +kubebuilder:rbac:groups="",namespace=labguard-system,resources=secrets,verbs=create

@@ -28,7 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/api/v1alpha1"
-	"github.com/labguard/labguard/internal/admission"
+	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/posture/template"
 )
 
@@ -127,7 +127,7 @@ func (c *Canary) ask(ctx context.Context, namespace string, root *template.Root,
 
 // judge says what the answer to a canary proves. Its detail is the same for every nonce, so that it is written once.
 func judge(nonce string, heard []string, answer error) Proof {
-	text := admission.CanaryText(nonce)
+	text := posture.CanaryText(nonce)
 	warned := slices.ContainsFunc(heard, func(warning string) bool { return strings.Contains(warning, text) })
 	refused := answer != nil && strings.Contains(answer.Error(), text)
 	switch {
@@ -152,7 +152,7 @@ func send(ctx context.Context, writer client.Client, namespace string, root *tem
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(schema.FromAPIVersionAndKind(root.APIVersion, root.Kind))
 	object.Namespace, object.Name = root.Namespace, root.Name
-	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.HoldAnnotation, admission.CanaryMark(nonce))
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, v1alpha1.HoldAnnotation, posture.CanaryMark(nonce))
 	return writer.Patch(ctx, object, client.RawPatch(types.MergePatchType, []byte(patch)), client.DryRunAll)
 }
 
@@ -162,7 +162,7 @@ func canaryDeployment(namespace, nonce string) *appsv1.Deployment {
 	return &appsv1.Deployment{
 		ObjectMeta: metav1.ObjectMeta{
 			Name: "labguard-canary", Namespace: namespace,
-			Annotations: map[string]string{v1alpha1.HoldAnnotation: admission.CanaryMark(nonce)},
+			Annotations: map[string]string{v1alpha1.HoldAnnotation: posture.CanaryMark(nonce)},
 		},
 		Spec: appsv1.DeploymentSpec{
 			Replicas: &none, Selector: &metav1.LabelSelector{MatchLabels: labels},

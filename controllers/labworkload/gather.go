@@ -196,11 +196,11 @@ func (r *Reconciler) gatherCertificate(ctx context.Context, s *scope) error {
 	}
 	live := &certmanagerv1.Certificate{}
 	err := r.Get(ctx, client.ObjectKey{Namespace: s.workload.Namespace, Name: desired.ChildName(s.workload.Name)}, live)
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("get Certificate %s/%s: %w", s.workload.Namespace, desired.ChildName(s.workload.Name), err)
-	}
-	if err != nil {
+	switch {
+	case apierrors.IsNotFound(err):
 		return nil
+	case err != nil:
+		return fmt.Errorf("get Certificate %s/%s: %w", s.workload.Namespace, desired.ChildName(s.workload.Name), err)
 	}
 	s.certificate.object, s.certificate.taken = live, !metav1.IsControlledBy(live, s.workload)
 	if s.certificate.taken {

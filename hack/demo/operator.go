@@ -61,7 +61,7 @@ func (s *stage) startOperator(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("write the operator's log: %w", err)
 	}
-	s.operator = exec.CommandContext(context.WithoutCancel(ctx), "bin/manager", "--kubeconfig="+s.path("labguard.kubeconfig"), "--config="+s.path("configuration.yaml"), //nolint:gosec // our own binary
+	s.operator = exec.CommandContext(context.WithoutCancel(ctx), "bin/manager", "--kubeconfig="+s.path("labguard.kubeconfig"), "--config="+s.path("configuration.yaml"),
 		"--webhook-url=https://localhost:"+webhooks, "--webhook-host=127.0.0.1", "--webhook-port="+webhooks, "--leader-elect=false",
 		"--metrics-bind-address=127.0.0.1:"+metrics, "--metrics-secure=false", "--health-probe-bind-address=127.0.0.1:"+probes)
 	s.operator.Stdout, s.operator.Stderr = log, log

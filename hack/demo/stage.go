@@ -61,7 +61,7 @@ func (s *stage) startCluster(ctx context.Context) error {
 		return s.takeCluster(ctx, given)
 	}
 	title("Starting Kubernetes")
-	s.cluster = exec.CommandContext(context.WithoutCancel(ctx), "bin/devcluster", "up", "--dir", s.path("cluster"))
+	s.cluster = exec.CommandContext(context.WithoutCancel(ctx), "bin/devcluster", "up", "--dir", s.path("cluster"), "--crds", "config/crd/bases")
 	s.cluster.Stderr = os.Stderr
 	output, err := s.cluster.StdoutPipe()
 	if err != nil {

@@ -29,7 +29,7 @@ func (s *stage) kubectl(ctx context.Context, words ...string) (string, error) {
 }
 
 func (s *stage) kubectlWith(ctx context.Context, input string, words ...string) (string, error) {
-	command := exec.CommandContext(ctx, "bin/devcluster", append([]string{"kubectl"}, words...)...) //nolint:gosec // our own binary
+	command := exec.CommandContext(ctx, "bin/devcluster", append([]string{"kubectl"}, words...)...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+s.kubeconfig)
 	command.Stdin = strings.NewReader(input)
 	var complaints strings.Builder

@@ -48,7 +48,8 @@ func (s *stage) push(ctx context.Context, image string, age time.Duration) error
 	if err != nil {
 		return fmt.Errorf("push %s: %w", image, err)
 	}
-	content, words := v1.Image(empty.Image), "without a date, as reproducible builds are"
+	words := "without a date, as reproducible builds are"
+	var content v1.Image = empty.Image
 	if age != 0 {
 		words = fmt.Sprintf("%.0f days old", age.Hours()/24)
 		if content, err = mutate.CreatedAt(content, v1.Time{Time: time.Now().Add(-age).UTC()}); err != nil {

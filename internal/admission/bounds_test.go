@@ -126,13 +126,13 @@ func TestOnlyLabguardsOwnDryRunIsACanary(t *testing.T) {
 		changes []func(*webhook.Request)
 		answer  bool
 	}{
-		"labguard's dry run with a nonce":               {mark(admission.CanaryMark("n-1")), []func(*webhook.Request){dryRun, own}, true},
-		"a write of labguard that is no dry run":        {mark(admission.CanaryMark("n-1")), []func(*webhook.Request){own}, false},
-		"labguard's request that does not say":          {mark(admission.CanaryMark("n-1")), []func(*webhook.Request){own, func(r *webhook.Request) { r.DryRun = nil }}, false},
-		"a dry run of somebody else":                    {mark(admission.CanaryMark("n-1")), []func(*webhook.Request){dryRun}, false},
-		"a dry run of labguard's namesake":              {mark(admission.CanaryMark("n-1")), []func(*webhook.Request){dryRun, func(r *webhook.Request) { r.UserInfo.Username = labguard + "x" }}, false},
+		"labguard's dry run with a nonce":               {mark(posture.CanaryMark("n-1")), []func(*webhook.Request){dryRun, own}, true},
+		"a write of labguard that is no dry run":        {mark(posture.CanaryMark("n-1")), []func(*webhook.Request){own}, false},
+		"labguard's request that does not say":          {mark(posture.CanaryMark("n-1")), []func(*webhook.Request){own, func(r *webhook.Request) { r.DryRun = nil }}, false},
+		"a dry run of somebody else":                    {mark(posture.CanaryMark("n-1")), []func(*webhook.Request){dryRun}, false},
+		"a dry run of labguard's namesake":              {mark(posture.CanaryMark("n-1")), []func(*webhook.Request){dryRun, func(r *webhook.Request) { r.UserInfo.Username = labguard + "x" }}, false},
 		"labguard's dry run with another mark":          {mark(`{"v":null}`), []func(*webhook.Request){dryRun, own}, false},
-		"labguard's dry run with a nonce that is empty": {mark(admission.CanaryMark("")), []func(*webhook.Request){dryRun, own}, false},
+		"labguard's dry run with a nonce that is empty": {mark(posture.CanaryMark("")), []func(*webhook.Request){dryRun, own}, false},
 		"labguard's dry run without a mark":             {deployment(staleImage), []func(*webhook.Request){dryRun, own}, false},
 	}
 	for name, test := range tests {
@@ -144,8 +144,8 @@ func TestOnlyLabguardsOwnDryRunIsACanary(t *testing.T) {
 					change(&write)
 				}
 				mutated, validated := gate.Mutating().Handle(t.Context(), write), gate.Validating().Handle(t.Context(), write)
-				warned := slices.Contains(mutated.Warnings, admission.CanaryText("n-1"))
-				refused := !validated.Allowed && validated.Result.Message == admission.CanaryText("n-1")
+				warned := slices.Contains(mutated.Warnings, posture.CanaryText("n-1"))
+				refused := !validated.Allowed && validated.Result.Message == posture.CanaryText("n-1")
 				if warned != test.answer || refused != test.answer || !mutated.Allowed || len(mutated.Patches) > 0 {
 					t.Errorf("warned %t, refused %t, want %t", warned, refused, test.answer)
 				}
@@ -218,7 +218,7 @@ func TestDecisionsAreCounted(t *testing.T) {
 	send(t, gate, create(t, "Deployment", warned))
 	canary := create(t, "Deployment", deployment(freshImage))
 	canary.UserInfo.Username, canary.DryRun = labguard, ptr.To(true)
-	canary.Object.Raw = []byte(`{"metadata":{"annotations":{"` + v1alpha1.HoldAnnotation + `":"` + admission.CanaryMark("n-1") + `"}}}`)
+	canary.Object.Raw = []byte(`{"metadata":{"annotations":{"` + v1alpha1.HoldAnnotation + `":"` + posture.CanaryMark("n-1") + `"}}}`)
 	send(t, gate, canary)
 	after := decisions(t)
 	for decision, want := range map[string]float64{"allowed": 1, "denied": 2, "warned": 1} {

@@ -21,21 +21,12 @@ import (
 	"github.com/labguard/labguard/internal/posture/template"
 )
 
-// canaryPrefix is how the hold annotation of a canary begins; the nonce follows.
-const canaryPrefix = "canary:"
-
-// CanaryMark is the value of the hold annotation of a canary with a nonce.
-func CanaryMark(nonce string) string { return canaryPrefix + nonce }
-
-// CanaryText is what both webhooks answer to a canary with a nonce: the mutating one as a warning, the validating one as a refusal.
-func CanaryText(nonce string) string { return "labguard canary " + nonce }
-
 // canary recognises labguard's own dry run that proves that the webhooks are called.
 func (g *Gate) canary(request *admission.Request, root *template.Root) (nonce string, found bool) {
 	if request.UserInfo.Username != g.User || request.DryRun == nil || !*request.DryRun {
 		return "", false
 	}
-	nonce, found = strings.CutPrefix(root.Annotations[v1alpha1.HoldAnnotation], canaryPrefix)
+	nonce, found = posture.CanaryNonce(root.Annotations[v1alpha1.HoldAnnotation])
 	return nonce, found && nonce != ""
 }
 

@@ -57,7 +57,7 @@ func (g *Gate) Mutating() admission.Handler {
 		case err != nil:
 			return admission.Errored(http.StatusInternalServerError, err)
 		case answer.nonce != "":
-			return admission.Allowed("").WithWarnings(CanaryText(answer.nonce))
+			return admission.Allowed("").WithWarnings(posture.CanaryText(answer.nonce))
 		case !answer.decision.Allowed || len(answer.decision.Admit) == 0:
 			return admission.Allowed("") // the validating webhook refuses
 		}
@@ -76,7 +76,7 @@ func (g *Gate) Validating() admission.Handler {
 			return admission.Errored(http.StatusInternalServerError, err)
 		}
 		if answer.nonce != "" {
-			return admission.Denied(CanaryText(answer.nonce))
+			return admission.Denied(posture.CanaryText(answer.nonce))
 		}
 		response := g.verdict(&request, answer)
 		metrics.AdmissionDecisions.WithLabelValues(outcomeLabel(response.Allowed, answer)).Inc()
@@ -86,8 +86,7 @@ func (g *Gate) Validating() admission.Handler {
 
 func (g *Gate) verdict(request *admission.Request, answer *answer) admission.Response {
 	if request.SubResource == "ephemeralcontainers" {
-		warnings := append(answer.decision.Warnings, answer.decision.Refusals...)
-		return admission.Allowed("").WithWarnings(warnings...)
+		return admission.Allowed("").WithWarnings(slices.Concat(answer.decision.Warnings, answer.decision.Refusals)...)
 	}
 	if !answer.decision.Allowed {
 		return admission.Denied(strings.Join(answer.decision.Refusals, "\n")).WithWarnings(answer.decision.Warnings...)

@@ -25,7 +25,7 @@ func Push(t testing.TB, repositoryAndTag string, age time.Duration) string {
 	if err != nil {
 		t.Fatalf("parse %s: %v", reference, err)
 	}
-	image := v1.Image(empty.Image)
+	var image v1.Image = empty.Image
 	if age != 0 {
 		if image, err = mutate.CreatedAt(image, v1.Time{Time: time.Now().Add(-age).UTC()}); err != nil {
 			t.Fatalf("date %s: %v", reference, err)

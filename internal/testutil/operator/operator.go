@@ -58,7 +58,7 @@ func Configuration() string {
 
 var install = sync.OnceValue(func() error {
 	for _, dir := range []string{"config/crd", "config/rbac"} {
-		command := exec.Command(filepath.Join(root(), "bin", "devcluster"), "kubectl", "apply", "--server-side", "-k", filepath.Join(root(), dir)) //nolint:gosec // fixed words
+		command := exec.Command(filepath.Join(root(), "bin", "devcluster"), "kubectl", "apply", "--server-side", "-k", filepath.Join(root(), dir))
 		command.Env = append(os.Environ(), "KUBECONFIG="+cluster.Kubeconfig())
 		if output, err := command.CombinedOutput(); err != nil {
 			return fmt.Errorf("apply %s: %w: %s", dir, err, output)
@@ -69,7 +69,7 @@ var install = sync.OnceValue(func() error {
 
 var build = sync.OnceValues(func() (string, error) {
 	binary := filepath.Join(root(), "bin", "manager-under-test")
-	command := exec.Command("go", "build", "-o", binary, "./cmd/manager") //nolint:gosec // fixed words
+	command := exec.Command("go", "build", "-o", binary, "./cmd/manager")
 	command.Dir = root()
 	if output, err := command.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the manager: %w: %s", err, output)
@@ -155,7 +155,7 @@ func (o *Operator) Run(t testing.TB) {
 	if err != nil {
 		t.Fatalf("open the log of the manager: %v", err)
 	}
-	o.process = exec.Command(o.binary, append([]string{ //nolint:gosec // the binary that was just built
+	o.process = exec.Command(o.binary, append([]string{
 		"--kubeconfig=" + o.path("kubeconfig"), "--config=" + o.path("configuration.yaml"),
 		"--webhook-url=https://localhost:" + strconv.Itoa(o.port), "--webhook-host=127.0.0.1", "--webhook-port=" + strconv.Itoa(o.port),
 		"--metrics-bind-address=0", "--health-probe-bind-address=127.0.0.1:" + strconv.Itoa(o.probes), "--leader-elect=false",
