@@ -47,6 +47,7 @@ func Run(t *testing.T, env *Environment, scenario Scenario) {
 }
 
 func (h *harness) runGroup(t *testing.T, group []experiment) {
+	t.Helper()
 	for _, e := range group {
 		t.Run(strings.ReplaceAll(e.name, " ", "-"), func(t *testing.T) {
 			if !h.scenario.Serial {

@@ -151,7 +151,10 @@ func listAll(ctx context.Context, w *World, list client.ObjectList) ([]client.Ob
 	}
 	var all []client.Object
 	for _, namespace := range namespaces {
-		page := list.DeepCopyObject().(client.ObjectList)
+		page, ok := list.DeepCopyObject().(client.ObjectList)
+		if !ok {
+			return nil, fmt.Errorf("list %T: its copy is no list", list)
+		}
 		if err := w.Admin.List(ctx, page, client.InNamespace(namespace)); err != nil {
 			return nil, fmt.Errorf("list %T: %w", list, err)
 		}
@@ -160,7 +163,11 @@ func listAll(ctx context.Context, w *World, list client.ObjectList) ([]client.Ob
 			return nil, fmt.Errorf("list %T: %w", list, err)
 		}
 		for _, item := range items {
-			all = append(all, item.(client.Object))
+			object, ok := item.(client.Object)
+			if !ok {
+				return nil, fmt.Errorf("list %T: %T is no object", list, item)
+			}
+			all = append(all, object)
 		}
 	}
 	return all, nil

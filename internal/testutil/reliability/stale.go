@@ -38,7 +38,11 @@ func look(ctx context.Context, w *World, kinds []schema.GroupVersionKind) (snaps
 		}
 		s[kind] = []*unstructured.Unstructured{}
 		for _, object := range objects {
-			s[kind] = append(s[kind], object.(*unstructured.Unstructured))
+			u, err := untyped(w.Admin, object)
+			if err != nil {
+				return nil, err
+			}
+			s[kind] = append(s[kind], u)
 		}
 	}
 	return s, nil

@@ -122,14 +122,14 @@ func (t *trial) normalize(u *unstructured.Unstructured, names *strings.Replacer)
 		_ = unstructured.SetNestedField(u.Object, "<deleting>", "metadata", "deletionTimestamp")
 	}
 	if status, ok := u.Object["status"]; ok {
-		u.Object["status"] = walk(status, func(key string, value any) any { return steadyStatus(generation, key, value) })
+		u.Object["status"] = walk("", status, func(key string, value any) any { return steadyStatus(generation, key, value) })
 	}
-	u.Object = walk(u.Object, func(_ string, value any) any {
+	u.Object = walkMap(u.Object, func(_ string, value any) any {
 		if text, ok := value.(string); ok {
 			return names.Replace(text)
 		}
 		return value
-	}).(map[string]any)
+	})
 	if t.scenario.Normalize != nil {
 		t.scenario.Normalize(u)
 	}
@@ -170,29 +170,29 @@ func steadyStatus(generation int64, key string, value any) any {
 }
 
 // walk rebuilds a JSON value with its leaves and map keys edited.
-func walk(value any, edit func(key string, value any) any) any {
-	return walkAt("", value, edit)
-}
-
-func walkAt(key string, value any, edit func(string, any) any) any {
+func walk(key string, value any, edit func(string, any) any) any {
 	switch v := value.(type) {
 	case map[string]any:
-		edited := make(map[string]any, len(v))
-		for k, item := range v {
-			name := k
-			if text, ok := edit("", k).(string); ok {
-				name = text
-			}
-			edited[name] = walkAt(k, item, edit)
-		}
-		return edited
+		return walkMap(v, edit)
 	case []any:
 		edited := make([]any, len(v))
 		for i, item := range v {
-			edited[i] = walkAt(key, item, edit)
+			edited[i] = walk(key, item, edit)
 		}
 		return edited
 	default:
 		return edit(key, value)
 	}
+}
+
+func walkMap(fields map[string]any, edit func(string, any) any) map[string]any {
+	edited := make(map[string]any, len(fields))
+	for key, item := range fields {
+		name := key
+		if text, ok := edit("", key).(string); ok {
+			name = text
+		}
+		edited[name] = walk(key, item, edit)
+	}
+	return edited
 }

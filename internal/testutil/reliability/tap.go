@@ -137,9 +137,15 @@ func (p *process) write(ctx context.Context, c client.Client, call Call, obj cli
 		return err
 	}
 	return p.do(ctx, request{
-		call:  call,
-		make:  func() error { return really(obj) },
-		blind: func() error { return really(obj.DeepCopyObject().(client.Object)) },
+		call: call,
+		make: func() error { return really(obj) },
+		blind: func() error {
+			unseen, ok := obj.DeepCopyObject().(client.Object)
+			if !ok {
+				return fmt.Errorf("the copy of %T is no object", obj)
+			}
+			return really(unseen)
+		},
 	})
 }
 

@@ -197,7 +197,8 @@ func (t *trial) settle(ctx context.Context) error {
 			return err
 		}
 		if t.process.isDead() {
-			if deaths++; t.expected != nil && deaths > 3*len(t.expected.writes)+3 {
+			deaths++
+			if t.expected != nil && deaths > 3*len(t.expected.writes)+3 {
 				return fmt.Errorf("no progress: the process was stopped %d times, each time after one write", deaths)
 			}
 			t.restart()
