@@ -70,12 +70,12 @@ func run(ctx context.Context, options *options) error {
 	if err := manager.Start(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("run: %w", err)
 	}
-	return leave(manager.GetAPIReader(), gateKeeper)
+	return leave(ctx, manager.GetAPIReader(), gateKeeper)
 }
 
 // leave takes the gate down if labguard itself is being removed. A mere restart leaves it standing.
-func leave(live client.Reader, gateKeeper *gate.Reconciler) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+func leave(ended context.Context, live client.Reader, gateKeeper *gate.Reconciler) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ended), stopWithin)
 	defer cancel()
 	return gateKeeper.Leave(ctx, live)
 }

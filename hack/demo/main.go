@@ -25,7 +25,7 @@ func main() {
 // demo is the whole show.
 func demo(ctx context.Context) (err error) {
 	s := &stage{}
-	defer func() { err = errors.Join(err, s.tearDown()) }()
+	defer func() { err = errors.Join(err, s.tearDown(context.WithoutCancel(ctx))) }()
 	for _, step := range []func(context.Context) error{s.prepare, s.startCluster, s.installLabguard, s.startOperator, s.pushImages, s.tour} {
 		if err := step(ctx); err != nil {
 			if ctx.Err() != nil {

@@ -56,7 +56,7 @@ func (s *stage) startOperator(ctx context.Context) error {
 	if err := os.WriteFile(s.path("configuration.yaml"), []byte(configuration), 0o600); err != nil {
 		return fmt.Errorf("write the operator's configuration: %w", err)
 	}
-	webhooks, probes, metrics := freePort(), freePort(), freePort()
+	webhooks, probes, metrics := freePort(ctx), freePort(ctx), freePort(ctx)
 	log, err := os.Create(s.path("labguard.log"))
 	if err != nil {
 		return fmt.Errorf("write the operator's log: %w", err)
@@ -156,8 +156,9 @@ func get(ctx context.Context, url string) error {
 	return errors.Join(err, response.Body.Close())
 }
 
-func freePort() string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func freePort(ctx context.Context) string {
+	var configuration net.ListenConfig
+	listener, err := configuration.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "0"
 	}

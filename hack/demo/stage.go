@@ -130,8 +130,8 @@ func (s *stage) takeCluster(ctx context.Context, kubeconfig string) error {
 }
 
 // tearDown ends what the demo started and removes what it wrote. In a cluster that was given, it removes labguard and the demo's namespaces.
-func (s *stage) tearDown() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+func (s *stage) tearDown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var failed []error
 	if s.operator != nil || s.clusterEnded != nil {

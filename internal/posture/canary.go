@@ -12,7 +12,9 @@ const canaryPrefix = "canary:"
 func CanaryMark(nonce string) string { return canaryPrefix + nonce }
 
 // CanaryNonce is the nonce in a hold annotation; false if it is none of a canary.
-func CanaryNonce(hold string) (nonce string, found bool) { return strings.CutPrefix(hold, canaryPrefix) }
+func CanaryNonce(hold string) (nonce string, found bool) {
+	return strings.CutPrefix(hold, canaryPrefix)
+}
 
 // CanaryText is what both webhooks answer to a canary with a nonce: the mutating one as a warning, the validating one as a refusal.
 func CanaryText(nonce string) string { return "labguard canary " + nonce }

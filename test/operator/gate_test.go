@@ -88,7 +88,7 @@ func TestGate(t *testing.T) {
 		l := newLab(t)
 		l.apply(deployment("lis", older))
 		l.may("set", "image", "deployment/lis", "lis="+stale)
-		l.apply(strings.ReplaceAll(manifests("lis", older)["statefulset"], "replicas", "replicas"))
+		l.apply(manifests("lis", older)["statefulset"])
 		l.may("set", "image", "statefulset/lis", "lis="+stale)
 		awaitRevisions(l, "lis", 2)
 		l.govern("lis")

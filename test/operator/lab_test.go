@@ -141,11 +141,10 @@ func (l *lab) apply(manifest string) {
 }
 
 // govern makes a LabWorkload for app=<name> whose images may be 90 days old, and waits until the gate is proven to stand.
-func (l *lab) govern(name string, change ...func(*v1alpha1.LabWorkloadSpec)) *v1alpha1.LabWorkload {
+func (l *lab) govern(name string, change ...func(*v1alpha1.LabWorkloadSpec)) {
 	l.Helper()
-	workload := l.declare(name, change...)
+	l.declare(name, change...)
 	l.ready(name)
-	return workload
 }
 
 func (l *lab) declare(name string, change ...func(*v1alpha1.LabWorkloadSpec)) *v1alpha1.LabWorkload {
@@ -234,7 +233,7 @@ func (l *lab) gone(name string, object client.Object) {
 	l.Helper()
 	operator.Eventually(l, fmt.Sprintf("%T %s is gone", object, name), func() error {
 		if err := l.get(name, object); !apierrors.IsNotFound(err) {
-			return fmt.Errorf("it is there (%v)", err)
+			return errors.Join(errors.New("it is there"), err)
 		}
 		return nil
 	})

@@ -66,13 +66,13 @@ func TestOutage(t *testing.T) {
 		{"delete a pod", []string{"delete", "pods", "-l", "app=lis", "--wait=false"}},
 	}
 	for _, step := range steps {
-		t.Run("with the operator killed: "+step.name, func(t *testing.T) { l.may(step.do...) })
+		t.Run("with the operator killed: "+step.name, func(*testing.T) { l.may(step.do...) })
 	}
 	t.Run("with the operator killed: the Deployment's controller makes the pods that were asked for", func(t *testing.T) {
 		awaitPods(t, l, "lis", 4)
 	})
 	t.Run("with the operator killed: the CronJob's controller makes its Job", func(t *testing.T) { tick(t, l) })
-	t.Run("with the operator killed: a new image is refused, in every kind", func(t *testing.T) {
+	t.Run("with the operator killed: a new image is refused, in every kind", func(*testing.T) {
 		for _, kind := range []string{"deployment", "statefulset", "daemonset"} {
 			l.mayNot([]string{"failed calling webhook"}, "set", "image", kind+"/lis", "lis="+unseen)
 		}
@@ -97,7 +97,7 @@ func TestOutage(t *testing.T) {
 		}
 		operator.Eventually(t, "namespace "+other.namespace+" is gone", func() error {
 			if err := other.Get(t.Context(), client.ObjectKeyFromObject(doomed), doomed); !apierrors.IsNotFound(err) {
-				return fmt.Errorf("it is there (%v)", err)
+				return errors.Join(errors.New("it is there"), err)
 			}
 			return nil
 		})
@@ -198,4 +198,3 @@ func tick(t *testing.T, l *lab) {
 		return nil
 	})
 }
-
