@@ -100,8 +100,11 @@ func (c *configuration) setDefaults() {
 	if c.GitOpsNamespaces == nil {
 		c.GitOpsNamespaces = []string{"flux-system", "argocd"}
 	}
+	if c.DNS.Namespace == "" {
+		c.DNS.Namespace = "kube-system"
+	}
 	if c.DNS.Service == "" {
-		c.DNS.Namespace, c.DNS.Service = "kube-system", "kube-dns"
+		c.DNS.Service = "kube-dns"
 	}
 	if c.Admission.Wait == nil {
 		c.Admission.Wait = &metav1.Duration{Duration: defaultWait}
@@ -125,6 +128,17 @@ func (c *configuration) validate() error {
 			return fmt.Errorf("issuers[%d].namespace: an Issuer has one, a ClusterIssuer has none", i)
 		}
 	}
+	if problems := validation.IsDNS1123Subdomain(c.ClusterDomain); len(problems) > 0 {
+		return fmt.Errorf("clusterDomain %q: write a domain, such as cluster.local", c.ClusterDomain)
+	}
+	if len(validation.IsDNS1123Label(c.DNS.Namespace)) > 0 || len(validation.IsDNS1035Label(c.DNS.Service)) > 0 {
+		return fmt.Errorf("dns: %q is no name of a Service, written as namespace and service", c.DNS.Namespace+"/"+c.DNS.Service)
+	}
+	for i, block := range c.DNS.NodeLocal {
+		if !block.IsValid() {
+			return fmt.Errorf("dns.nodeLocal[%d]: write a block of addresses, such as 169.254.20.10/32", i)
+		}
+	}
 	for _, name := range slices.Concat(c.ExcludedNamespaces, c.GitOpsNamespaces) {
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
 			return fmt.Errorf("excludedNamespaces, gitOpsNamespaces: %q is no name of a namespace", name)
@@ -133,19 +147,19 @@ func (c *configuration) validate() error {
 	return nil
 }
 
-// excluded are the namespaces in which the gate never stands: the built-in ones, those of the configuration, labguard's own, and the
-// ones that its issuers are in.
+// excluded are the namespaces in which the gate never stands: the built-in ones, those of the configuration, labguard's own, and that of
+// the DNS Service.
 func (c *configuration) excluded(own string) []string {
 	names := slices.Concat(builtInExclusions, c.ExcludedNamespaces, c.GitOpsNamespaces, []string{own, c.DNS.Namespace})
 	slices.Sort(names)
 	return slices.Compact(names)
 }
 
-// nodeLocal are the address blocks of a DNS cache on the nodes as text.
+// nodeLocal are the address blocks of a DNS cache on the nodes as text, without host bits, which a NetworkPolicy does not take.
 func (c *configuration) nodeLocal() []string {
 	blocks := make([]string, len(c.DNS.NodeLocal))
 	for i, block := range c.DNS.NodeLocal {
-		blocks[i] = block.String()
+		blocks[i] = block.Masked().String()
 	}
 	return blocks
 }

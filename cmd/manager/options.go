@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/netip"
 	"net/url"
 )
 
@@ -53,8 +54,12 @@ func (o *options) validate() error {
 		return nil
 	}
 	parsed, err := url.Parse(o.webhookURL)
-	if err != nil || parsed.Scheme != "https" || parsed.Hostname() == "" || parsed.Path != "" && parsed.Path != "/" {
+	if err != nil || parsed.Scheme != "https" || parsed.Hostname() == "" || parsed.Path != "" && parsed.Path != "/" ||
+		parsed.User != nil || parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "" {
 		return fmt.Errorf("--webhook-url %q: write https, a host and a port, such as https://localhost:9443", o.webhookURL)
+	}
+	if _, err := netip.ParseAddr(parsed.Hostname()); err == nil {
+		return fmt.Errorf("--webhook-url %q: write the name of the host instead of its address; the certificate of the webhooks carries names", o.webhookURL)
 	}
 	return nil
 }
