@@ -37,7 +37,7 @@ func decode(request *admission.Request) (root, old *template.Root, err error) {
 	if root.Name == "" {
 		root.Name = request.Name
 	}
-	if request.SubResource == "ephemeralcontainers" {
+	if request.SubResource == ephemeralContainers {
 		root.Template.Images, err = ephemeralImages(request.Object.Raw)
 		return root, nil, err
 	}

@@ -29,6 +29,9 @@ const (
 	ValidatePath = "/validate-rollouts"
 )
 
+// ephemeralContainers is the subresource of debug containers. They get a warning and no refusal.
+const ephemeralContainers = "ephemeralcontainers"
+
 // Facts knows images. Lookup answers at once from memory; Resolve waits until the facts are there or the context ends.
 type Facts interface {
 	Lookup(query posture.ImageQuery) (posture.ImageFacts, bool)
@@ -68,7 +71,12 @@ func (g *Gate) Mutating() admission.Handler {
 // Validating refuses what may not roll out. It is the one that decides, since others may rewrite images after our mutation.
 func (g *Gate) Validating() admission.Handler {
 	return admission.HandlerFunc(func(ctx context.Context, request admission.Request) admission.Response {
+		waiting, cancel := context.WithTimeout(ctx, g.Wait)
+		defer cancel()
 		answer, err := g.ask(ctx, &request, func(query posture.ImageQuery) posture.ImageFacts {
+			if request.SubResource == ephemeralContainers { // no mutating webhook has waited for it
+				return g.Facts.Resolve(waiting, query)
+			}
 			facts, _ := g.Facts.Lookup(query)
 			return facts
 		})
@@ -85,7 +93,7 @@ func (g *Gate) Validating() admission.Handler {
 }
 
 func (g *Gate) verdict(request *admission.Request, answer *answer) admission.Response {
-	if request.SubResource == "ephemeralcontainers" {
+	if request.SubResource == ephemeralContainers {
 		return admission.Allowed("").WithWarnings(slices.Concat(answer.decision.Warnings, answer.decision.Refusals)...)
 	}
 	if !answer.decision.Allowed {

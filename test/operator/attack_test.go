@@ -81,6 +81,8 @@ func TestAttack(t *testing.T) {
 		t.Parallel()
 		l := governedDeployment(t, fresh)
 		pod := awaitPod(l, "app=lis")
+		l.kubectl("create", "role", "debugger", "--verb=patch", "--resource=pods/ephemeralcontainers", "-n", l.namespace)
+		l.kubectl("create", "rolebinding", "debugger", "--role=debugger", "--user=tenant-"+l.namespace, "-n", l.namespace)
 		output := l.may("debug", pod, "--image="+stale, "--attach=false", "--profile=general")
 		if !strings.Contains(output, "is stale") {
 			t.Errorf("no warning: %s", output)
