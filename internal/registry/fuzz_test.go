@@ -30,28 +30,6 @@ func FuzzParseReference(f *testing.F) {
 	})
 }
 
-func FuzzRunningReference(f *testing.F) {
-	f.Add("nginx:1", "docker-pullable://nginx@"+digestOf(nil))
-	f.Add("lab.example/x@"+digestOf(nil), digestOf(nil))
-	f.Add("", "")
-	f.Fuzz(func(t *testing.T, image, imageID string) {
-		reference, ok := RunningReference(image, imageID)
-		if !ok {
-			if reference != "" {
-				t.Errorf("%q without ok", reference)
-			}
-			return
-		}
-		parsed, err := parseReference(reference)
-		if err != nil || parsed.digest == "" || !strings.HasSuffix(imageID, parsed.digest) {
-			t.Errorf("%q, %q: %q does not name the digest: %v", image, imageID, reference, err)
-		}
-		if before, err := parseReference(image); err == nil && before.repository.Name() != parsed.repository.Name() {
-			t.Errorf("%q, %q: %q is another repository", image, imageID, reference)
-		}
-	})
-}
-
 func FuzzManifest(f *testing.F) {
 	f.Add([]byte(`{"schemaVersion":2,"config":{"digest":"`+digestOf(nil)+`"}}`), "", "linux", "amd64")
 	f.Add([]byte(`{"manifests":[{"digest":"`+digestOf(nil)+`","platform":{"os":"linux","architecture":"arm64"}}]}`), ociIndex, "", "")

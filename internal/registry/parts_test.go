@@ -161,27 +161,3 @@ func TestAHugeCredentialsFileIsNotReadWhole(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(content), err)
 	}
 }
-
-func TestARunningContainerIsLookedForInTheRepositoryOfItsSpec(t *testing.T) {
-	digest := digestOf([]byte("x"))
-	for _, test := range []struct{ image, imageID, want string }{
-		{"lab.example/lis:v1", "lab.example/lis@" + digest, "lab.example/lis@" + digest},
-		{"lab.example:5000/lis:v1", "docker-pullable://lab.example:5000/lis@" + digest, "lab.example:5000/lis@" + digest},
-		{"nginx", "docker.io/library/nginx@" + digest, "docker.io/library/nginx@" + digest},
-		{"lab.example/lis:v1", "other.example/copy@" + digest, "lab.example/lis@" + digest},
-		{"lab.example/lis:v1@" + digestOf(nil), "lab.example/lis@" + digest, "lab.example/lis@" + digest},
-		{"lab.example/lis:v1", digest, "lab.example/lis@" + digest},
-		{"lab.example/lis:v1", "docker://" + digest, "lab.example/lis@" + digest},
-		{"lab.example/lis:v1", "", ""},
-		{"lab.example/lis:v1", "lab.example/lis:v1", ""},
-		{"lab.example/lis:v1", "lab.example/lis@sha256:short", ""},
-		{"", digest, ""},
-		{"lab.example/../x", digest, ""},
-		{"UPPER case", digest, ""},
-	} {
-		got, ok := RunningReference(test.image, test.imageID)
-		if got != test.want || ok != (test.want != "") {
-			t.Errorf("%q, %q: %q, %t; want %q", test.image, test.imageID, got, ok, test.want)
-		}
-	}
-}

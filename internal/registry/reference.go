@@ -6,7 +6,6 @@ package registry
 import (
 	"errors"
 	"regexp"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -54,25 +53,6 @@ func parseReference(reference string) (target, error) {
 		return target{}, errors.New("the tag is not of the form that registries take")
 	}
 	return t, nil
-}
-
-// RunningReference is the reference under which to look for what a container runs: the repository that its spec names, at the digest
-// that its status names. imageID may carry a scheme (docker-pullable://), may name another repository that has the same content on
-// that node, and may be a bare digest; the digest may be that of an index, of one platform's manifest or, for images that were
-// loaded rather than pulled, of a configuration, which no registry knows. ok is false if there is no digest or no repository.
-func RunningReference(specImage, imageID string) (reference string, ok bool) {
-	if _, rest, found := strings.Cut(imageID, "://"); found {
-		imageID = rest
-	}
-	digest := imageID[strings.LastIndex(imageID, "@")+1:]
-	if _, err := v1.NewHash(digest); err != nil {
-		return "", false
-	}
-	reference = posture.Repository(specImage) + "@" + digest
-	if _, err := parseReference(reference); err != nil {
-		return "", false
-	}
-	return reference, true
 }
 
 // hostOf is how people write the host of a registry.
