@@ -9,8 +9,6 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-
-	"github.com/labguard/labguard/internal/posture"
 )
 
 // maxReferenceBytes bounds what is parsed; registries take at most 255 characters of repository and 128 of tag.
