@@ -118,15 +118,8 @@ func (c *configuration) validate() error {
 	if wait := c.Admission.Wait.Duration; wait < 0 || wait > maxWait {
 		return fmt.Errorf("admission.wait %s: write 0s to %s; the API server waits 5s for the whole answer", wait, maxWait)
 	}
-	for i, one := range c.Issuers {
-		switch {
-		case one.Kind != "ClusterIssuer" && one.Kind != "Issuer":
-			return fmt.Errorf("issuers[%d].kind %q: write ClusterIssuer or Issuer", i, one.Kind)
-		case one.Name == "":
-			return fmt.Errorf("issuers[%d].name is empty: name the issuer", i)
-		case (one.Kind == "Issuer") != (one.Namespace != ""):
-			return fmt.Errorf("issuers[%d].namespace: an Issuer has one, a ClusterIssuer has none", i)
-		}
+	if err := c.validateIssuers(); err != nil {
+		return err
 	}
 	if problems := validation.IsDNS1123Subdomain(c.ClusterDomain); len(problems) > 0 {
 		return fmt.Errorf("clusterDomain %q: write a domain, such as cluster.local", c.ClusterDomain)
@@ -142,6 +135,20 @@ func (c *configuration) validate() error {
 	for _, name := range slices.Concat(c.ExcludedNamespaces, c.GitOpsNamespaces) {
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
 			return fmt.Errorf("excludedNamespaces, gitOpsNamespaces: %q is no name of a namespace", name)
+		}
+	}
+	return nil
+}
+
+func (c *configuration) validateIssuers() error {
+	for i, one := range c.Issuers {
+		switch {
+		case one.Kind != "ClusterIssuer" && one.Kind != "Issuer":
+			return fmt.Errorf("issuers[%d].kind %q: write ClusterIssuer or Issuer", i, one.Kind)
+		case one.Name == "":
+			return fmt.Errorf("issuers[%d].name is empty: name the issuer", i)
+		case (one.Kind == "Issuer") != (one.Namespace != ""):
+			return fmt.Errorf("issuers[%d].namespace: an Issuer has one, a ClusterIssuer has none", i)
 		}
 	}
 	return nil

@@ -201,9 +201,9 @@ func TestTheNextLookIsExactlyTheEarliestInstant(t *testing.T) {
 		instants []time.Time
 		want     time.Duration
 	}{
-		"never":                    {[]time.Time{never, never}, 0},
-		"the earliest":             {[]time.Time{began.Add(time.Hour), never, began.Add(time.Minute)}, time.Minute},
-		"at once, and never never": {[]time.Time{began.Add(-time.Hour)}, time.Millisecond},
+		"never":                 {[]time.Time{never, never}, 0},
+		"the earliest":          {[]time.Time{began.Add(time.Hour), never, began.Add(time.Minute)}, time.Minute},
+		"at once if it is past": {[]time.Time{began.Add(-time.Hour)}, time.Millisecond},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

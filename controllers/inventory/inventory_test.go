@@ -22,7 +22,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -42,7 +41,7 @@ func meta(kind, name string, owner ...metav1.OwnerReference) metav1.ObjectMeta {
 }
 
 func controlledBy(kind, name string) metav1.OwnerReference {
-	return metav1.OwnerReference{APIVersion: "v1", Kind: kind, Name: name, UID: types.UID(kind + "/" + name), Controller: ptr.To(true)}
+	return metav1.OwnerReference{APIVersion: "v1", Kind: kind, Name: name, UID: types.UID(kind + "/" + name), Controller: new(true)}
 }
 
 func pods(reference string) corev1.PodTemplateSpec {
@@ -191,7 +190,7 @@ func TestOwnersAreFollowedUpToTheRoot(t *testing.T) {
 		"of a pod without controller":                 {template.Root{ObjectMeta: meta("Pod", "x")}, "", ""},
 		"of a pod of a kind that nobody knows":        {template.Root{ObjectMeta: meta("Pod", "x", controlledBy("StrimziPodSet", "db"))}, "", ""},
 		"of a pod whose owner is gone":                {template.Root{ObjectMeta: meta("Pod", "x", controlledBy("ReplicaSet", "gone"))}, "", ""},
-		"of a pod that names the UID of another kind": {template.Root{ObjectMeta: meta("Pod", "x", metav1.OwnerReference{Kind: "Job", UID: "ReplicaSet/lis-2", Controller: ptr.To(true)})}, "", ""},
+		"of a pod that names the UID of another kind": {template.Root{ObjectMeta: meta("Pod", "x", metav1.OwnerReference{Kind: "Job", UID: "ReplicaSet/lis-2", Controller: new(true)})}, "", ""},
 	}
 	found := list(t, served(false), lab()...)
 	for name, test := range tests {

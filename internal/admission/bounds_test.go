@@ -17,7 +17,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -119,7 +118,7 @@ func TestOnlyLabguardsOwnDryRunIsACanary(t *testing.T) {
 		object.Annotations = map[string]string{v1alpha1.HoldAnnotation: value}
 		return object
 	}
-	dryRun := func(request *webhook.Request) { request.DryRun = ptr.To(true) }
+	dryRun := func(request *webhook.Request) { request.DryRun = new(true) }
 	own := func(request *webhook.Request) { request.UserInfo.Username = labguard }
 	tests := map[string]struct {
 		object  client.Object
@@ -217,7 +216,7 @@ func TestDecisionsAreCounted(t *testing.T) {
 	send(t, gate, create(t, "Deployment", deployment(unknownImage)))
 	send(t, gate, create(t, "Deployment", warned))
 	canary := create(t, "Deployment", deployment(freshImage))
-	canary.UserInfo.Username, canary.DryRun = labguard, ptr.To(true)
+	canary.UserInfo.Username, canary.DryRun = labguard, new(true)
 	canary.Object.Raw = []byte(`{"metadata":{"annotations":{"` + v1alpha1.HoldAnnotation + `":"` + posture.CanaryMark("n-1") + `"}}}`)
 	send(t, gate, canary)
 	after := decisions(t)

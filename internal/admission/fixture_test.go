@@ -20,7 +20,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clocktesting "k8s.io/utils/clock/testing"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	webhook "sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -208,9 +207,9 @@ func pod(references ...string) *corev1.Pod {
 	return object
 }
 
-// admitted gives an object the annotations that labguard wrote.
-func admitted(object client.Object, reason v1alpha1.AdmissionReason, references ...string) client.Object {
-	object.SetAnnotations(ledger.Annotations(record("", reason, references...).Spec.Admitted, ledger.Set{}, nil))
+// admitted gives an object the annotations that labguard wrote when these images were fresh.
+func admitted(object client.Object, references ...string) client.Object {
+	object.SetAnnotations(ledger.Annotations(record("", v1alpha1.AdmittedFresh, references...).Spec.Admitted, ledger.Set{}, nil))
 	return object
 }
 
@@ -227,7 +226,7 @@ func update(t testing.TB, kind string, old, object runtime.Object) webhook.Reque
 func request(t testing.TB, kind string, object, old runtime.Object) webhook.Request {
 	t.Helper()
 	result := webhook.Request{AdmissionRequest: admissionv1.AdmissionRequest{
-		UID: "1", Kind: metav1.GroupVersionKind{Kind: kind}, Namespace: namespace, Operation: admissionv1.Create, DryRun: ptr.To(false),
+		UID: "1", Kind: metav1.GroupVersionKind{Kind: kind}, Namespace: namespace, Operation: admissionv1.Create, DryRun: new(false),
 	}}
 	result.UserInfo.Username = "jane"
 	result.Object.Raw = encode(t, object)

@@ -15,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/api/v1alpha1"
@@ -81,7 +80,7 @@ func TestWhatIsWrittenIsTheWholeAdmission(t *testing.T) {
 
 // The row about images that are admitted: restart, config fix, rollback, delete and apply, restore.
 func TestAnAdmittedImageIsLetInWhateverItsAge(t *testing.T) {
-	cronJob := []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "CronJob", Name: "nightly", UID: "1", Controller: ptr.To(true)}}
+	cronJob := []metav1.OwnerReference{{APIVersion: "batch/v1", Kind: "CronJob", Name: "nightly", UID: "1", Controller: new(true)}}
 	job := func() runtime.Object {
 		owned, _ := kinds["Job"](staleImage).(*batchv1.Job)
 		owned.OwnerReferences = cronJob
@@ -93,7 +92,7 @@ func TestAnAdmittedImageIsLetInWhateverItsAge(t *testing.T) {
 		object  runtime.Object
 		records []client.Object
 	}{
-		"by the annotation of the old object":                   {"Deployment", admitted(deployment(oldImage), "Fresh", staleImage), deployment(staleImage), nil},
+		"by the annotation of the old object":                   {"Deployment", admitted(deployment(oldImage), staleImage), deployment(staleImage), nil},
 		"by its own record, deleted and applied again":          {"Deployment", nil, deployment(staleImage), []client.Object{record("deployment-lis", "Fresh", staleImage)}},
 		"by its own record, whatever the reason":                {"Deployment", nil, deployment(staleImage), []client.Object{record("deployment-lis", "EnteredUngoverned", staleImage)}},
 		"by its own record, rolling back":                       {"StatefulSet", kinds["StatefulSet"](freshImage).(client.Object), kinds["StatefulSet"](staleImage), []client.Object{record("statefulset-lis", "Audit", staleImage)}},
@@ -126,7 +125,7 @@ func TestAnAdmittedImageIsLetInWhateverItsAge(t *testing.T) {
 
 func TestAnAdmissionOfSomebodyElseDoesNotCount(t *testing.T) {
 	owner := func(kind string) []metav1.OwnerReference {
-		return []metav1.OwnerReference{{APIVersion: "v1", Kind: kind, Name: "nightly", UID: "1", Controller: ptr.To(true)}}
+		return []metav1.OwnerReference{{APIVersion: "v1", Kind: kind, Name: "nightly", UID: "1", Controller: new(true)}}
 	}
 	deploymentOf := func(kind string) runtime.Object {
 		object := deployment(staleImage)
@@ -148,11 +147,11 @@ func TestAnAdmissionOfSomebodyElseDoesNotCount(t *testing.T) {
 		"in a record of another namespace": {"Deployment", nil, deployment(staleImage), []client.Object{&v1alpha1.RolloutRecord{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "radiology", Name: "deployment-lis"}, Spec: record("", "Fresh", staleImage).Spec,
 		}}},
-		"in the annotation of the new object, created":               {"Deployment", nil, admitted(deployment(staleImage), "Fresh", staleImage), nil},
-		"in the annotation of the new object, updated":               {"Deployment", deployment(oldImage), admitted(deployment(staleImage), "Fresh", staleImage), nil},
+		"in the annotation of the new object, created":               {"Deployment", nil, admitted(deployment(staleImage), staleImage), nil},
+		"in the annotation of the new object, updated":               {"Deployment", deployment(oldImage), admitted(deployment(staleImage), staleImage), nil},
 		"of an owner that a tenant wrote, F1":                        {"Deployment", nil, deploymentOf("ConfigMap"), nil},
 		"of a CronJob that only a Job takes over from":               {"Deployment", nil, deploymentOf("CronJob"), []client.Object{record("cronjob-nightly", "Audit", staleImage)}},
-		"of a reference that begins alike, in the annotation":        {"Deployment", admitted(deployment(oldImage), "Fresh", staleImage+"r"), deployment(staleImage), nil},
+		"of a reference that begins alike, in the annotation":        {"Deployment", admitted(deployment(oldImage), staleImage+"r"), deployment(staleImage), nil},
 		"in an annotation whose reference would hide two, as a list": {"Deployment", deploymentWith(map[string]string{v1alpha1.AdmissionsAnnotation: `[{"reference":"a ` + staleImage + `"}]`}), deployment(staleImage), nil},
 	}
 	for name, test := range tests {
@@ -362,7 +361,7 @@ func TestTheValidatingWebhookDecides(t *testing.T) {
 	t.Run("about an image that somebody else put in after our mutation", func(t *testing.T) {
 		gate := gateWith(newImages(), workload("lis"))
 		for image, text := range map[string]string{staleImage: "is stale", freshImage: "send it again"} {
-			write := create(t, "Deployment", admitted(deployment(image), "Fresh", oldImage))
+			write := create(t, "Deployment", admitted(deployment(image), oldImage))
 			got := gate.Validating().Handle(t.Context(), write)
 			if got.Allowed || !strings.Contains(got.Result.Message, text) || !strings.Contains(got.Result.Message, image) {
 				t.Errorf("%s: allowed %t: %s", image, got.Allowed, got.Result.Message)
@@ -395,8 +394,8 @@ func TestTheValidatingWebhookDecides(t *testing.T) {
 
 func TestAReinvocationWritesTheSame(t *testing.T) {
 	gate := gateWith(newImages(), workload("lis"))
-	old := admitted(deployment(oldImage), "Fresh", oldImage)
-	write := update(t, "Deployment", old, admitted(deployment(freshImage), "Fresh", oldImage))
+	old := admitted(deployment(oldImage), oldImage)
+	write := update(t, "Deployment", old, admitted(deployment(freshImage), oldImage))
 	first := gate.Mutating().Handle(t.Context(), write)
 	write.Object.Raw = patched(t, write.Object.Raw, first)
 	if again := gate.Mutating().Handle(t.Context(), write); !again.Allowed || len(again.Patches) > 0 || len(first.Patches) == 0 {

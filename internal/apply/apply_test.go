@@ -19,7 +19,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	metaac "k8s.io/client-go/applyconfigurations/meta/v1"
 	networkingac "k8s.io/client-go/applyconfigurations/networking/v1"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
@@ -218,7 +217,7 @@ func TestAnObjectOfSomebodyElseIsNeverTouched(t *testing.T) {
 	other := f.ownerNamed(f.owner.Namespace, "other")
 	owners := map[string][]metav1.OwnerReference{
 		"without owner":         nil,
-		"of another controller": {{APIVersion: "v1", Kind: "ConfigMap", Name: other.Name, UID: other.UID, Controller: ptr.To(true)}},
+		"of another controller": {{APIVersion: "v1", Kind: "ConfigMap", Name: other.Name, UID: other.UID, Controller: new(true)}},
 		"that we own but do not control": {
 			{APIVersion: "v1", Kind: "ConfigMap", Name: f.owner.Name, UID: f.owner.UID},
 		},

@@ -16,7 +16,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/utils/ptr"
 
 	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/posture/template"
@@ -54,7 +53,7 @@ func meta() metav1.ObjectMeta {
 		Namespace: "pathology", Name: "lis", UID: "u-1", Annotations: map[string]string{"labguard.dev/admitted": "lab/lis:1"},
 		Labels: map[string]string{"on": "the object"},
 		OwnerReferences: []metav1.OwnerReference{
-			{Kind: "ConfigMap", Name: "other", UID: "u-2"}, {Kind: "CronJob", Name: "nightly", UID: "u-3", Controller: ptr.To(true)},
+			{Kind: "ConfigMap", Name: "other", UID: "u-2"}, {Kind: "CronJob", Name: "nightly", UID: "u-3", Controller: new(true)},
 		},
 	}
 }
