@@ -26,6 +26,8 @@ const (
 	proveAgain = time.Hour
 	// retry is how soon the canary is sent again while it has not come back.
 	retry = 2 * time.Second
+	// servingSoon is how soon this process is asked again whether it serves the webhooks.
+	servingSoon = 200 * time.Millisecond
 	// samples is how many new connections have to answer where the API servers cannot be reached one by one.
 	samples = 5
 )
@@ -45,6 +47,9 @@ type Reconciler struct {
 	Clock  clock.PassiveClock
 	// SampleEvery is how long two samples of the API servers lie apart.
 	SampleEvery time.Duration
+	// Serving says whether this process serves the webhooks by now; nil: it is not asked. A canary before would meet a gate that cannot answer,
+	// and take the word of a proof back at each restart.
+	Serving func() error
 	// Random is the source of jitter.
 	Random func() float64
 
@@ -57,7 +62,6 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups="",resources=pods;replicationcontrollers,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets;daemonsets;replicasets,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,resources=deployments,verbs=create;patch
-// +kubebuilder:rbac:groups=apps,resources=statefulsets;daemonsets,verbs=patch
 // +kubebuilder:rbac:groups=apps,resources=controllerrevisions,verbs=list
 // +kubebuilder:rbac:groups=batch,resources=jobs;cronjobs,verbs=get;list;watch
 // +kubebuilder:rbac:groups=argoproj.io,resources=rollouts,verbs=get;list;watch
@@ -81,6 +85,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	plan := ledger.PlanRecords(scope.observation(proof))
 	if err := r.write(ctx, scope, plan); err != nil {
+		return outcome.Result(err, time.Time{}, r.Clock.Now(), r.Random)
+	}
+	if err := r.annotate(ctx, scope); err != nil {
 		return outcome.Result(err, time.Time{}, r.Clock.Now(), r.Random)
 	}
 	ended, err := r.endRecovery(ctx, scope, plan)
@@ -111,6 +118,9 @@ func (r *Reconciler) prove(ctx context.Context, scope *scope) (*v1alpha1.Epoch, 
 	}
 	if due := r.proofs.due(scope.namespace.Name); now.Before(due) {
 		return nil, due, nil
+	}
+	if r.Serving != nil && r.Serving() != nil {
+		return nil, now.Add(servingSoon), nil
 	}
 	proof, err := r.Prover.Prove(ctx, scope.namespace.Name, scope.canaryRoot())
 	if err != nil {

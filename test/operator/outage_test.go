@@ -6,6 +6,7 @@ package operator
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,7 +30,18 @@ func TestOutage(t *testing.T) {
 	second := operator.Push(t, "lab/outage:2", 30*day)
 	unseen := operator.Push(t, "lab/outage:3", 2*day)
 
-	l, other := newLab(t), newLab(t)
+	l, other, before := newLab(t), newLab(t), newLab(t)
+	before.apply(deployment("lis", first))
+	before.may("set", "image", "deployment/lis", "lis="+second)
+	awaitReplicaSets(t, before, 2)
+	before.govern("lis")
+	before.admitted("deployment-lis", first, v1alpha1.AdmittedPreExisting)
+	operator.Eventually(t, "the Deployment carries what its record admits", func() error {
+		if annotation := before.may("get", "deployment/lis", "-o", "yaml"); !strings.Contains(annotation, v1alpha1.AdmittedAnnotation) {
+			return errors.New("it does not")
+		}
+		return nil
+	})
 	for _, one := range []*lab{l, other} {
 		one.declare("lis")
 	}
@@ -68,6 +80,10 @@ func TestOutage(t *testing.T) {
 	for _, step := range steps {
 		t.Run("with the operator killed: "+step.name, func(*testing.T) { l.may(step.do...) })
 	}
+	t.Run("with the operator killed: undo to an image of before enforcement", func(*testing.T) {
+		before.may("rollout", "undo", "deployment/lis")
+		before.mayNot([]string{"failed calling webhook"}, "set", "image", "deployment/lis", "lis="+unseen)
+	})
 	t.Run("with the operator killed: the Deployment's controller makes the pods that were asked for", func(t *testing.T) {
 		awaitPods(t, l, "lis", 4)
 	})
@@ -151,6 +167,21 @@ func enterRecovery(t *testing.T, l *lab, until time.Time) {
 	if _, err := l.as(person, "label", "--overwrite", "namespace", l.namespace, label); err != nil {
 		t.Fatalf("set the recovery label as a person: %v", err)
 	}
+}
+
+// awaitReplicaSets waits until the Deployment controller has made revisions.
+func awaitReplicaSets(t *testing.T, l *lab, count int) {
+	t.Helper()
+	operator.Eventually(t, fmt.Sprintf("%d ReplicaSets", count), func() error {
+		var found appsv1.ReplicaSetList
+		if err := l.List(t.Context(), &found, client.InNamespace(l.namespace)); err != nil {
+			return err
+		}
+		if len(found.Items) < count {
+			return fmt.Errorf("there are %d", len(found.Items))
+		}
+		return nil
+	})
 }
 
 // awaitPods waits until there are as many pods of a Deployment's present revision as it wants.
