@@ -163,7 +163,8 @@ func (p *parts) controllers(resolver *registry.Resolver, kinds *served.Kinds) (*
 	}
 	books := &enforcement.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Clock: p.clock, SampleEvery: sampleEvery, Random: rand.Float64,
-		Prover: &enforcement.Canary{Config: p.rest, Reader: p.manager.GetClient()},
+		Prover:  &enforcement.Canary{Config: p.rest, Reader: p.manager.GetClient()},
+		Serving: func() error { return p.manager.GetWebhookServer().StartedChecker()(nil) },
 	}
 	workloads := &labworkload.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Facts: resolver, Served: kinds, Clock: p.clock, Random: rand.Float64,

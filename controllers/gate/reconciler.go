@@ -154,31 +154,29 @@ func (r *Reconciler) namespaces(ctx context.Context, live *objects) ([]string, t
 	return names, next, nil
 }
 
-// linger adds to the wanted namespaces those that are listed and not wanted any more for less than ten minutes. It returns when the first of them goes.
+// linger adds to the wanted namespaces those that were listed and are not wanted any more for less than ten minutes. It returns when the first of
+// them goes. What this process remembers counts as well as what is written: a configuration that somebody deletes comes back whole.
 func (r *Reconciler) linger(wanted map[string]bool, listed []string, now time.Time) time.Time {
 	if r.left == nil {
 		r.left = map[string]time.Time{}
 	}
-	for name := range wanted {
-		delete(r.left, name)
+	for _, name := range listed {
+		if _, known := r.left[name]; !known {
+			r.left[name] = now
+		}
 	}
 	var next time.Time
-	for _, name := range listed {
-		if wanted[name] || slices.Contains(r.Excluded, name) {
-			continue
-		}
-		since, known := r.left[name]
-		if !known {
-			since = now
-			r.left[name] = since
-		}
+	for name, since := range r.left {
 		end := since.Add(keepListed)
-		if now.Before(end) {
-			wanted[name] = true
+		switch {
+		case wanted[name], slices.Contains(r.Excluded, name), !now.Before(end):
+			delete(r.left, name)
+		default:
 			next = posture.Earliest(next, end)
-			continue
 		}
-		delete(r.left, name)
+	}
+	for name := range r.left {
+		wanted[name] = true
 	}
 	return next
 }

@@ -6,6 +6,7 @@ package labworkload
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -76,10 +77,12 @@ func computeStatus(s *scope, d *decision, err error) *v1alpha1.LabWorkloadStatus
 func setReady(status *v1alpha1.LabWorkloadStatus, s *scope, err error) {
 	ready := readiness(s, err)
 	set(status, v1alpha1.ConditionReady, ready.Verdict, s.now)
-	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionReconciling)
-	meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionStalled)
-	if ready.abnormal != "" {
-		set(status, ready.abnormal, posture.Verdict{Answer: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message}, s.now)
+	for _, name := range []string{v1alpha1.ConditionReconciling, v1alpha1.ConditionStalled} {
+		if name != ready.abnormal { // one that stays is not removed: it would get the time of a transition that there was not
+			meta.RemoveStatusCondition(&status.Conditions, name)
+			continue
+		}
+		set(status, name, posture.Verdict{Answer: metav1.ConditionTrue, Reason: ready.Reason, Message: ready.Message}, s.now)
 	}
 }
 
@@ -118,7 +121,7 @@ func readiness(s *scope, err error) readyAnswer {
 		return notReady(v1alpha1.ReasonWaiting, v1alpha1.ConditionReconciling, "waiting for cert-manager to issue the certificate")
 	}
 	reason, message := v1alpha1.ReasonReconciled, "everything that labguard has to write is written"
-	if s.enforcement.Summary == string(v1alpha1.EnforcementAudit) {
+	if strings.HasPrefix(s.enforcement.Summary, string(v1alpha1.EnforcementAudit)) { // also "Audit until ..."
 		reason, message = v1alpha1.ReasonAudit, "nothing is enforced; conditions say what is"
 	}
 	return readyAnswer{Verdict: posture.Verdict{Answer: metav1.ConditionTrue, Reason: reason, Message: message}}

@@ -82,7 +82,7 @@ func strangers(live client.Object, intent map[string]any) ([]string, error) {
 	return slices.Compact(found), nil
 }
 
-// added walks a tree of managed fields beside the intent. Lists are looked at as wholes.
+// added walks a tree of managed fields beside the intent. A list with a foreign item goes as a whole: the intent puts back what it has of it.
 func added(found []string, path string, owned, wanted map[string]any) []string {
 	for key, below := range owned {
 		name, isField := strings.CutPrefix(key, "f:")
@@ -95,11 +95,37 @@ func added(found []string, path string, owned, wanted map[string]any) []string {
 			found = append(found, pointer)
 			continue
 		}
-		deeper, isTree := below.(map[string]any)
-		nested, isMap := value.(map[string]any)
-		if isTree && isMap {
+		deeper, _ := below.(map[string]any)
+		switch nested := value.(type) {
+		case map[string]any:
 			found = added(found, pointer, deeper, nested)
+		case []any:
+			if hasForeignItem(deeper, nested) {
+				found = append(found, pointer)
+			}
 		}
 	}
 	return found
+}
+
+// hasForeignItem says whether somebody owns an item of a list with keys that the intent does not have.
+func hasForeignItem(owned map[string]any, wanted []any) bool {
+	for key := range owned {
+		encoded, isItem := strings.CutPrefix(key, "k:")
+		var keys map[string]any
+		if !isItem || json.Unmarshal([]byte(encoded), &keys) != nil {
+			continue
+		}
+		ours := slices.ContainsFunc(wanted, func(item any) bool {
+			fields, isMap := item.(map[string]any)
+			for name, value := range keys {
+				isMap = isMap && fields[name] == value
+			}
+			return isMap
+		})
+		if !ours {
+			return true
+		}
+	}
+	return false
 }

@@ -8,6 +8,7 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 )
@@ -29,7 +30,7 @@ func Marks(config Config) (*admissionac.MutatingAdmissionPolicyApplyConfiguratio
 	spec := admissionac.MutatingAdmissionPolicySpec().
 		WithFailurePolicy(admissionv1.Fail).
 		WithReinvocationPolicy(admissionv1.NeverReinvocationPolicy).
-		WithMatchConstraints(admissionac.MatchResources().WithResourceRules(marked(config)...)).
+		WithMatchConstraints(everywhere(marked(config)...)).
 		WithVariables(
 			admissionac.Variable().WithName("keys").WithExpression(quoteAll(marks)),
 			admissionac.Variable().WithName("new").WithExpression("object.metadata.?annotations.orValue({})"),
@@ -98,8 +99,15 @@ func withStatus(resources ...string) []string {
 	return all
 }
 
+// everywhere matches resources in every namespace. It says what the API server would fill in: what is a field of nobody could be narrowed by
+// anybody, and would differ from the intent for ever.
+func everywhere(rules ...*admissionac.NamedRuleWithOperationsApplyConfiguration) *admissionac.MatchResourcesApplyConfiguration {
+	return admissionac.MatchResources().WithMatchPolicy(admissionv1.Equivalent).
+		WithNamespaceSelector(metav1ac.LabelSelector()).WithObjectSelector(metav1ac.LabelSelector()).WithResourceRules(rules...)
+}
+
 func namedRule(group, version string, resources ...string) *admissionac.NamedRuleWithOperationsApplyConfiguration {
 	return admissionac.NamedRuleWithOperations().
 		WithOperations(admissionv1.Create, admissionv1.Update).
-		WithAPIGroups(group).WithAPIVersions(version).WithResources(resources...)
+		WithAPIGroups(group).WithAPIVersions(version).WithResources(resources...).WithScope(admissionv1.AllScopes)
 }

@@ -32,8 +32,7 @@ func Recovery(config Config) (*admissionac.ValidatingAdmissionPolicyApplyConfigu
 	before := fmt.Sprintf("(oldObject == null ? '%s' : oldObject.metadata.?labels[?'%s'].orValue('%s'))", absent, v1alpha1.RecoveryLabel, absent)
 	spec := admissionac.ValidatingAdmissionPolicySpec().
 		WithFailurePolicy(admissionv1.Fail).
-		WithMatchConstraints(admissionac.MatchResources().WithResourceRules(
-			namedRule("", "v1", "namespaces", "namespaces/finalize", "namespaces/status"))).
+		WithMatchConstraints(everywhere(namedRule("", "v1", "namespaces", "namespaces/finalize", "namespaces/status"))).
 		WithMatchConditions(condition("touched", value+" != "+before)).
 		WithValidations(
 			recoveryRule(labguard+" || "+value+" != '"+absent+"'",
