@@ -99,6 +99,9 @@ func (r *Reconciler) write(ctx context.Context, live *objects, config gate.Confi
 		one(ctx, r, "ValidatingAdmissionPolicy", *recovery.Name, live.validatingPolicies.Items, admissionac.ExtractValidatingAdmissionPolicy, recovery),
 		one(ctx, r, "ValidatingAdmissionPolicyBinding", *recoveryBinding.Name, live.validatingBindings.Items, admissionac.ExtractValidatingAdmissionPolicyBinding, recoveryBinding),
 	)
+	if err := errors.Join(failed...); err != nil {
+		return err // the match conditions of the webhooks rest on annotations that the policies protect
+	}
 	mutating, validating := gate.MutatingWebhooks(config), gate.ValidatingWebhooks(config)
 	wanted := map[string]bool{}
 	growing := len(config.Namespaces) >= len(live.listed())
