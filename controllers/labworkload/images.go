@@ -6,6 +6,7 @@ package labworkload
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -133,9 +134,12 @@ func (r *Reconciler) observe(s *scope, seen []sighting) []posture.ObservedImage 
 		if !known {
 			at = len(observed)
 			byKey[key] = at
-			facts, _ := r.Facts.Lookup(one.query)
+			facts, found := r.Facts.Lookup(one.query)
 			if facts.Unknown != "" {
 				s.unknown = append(s.unknown, one.query)
+			}
+			if !found {
+				facts = remembered(s.workload.Status.Images, one, facts)
 			}
 			observed = append(observed, posture.ObservedImage{Reference: one.reference, Running: one.running, Facts: facts})
 		}
@@ -151,6 +155,33 @@ func (r *Reconciler) observe(s *scope, seen []sighting) []posture.ObservedImage 
 		return cmp.Or(cmp.Compare(a.Reference, b.Reference), cmp.Compare(a.Running, b.Running))
 	})
 	return observed
+}
+
+// remembered is what the last report says of an image, while this process asks for it the first time: a restart is no news. The gate never
+// believes it.
+func remembered(reported []v1alpha1.ImageStatus, one *sighting, otherwise posture.ImageFacts) posture.ImageFacts {
+	_, digest, _ := strings.Cut(one.running, "@")
+	at := slices.IndexFunc(reported, func(image v1alpha1.ImageStatus) bool {
+		return image.Reference == one.reference && (digest == "" || image.Digest == digest)
+	})
+	if at < 0 {
+		return otherwise
+	}
+	image := reported[at]
+	os, architecture, _ := strings.Cut(image.Platform, "/")
+	architecture, variant, _ := strings.Cut(architecture, "/")
+	facts := posture.ImageFacts{Digest: image.Digest, Platform: posture.Platform{OS: os, Architecture: architecture, Variant: variant}}
+	switch {
+	case image.Created == nil:
+		facts.Unknown = image.Reason
+	case image.Evidence == string(posture.EvidenceHistory):
+		facts.HistoryCreated = image.Created.Time
+	case image.Evidence == string(posture.EvidenceAnnotation):
+		facts.AnnotationCreated = image.Created.Time
+	default:
+		facts.ConfigCreated = image.Created.Time
+	}
+	return facts
 }
 
 // markMoved marks images whose tag means another digest now than what runs.

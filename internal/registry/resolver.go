@@ -106,11 +106,29 @@ func (r *Resolver) Start(ctx context.Context) error {
 	}
 }
 
-// Lookup answers from memory: it never blocks and never does I/O. If nothing fresh is known the second result is false, the facts say
-// NotResolved, and a fetch is on its way. A remembered failure counts as known.
+// Lookup answers from memory: it never blocks and never does I/O. What was known stands while it is asked for anew, so that a report does not
+// flap each time a tag has to be looked up again; Resolve is for those who need it exact. If nothing was known the second result is false, the
+// facts say NotResolved, and a fetch is on its way. A remembered failure counts as known.
 func (r *Resolver) Lookup(q posture.ImageQuery) (posture.ImageFacts, bool) {
 	facts, _, known := r.look(q)
-	return facts, known
+	if known {
+		return facts, true
+	}
+	if earlier, found := r.earlier(q); found {
+		return earlier, true
+	}
+	return facts, false
+}
+
+// earlier is what was known last, be it fresh or not.
+func (r *Resolver) earlier(q posture.ImageQuery) (posture.ImageFacts, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last, found := r.stored(keyOf(q, ""))
+	if found && last.failure.denied() && q.Namespace != "" {
+		last, found = r.stored(keyOf(q, scopeOf(q)))
+	}
+	return last.facts, found
 }
 
 // Resolve answers from memory or waits for the fetch, which everybody who asks shares, until the context ends. It then says NotResolved
@@ -131,9 +149,14 @@ func (r *Resolver) Resolve(ctx context.Context, q posture.ImageQuery) posture.Im
 	return facts
 }
 
-// NextLook is the instant from which asking again may lead to a new request; zero if never or if nothing is known.
+// NextLook is the instant from which asking again may give another answer; zero if never. While a fetch is on its way that is when it has ended
+// in any case: listeners hear of it only if it changes something.
 func (r *Resolver) NextLook(q posture.ImageQuery) time.Time {
-	if facts, _, known := r.find(q); !known || (facts.Unknown == "" && strings.Contains(q.Reference, "@")) {
+	facts, _, known := r.find(q)
+	if !known {
+		return r.clock.Now().Add(r.config.Timeout)
+	}
+	if facts.Unknown == "" && strings.Contains(q.Reference, "@") {
 		return time.Time{}
 	}
 	r.mu.Lock()

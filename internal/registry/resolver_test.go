@@ -251,6 +251,33 @@ func TestAKnownDigestNeedsNoRequest(t *testing.T) {
 	}
 }
 
+func TestWhatWasKnownIsReportedWhileItIsAskedForAnew(t *testing.T) {
+	server, passive := newFakeRegistry(t), fakeClock()
+	digest := server.image("lis", "v1", configAt(built))
+	resolver := running(t, Config{Registries: []RegistryConfig{server.site()}}, nil, passive)
+	known, absent := ask(server.host()+"/lis:v1"), ask(server.host()+"/lis:absent")
+	resolve(t, resolver, known)
+	resolve(t, resolver, absent)
+	hold := make(chan struct{})
+	server.intercept = func(http.ResponseWriter, *http.Request) bool { <-hold; return false }
+	defer close(hold)
+	passive.Step(2 * time.Minute)
+	if facts, found := resolver.Lookup(known); !found || facts.Digest != digest || !facts.ResolvedAt.Equal(start) {
+		t.Errorf("a tag: %+v, want what was known, as of then", facts)
+	}
+	if facts, found := resolver.Lookup(absent); !found || facts.Unknown != v1alpha1.ReasonImageNotFound {
+		t.Errorf("a failure: %+v, want the last one", facts)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if facts := resolver.Resolve(ctx, known); facts.Unknown != v1alpha1.ReasonNotResolved {
+		t.Errorf("who needs it exact got %+v, want NotResolved until the registry has answered", facts)
+	}
+	if next := resolver.NextLook(absent); !next.After(passive.Now()) {
+		t.Errorf("while the registry is asked the next look is %s: nobody would look again", next)
+	}
+}
+
 func TestATagStandsWhileItsRegistryIsAway(t *testing.T) {
 	server, passive := newFakeRegistry(t), fakeClock()
 	digest := server.image("lis", "v1", configAt(built))
