@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -128,8 +129,12 @@ func (r *Reconciler) report(ctx context.Context, workload *v1alpha1.LabWorkload,
 	if err != nil {
 		return err
 	}
-	if err := r.Status().Apply(ctx, configuration, client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership); err != nil {
-		return fmt.Errorf("write the status of LabWorkload %s/%s: %w", workload.Namespace, workload.Name, client.IgnoreNotFound(err))
+	err = r.Status().Apply(ctx, configuration, client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil // it is gone, and so is everything that there was to say of it
+	case err != nil:
+		return fmt.Errorf("write the status of LabWorkload %s/%s: %w", workload.Namespace, workload.Name, err)
 	}
 	r.announce(workload, status)
 	return nil
