@@ -33,7 +33,7 @@ type LabWorkloadSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? (has(e.values) && size(e.values) > 0) : (!has(e.values) || size(e.values) == 0))",message="selector.matchExpressions: In and NotIn need values, Exists and DoesNotExist take none"
 	Selector metav1.LabelSelector `json:"selector,omitzero"`
 
-	// enforcement is Audit (evaluate and report, touch nothing) or Enforce. Each of network and images may set its own.
+	// enforcement is Audit (evaluate and report, touch nothing) or Enforce. Each of network, encryption.inTransit and images may set its own.
 	// A verdict never depends on it: conditions say what is.
 	// +optional
 	// +kubebuilder:default=Audit
@@ -528,7 +528,7 @@ type ImageStatus struct {
 	// +optional
 	StaleAt *metav1.Time `json:"staleAt,omitempty"`
 
-	// admission says why the gate has let the image in (Fresh, Warned, PreExisting, Audit, Recovery, EnteredUngoverned),
+	// admission says why the gate has let the image in (Fresh, Exempt, Warned, PreExisting, Audit, Recovery, EnteredUngoverned),
 	// or RanWithoutAdmission or OwnerMismatch if it has not.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64

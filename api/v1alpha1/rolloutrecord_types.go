@@ -73,6 +73,12 @@ type AdmittedImage struct {
 	Reason AdmissionReason `json:"reason,omitempty"`
 }
 
+// JoinsNamespace says whether the image is admitted for every root of the namespace. One that was let in with a warning while nobody knew what its
+// reference means is not: whatever is pushed under that reference later would be admitted everywhere.
+func (a AdmittedImage) JoinsNamespace() bool {
+	return a.Reason.JoinsNamespace() && (a.Reason != AdmittedWarned || a.Digest != "")
+}
+
 // RootReference names a root workload: an object with a pod template, or a bare pod, that no controller owns.
 // It has no UID, so that deleting and applying again keeps what was admitted.
 type RootReference struct {
@@ -107,7 +113,7 @@ type RolloutRecordSpec struct {
 	// +optional
 	GovernedSince *metav1.Time `json:"governedSince,omitempty"`
 
-	// admitted are the images that were let in, at most 100; those that a revision or a pod refers to are never dropped.
+	// admitted are the images that were let in, at most 100, and up to 500 where revisions and pods refer to more.
 	// +optional
 	// +listType=map
 	// +listMapKey=reference

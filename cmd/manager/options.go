@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"strings"
 )
 
 // options are the flags: where and how this process runs. What labguard does is in the configuration file.
@@ -75,4 +76,13 @@ func (o *options) webhookNames() []string {
 		return nil
 	}
 	return []string{parsed.Hostname()}
+}
+
+// identity is the ServiceAccount that this process runs as, as namespace:name; empty if its user is none.
+func (o *options) identity() string {
+	account, isAccount := strings.CutPrefix(o.user, "system:serviceaccount:")
+	if !isAccount {
+		return ""
+	}
+	return account
 }

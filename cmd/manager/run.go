@@ -116,7 +116,7 @@ type parts struct {
 // wire puts adapters, controllers and webhooks together.
 func (p *parts) wire() (*gate.Reconciler, error) {
 	secrets := registry.NewPullSecrets(p.manager.GetAPIReader(), p.clock)
-	resolver, err := registry.New(registry.Config{Registries: p.config.Registries}, secrets, p.clock)
+	resolver, err := registry.New(registry.Config{Registries: p.config.Registries, Identity: p.options.identity()}, secrets, p.clock)
 	if err != nil {
 		return nil, err
 	}

@@ -87,14 +87,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if err := r.write(ctx, scope, plan); err != nil {
 		return outcome.Result(err, time.Time{}, r.Clock.Now(), r.Random)
 	}
-	if err := r.annotate(ctx, scope); err != nil {
-		return outcome.Result(err, time.Time{}, r.Clock.Now(), r.Random)
-	}
+	again, unwritten := r.annotate(ctx, scope)
+	// Recovery ends whatever becomes of the annotations, which tenants can make fail.
 	ended, err := r.endRecovery(ctx, scope, plan)
-	if err != nil {
+	if err := errors.Join(unwritten, err); err != nil {
 		return outcome.Result(err, time.Time{}, r.Clock.Now(), r.Random)
 	}
-	return exactly(r.Clock.Now(), next, plan.NextChange, ended), nil
+	return exactly(r.Clock.Now(), next, plan.NextChange, ended, again), nil
 }
 
 // exactly asks to be called at the earliest of several instants: what the gate does is not jittered, only reports are.
@@ -119,7 +118,7 @@ func (r *Reconciler) prove(ctx context.Context, scope *scope) (*v1alpha1.Epoch, 
 	if due := r.proofs.due(scope.namespace.Name); now.Before(due) {
 		return nil, due, nil
 	}
-	if r.Serving != nil && r.Serving() != nil {
+	if serving := r.Serving == nil || r.Serving() == nil; !serving {
 		return nil, now.Add(servingSoon), nil
 	}
 	proof, err := r.Prover.Prove(ctx, scope.namespace.Name, scope.canaryRoot())

@@ -6,6 +6,7 @@ package enforcement
 import (
 	"context"
 	"maps"
+	"slices"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -35,7 +37,7 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, kinds *served.Kinds)
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(byName), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&v1alpha1.LabWorkload{}, handler.EnqueueRequestsFromMapFunc(byNamespace), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.RolloutRecord{}, handler.EnqueueRequestsFromMapFunc(byNamespace)).
-		Watches(&admissionv1.ValidatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(r.listedOf))
+		Watches(&admissionv1.ValidatingWebhookConfiguration{}, r.configurationEvents())
 	roots := []client.Object{
 		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &appsv1.ReplicaSet{},
 		&corev1.ReplicationController{}, &batchv1.Job{}, &batchv1.CronJob{}, &corev1.Pod{},
@@ -81,17 +83,35 @@ func byName(_ context.Context, object client.Object) []reconcile.Request {
 	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: object.GetName()}}}
 }
 
-// listedOf wakes the listed namespaces that have not been proven yet; the others are proven anew in their own time.
-func (r *Reconciler) listedOf(_ context.Context, object client.Object) []reconcile.Request {
+// configurationEvents wake the namespaces whose gate has changed: those that are listed from now on and have not been proven, and those that are not
+// listed any more, whose proof is to be taken back. The others are proven anew in their own time.
+func (r *Reconciler) configurationEvents() handler.EventHandler {
+	type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+	wake := func(q queue, names []string) {
+		for _, name := range names {
+			q.Add(reconcile.Request{NamespacedName: types.NamespacedName{Name: name}})
+		}
+	}
+	unproven := func(name string) bool { return r.proofs.due(name).IsZero() }
+	return handler.Funcs{
+		CreateFunc: func(_ context.Context, e event.CreateEvent, q queue) { wake(q, picked(listedIn(e.Object), unproven)) },
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, q queue) {
+			now := listedIn(e.ObjectNew)
+			wake(q, picked(now, unproven))
+			wake(q, picked(listedIn(e.ObjectOld), func(name string) bool { return !slices.Contains(now, name) }))
+		},
+		DeleteFunc: func(_ context.Context, e event.DeleteEvent, q queue) { wake(q, listedIn(e.Object)) },
+	}
+}
+
+func listedIn(object client.Object) []string {
 	configuration, isConfiguration := object.(*admissionv1.ValidatingWebhookConfiguration)
 	if !isConfiguration {
 		return nil
 	}
-	var requests []reconcile.Request
-	for _, name := range inventory.ListedNamespaces(configuration) {
-		if r.proofs.due(name).IsZero() {
-			requests = append(requests, reconcile.Request{NamespacedName: types.NamespacedName{Name: name}})
-		}
-	}
-	return requests
+	return inventory.ListedNamespaces(configuration)
+}
+
+func picked(names []string, pick func(string) bool) []string {
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !pick(name) })
 }

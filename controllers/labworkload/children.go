@@ -25,7 +25,8 @@ type intent struct {
 	// missing are facts without which the policy would cut what the spec allows: what exists stays as it is until they are there.
 	missing     []string
 	certificate *certmanagerac.CertificateApplyConfiguration
-	// keepCertificate leaves a certificate that exists as it is: going back to Audit stops no renewal.
+	// keepCertificate leaves a certificate that exists as it is: neither going back to Audit nor an issuer that leaves the
+	// configuration stops a renewal that a laboratory lives on. What does not hold is reported.
 	keepCertificate bool
 }
 
@@ -76,6 +77,10 @@ func (r *Reconciler) writeCertificate(ctx context.Context, s *scope, wanted inte
 		}
 		live, owned = existing, extracted
 	}
-	_, err := apply.Child(ctx, r.Client, s.workload, "Certificate", live, owned, wanted.certificate)
+	wrote, err := apply.Child(ctx, r.Client, s.workload, "Certificate", live, owned, wanted.certificate)
+	if err == nil && wrote {
+		// What was gathered speaks of the certificate before: of the new one nothing is known yet.
+		return &outcome.WaitingError{Reason: v1alpha1.ReasonWaiting, Message: "waiting for cert-manager to issue the certificate", After: outcome.Soon}
+	}
 	return err
 }

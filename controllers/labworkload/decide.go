@@ -42,7 +42,7 @@ func (r *Reconciler) decideNetwork(s *scope, d *decision, wanted *intent) {
 		wanted.policy, wanted.missing = desired.NetworkPolicyApply(s.workload, spec), notes.Missing
 	}
 	network := posture.JudgeNetwork(posture.NetworkObservation{
-		Enforced: s.enforcement.Network, Overlaps: s.overlaps(), SourceAddressLost: notes.LostServices(), PeerPending: notes.PendingPeers(),
+		Enforced: s.enforcement.Network, Overlaps: s.overlaps(), SourceAddressLost: notes.LostServices(), PeerPending: notes.Pending(),
 		NameTaken: s.takenPolicy(), Missing: notes.Missing, OpenedWider: s.openedWider(spec), HostNetwork: s.hostNetwork(), OtherEngines: r.Served.PolicyEngines(),
 	})
 	d.network = &network
@@ -59,7 +59,7 @@ func (r *Reconciler) decideTransit(s *scope, d *decision, wanted *intent) {
 		CertManagerServed: s.certificate.served, Exists: s.certificate.object != nil && !s.certificate.taken, Issued: s.certificate.issued,
 		Detail: s.certificate.message,
 	}
-	wanted.keepCertificate = s.issuerAllowed
+	wanted.keepCertificate = true
 	if s.enforcement.Transit && s.issuerAllowed {
 		wanted.certificate = desired.Certificate(s.workload, s.cluster)
 	}

@@ -125,7 +125,11 @@ func (s *stage) takeCluster(ctx context.Context, kubeconfig string) error {
 	s.kubeconfig, s.foreign = kubeconfig, true
 	s.own = httptest.NewServer(registry.New())
 	s.registry = strings.TrimPrefix(s.own.URL, "http://")
-	_, err = s.kubectl(ctx, "get", "namespaces", "-o", "name")
+	found, err := s.kubectl(ctx, "get", "customresourcedefinitions", "labworkloads.labguard.dev", "--ignore-not-found", "-o", "name")
+	if err == nil && found != "" {
+		s.foreign = false
+		return errors.New("the cluster of KUBECONFIG has labguard already, and the demo would remove it at its end: use another, or leave KUBECONFIG empty")
+	}
 	return err
 }
 
@@ -158,6 +162,8 @@ func (s *stage) removeFromCluster(ctx context.Context) error {
 		{"delete", "--ignore-not-found", "--wait=false", "-k", "config/rbac"},
 		{"delete", "--ignore-not-found", "--wait=false", "-k", "config/crd"},
 		{"delete", "--ignore-not-found", "clusterissuer", "lab-ca", "lab-ca-bootstrap"},
+		{"delete", "--ignore-not-found", "-n", "cert-manager", "certificate/lab-ca", "secret/lab-ca"},
+		{"delete", "--ignore-not-found", "--wait=false", "namespace", "labguard-system"},
 	} {
 		if _, err := s.kubectl(ctx, words...); err != nil {
 			return err

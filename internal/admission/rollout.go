@@ -44,7 +44,7 @@ type Gate struct {
 	Reader client.Reader
 	Facts  Facts
 	Clock  clock.PassiveClock
-	// Wait bounds how long one mutating request waits for all facts that are not known yet; the validating one never waits.
+	// Wait bounds how long one mutating request waits for all facts that are not known yet; the validating one waits for debug containers alone.
 	Wait time.Duration
 	// User is labguard's own user name. Its canaries are answered with their nonce.
 	User string

@@ -164,13 +164,17 @@ func TestAServiceThatHidesTheSourceKeepsThePortOpen(t *testing.T) {
 	}
 }
 
-func TestPendingPeersAreNamedOnce(t *testing.T) {
+func TestWhatIsPendingIsSaidOnce(t *testing.T) {
 	lw := workload("pathology", "lis", port(2575, from("chemistry", "gw"), from("chemistry", "gw")), port(1, from("chemistry", "gw")), egress(to("chemistry", "gw"), to("", "absent")))
 	_, notes := desired.NetworkPolicy(lw, desired.NetworkFacts{Cluster: cluster(), Peers: desired.Peers{
 		{Namespace: "chemistry", Name: "gw"}:     workload("chemistry", "gw", port(1), port(2), port(3), port(4)),
 		{Namespace: "pathology", Name: "absent"}: workload("pathology", "absent", deleting),
 	}})
-	if diff := cmp.Diff([]string{"chemistry/gw", "pathology/absent"}, notes.PendingPeers()); diff != "" {
+	if diff := cmp.Diff([]string{
+		"LabWorkload chemistry/gw has to name pathology/lis in allowFrom of a port",
+		"LabWorkload chemistry/gw has to name pathology/lis under network.egress, for ports 1 and 2575",
+		"LabWorkload pathology/absent does not exist",
+	}, notes.Pending()); diff != "" {
 		t.Error(diff)
 	}
 	want := []desired.PeerNote{

@@ -43,13 +43,13 @@ type ServiceNote struct {
 	Text string
 }
 
-// PendingPeers are the names (namespace/name) of the peers in PeerPending, each once.
-func (n Notes) PendingPeers() []string {
-	names := make([]string, 0, len(n.PeerPending))
+// Pending are the lines of PeerPending.
+func (n Notes) Pending() []string {
+	lines := make([]string, 0, len(n.PeerPending))
 	for _, note := range n.PeerPending {
-		names = append(names, note.Peer.String())
+		lines = append(lines, note.Text)
 	}
-	return sorted(names)
+	return sorted(lines)
 }
 
 // LostServices are the names of the Services in SourceAddressLost, each once.

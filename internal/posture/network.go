@@ -23,7 +23,7 @@ type NetworkObservation struct {
 	OpenedWider []string
 	// HostNetwork are governed pods in the node's network.
 	HostNetwork []string
-	// PeerPending are peers in other namespaces that have not declared this workload.
+	// PeerPending says of peers that this workload names what their side has to add.
 	PeerPending []string
 	// Missing are facts about the cluster without which no policy is written, since it would cut what the spec allows.
 	Missing []string
@@ -56,7 +56,7 @@ func JudgeNetwork(seen NetworkObservation) Verdict {
 			"NetworkPolicy %s opens these pods wider than the spec: narrow it, or name it under network.accept with a reason", seen.OpenedWider)
 	case len(seen.PeerPending) > 0:
 		return verdict(no, v1alpha1.ReasonPeerPending,
-			"waiting for LabWorkload %s: across namespaces both sides declare the connection", seen.PeerPending)
+			"nothing is open where both sides do not agree: %s", seen.PeerPending)
 	case len(seen.OtherEngines) > 0:
 		return verdict(unknown, v1alpha1.ReasonOtherPolicyEngine,
 			"the cluster serves %s, which may override the policy and which labguard cannot read", seen.OtherEngines)

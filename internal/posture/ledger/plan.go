@@ -209,7 +209,7 @@ func (b *books) enterAll(beginning bool) {
 			if add(record, image) {
 				b.infer(record.Name, reference)
 			}
-			if _, known := shared[reference]; !known && reason.JoinsNamespace() {
+			if _, known := shared[reference]; !known && image.JoinsNamespace() {
 				shared[reference] = image
 			}
 		}

@@ -30,7 +30,7 @@ func NewSet(annotations map[string]string, own []string, records []v1alpha1.Roll
 			switch {
 			case mine:
 				prefer(set.own, image)
-			case image.Reason.JoinsNamespace():
+			case image.JoinsNamespace():
 				prefer(set.shared, image)
 			}
 		}
