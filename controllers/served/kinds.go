@@ -48,9 +48,10 @@ type Kinds struct {
 	// Mapper says whether a kind is really served by now.
 	Mapper meta.RESTMapper
 
-	lock      sync.RWMutex
-	present   map[schema.GroupKind]bool
-	listeners []func(ctx context.Context, kind schema.GroupKind) error
+	lock sync.RWMutex
+	// present is what is served, told what the listeners have heard of.
+	present, told map[schema.GroupKind]bool
+	listeners     []func(ctx context.Context, kind schema.GroupKind) error
 }
 
 // +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get;list;watch
@@ -110,8 +111,11 @@ func (k *Kinds) note(ctx context.Context, kind schema.GroupKind, present bool) e
 	if k.present == nil {
 		k.present = map[schema.GroupKind]bool{}
 	}
-	changed := k.present[kind] != present
-	k.present[kind] = present
+	if k.told == nil {
+		k.told = map[schema.GroupKind]bool{}
+	}
+	changed := k.present[kind] != present || k.told[kind] != present
+	k.present[kind], k.told[kind] = present, present
 	k.lock.Unlock()
 	if !changed {
 		return nil
@@ -119,7 +123,7 @@ func (k *Kinds) note(ctx context.Context, kind schema.GroupKind, present bool) e
 	for _, listener := range k.listeners {
 		if err := listener(ctx, kind); err != nil {
 			k.lock.Lock()
-			k.present[kind] = !present // so that the next attempt tells everybody again
+			k.told[kind] = !present // so that the next attempt tells everybody again
 			k.lock.Unlock()
 			return err
 		}
@@ -127,8 +131,28 @@ func (k *Kinds) note(ctx context.Context, kind schema.GroupKind, present bool) e
 	return nil
 }
 
-// SetupWithManager watches the names of CustomResourceDefinitions.
+// learn asks once which kinds are served, before anybody decides: until the first definitions have been looked at, a starting process would else
+// take rollouts out of the gate and report that cert-manager is missing.
+func (k *Kinds) learn() error {
+	present := map[schema.GroupKind]bool{}
+	for _, kind := range watched {
+		_, err := k.Mapper.RESTMapping(kind)
+		if err != nil && !meta.IsNoMatchError(err) {
+			return fmt.Errorf("look up %s: %w", kind, err)
+		}
+		present[kind] = err == nil
+	}
+	k.lock.Lock()
+	defer k.lock.Unlock()
+	k.present = present
+	return nil
+}
+
+// SetupWithManager asks what is served now, and watches the names of CustomResourceDefinitions.
 func (k *Kinds) SetupWithManager(manager ctrl.Manager) error {
+	if err := k.learn(); err != nil {
+		return err
+	}
 	definition := &metav1.PartialObjectMetadata{}
 	definition.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
 	matters := predicate.NewPredicateFuncs(func(object client.Object) bool {
