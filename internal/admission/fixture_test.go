@@ -129,7 +129,7 @@ func record(name string, reason v1alpha1.AdmissionReason, references ...string) 
 	result := &v1alpha1.RolloutRecord{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	for _, reference := range references {
 		result.Spec.Admitted = append(result.Spec.Admitted, v1alpha1.AdmittedImage{
-			Reference: reference, Reason: reason, Time: metav1.NewTime(now.Add(-100 * 24 * time.Hour)),
+			Reference: reference, Reason: reason, Time: metav1.NewTime(now.Add(-100 * 24 * time.Hour)), Digest: "sha256:" + strings.Repeat("cd", 32),
 		})
 	}
 	return result
