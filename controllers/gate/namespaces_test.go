@@ -24,7 +24,6 @@ type register struct {
 	reconciler *Reconciler
 	clock      *testingclock.FakePassiveClock
 	listed     []string
-	next       time.Time
 }
 
 func newRegister(t *testing.T) *register {
@@ -70,7 +69,7 @@ func (r *register) remove(namespace string) {
 }
 
 // at looks at an instant and checks which namespaces are to be listed from then on, and when that changes (zero: never by time alone).
-func (r *register) at(since time.Duration, next time.Duration, want ...string) {
+func (r *register) at(since, next time.Duration, want ...string) {
 	r.Helper()
 	r.clock.SetTime(instant.Add(since))
 	live := &objects{}

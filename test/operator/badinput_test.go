@@ -62,10 +62,10 @@ func digestOf(text string) string {
 func redirect(to string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if to == "" {
-			http.Redirect(w, r, r.URL.Path, http.StatusFound)
+			answer(http.StatusFound, "Location", r.URL.Path)(w, r)
 			return
 		}
-		http.Redirect(w, r, to, http.StatusFound)
+		answer(http.StatusFound, "Location", to)(w, r)
 	}
 }
 

@@ -115,6 +115,7 @@ func childrenComeBack(t *testing.T) {
 	l.ready("lis")
 	// A direction that the spec does not restrict is nobody's to add either.
 	l.declare("listens", only(ports(port(2575))))
+	l.there("labguard-listens", &networkingv1.NetworkPolicy{})
 	l.allows("listens", ingressOnly)
 	l.may("patch", "networkpolicy", "labguard-listens", "--type=json", "-p", `[{"op":"add","path":"/spec/ingress","value":[{}]}]`)
 	l.allows("listens", ingressOnly)
