@@ -4,6 +4,7 @@
 package ledger_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -20,18 +21,30 @@ func TestOnlyFreshPreExistingAndWarnedCountForTheNamespace(t *testing.T) {
 	}
 	for reason, want := range joins {
 		t.Run(string(reason), func(t *testing.T) {
-			records := []v1alpha1.RolloutRecord{record("deployment-lis", image("lis:1", reason, now))}
+			known := image("lis:1", reason, now)
+			known.Digest = "sha256:" + strings.Repeat("ab", 32)
+			records := []v1alpha1.RolloutRecord{record("deployment-lis", known)}
 			if _, got := ledger.NewSet(nil, []string{"deployment-other"}, records).Admitted("lis:1"); got != want {
 				t.Errorf("admitted for another root: %t, want %t", got, want)
 			}
 			if got, admitted := ledger.NewSet(nil, []string{"deployment-lis"}, records).Admitted("lis:1"); !admitted || got != reason {
 				t.Errorf("admitted for its own root: %t %s", admitted, got)
 			}
-			shared := []v1alpha1.RolloutRecord{record(v1alpha1.RunOnceRecordName, image("lis:1", reason, now))}
+			shared := []v1alpha1.RolloutRecord{record(v1alpha1.RunOnceRecordName, known)}
 			if _, got := ledger.NewSet(nil, []string{v1alpha1.RunOnceRecordName}, shared).Admitted("lis:1"); got != want {
 				t.Errorf("admitted by the record of Jobs and bare pods: %t, want %t", got, want)
 			}
 		})
+	}
+}
+
+func TestWhatNobodyKnewTheMeaningOfCountsForItsOwnRootAlone(t *testing.T) {
+	records := []v1alpha1.RolloutRecord{record("deployment-lis", image("lis:next", v1alpha1.AdmittedWarned, now))}
+	if _, admitted := ledger.NewSet(nil, []string{"deployment-other"}, records).Admitted("lis:next"); admitted {
+		t.Error("whatever is pushed under the reference later is admitted for another root")
+	}
+	if _, admitted := ledger.NewSet(nil, []string{"deployment-lis"}, records).Admitted("lis:next"); !admitted {
+		t.Error("its own root does not have it")
 	}
 }
 
