@@ -23,6 +23,8 @@ type progress struct {
 	due     time.Time
 	since   time.Time
 	samples int
+	// failures is how often in a row the canary did not come back.
+	failures int
 }
 
 func (p *proofs) due(namespace string) time.Time {
@@ -58,7 +60,8 @@ func (p *proofs) take(namespace string, proof Proof, now time.Time, sampleEvery 
 	case proof.Reason == v1alpha1.ReasonProvenOnSampledServers:
 		seen.samples, seen.due, epoch = seen.samples+1, now.Add(sampleEvery), nil
 	default:
-		seen = progress{due: now.Add(retry)}
+		wait := min(retry<<min(seen.failures, maxDoublings), maxRetry)
+		seen = progress{due: now.Add(wait), failures: seen.failures + 1}
 	}
 	p.all[namespace] = seen
 	return epoch, seen.due

@@ -67,8 +67,9 @@ func TestWhatTheRoundsOfTheCanaryProve(t *testing.T) {
 		"not called yet: again soon": {
 			{absent, 0, &v1alpha1.Epoch{Proof: absent.Reason, Detail: "not yet"}, retry}, {full, retry, provenSince(full.Reason, retry), retry + time.Hour},
 		},
-		"blocked: said, and again soon": {
-			{blocked, 0, &v1alpha1.Epoch{Proof: blocked.Reason, Detail: "quota"}, retry}, {blocked, retry, &v1alpha1.Epoch{Proof: blocked.Reason, Detail: "quota"}, 2 * retry},
+		"blocked: said, and again soon, each time after twice as long": {
+			{blocked, 0, &v1alpha1.Epoch{Proof: blocked.Reason, Detail: "quota"}, retry}, {blocked, retry, &v1alpha1.Epoch{Proof: blocked.Reason, Detail: "quota"}, 3 * retry},
+			{blocked, 3 * retry, &v1alpha1.Epoch{Proof: blocked.Reason, Detail: "quota"}, 7 * retry}, {full, 7 * retry, provenSince(full.Reason, 7*retry), 7*retry + time.Hour},
 		},
 		"a miss among the samples begins anew": append([]round{
 			{sampled, 0, nil, spacing}, {sampled, spacing, nil, 2 * spacing}, {absent, 2 * spacing, &v1alpha1.Epoch{Proof: absent.Reason, Detail: "not yet"}, 2*spacing + retry},

@@ -24,8 +24,11 @@ import (
 const (
 	// proveAgain is how often a proven gate is proven anew.
 	proveAgain = time.Hour
-	// retry is how soon the canary is sent again while it has not come back.
-	retry = 2 * time.Second
+	// retry is how soon the canary is sent again when it has not come back; the wait doubles up to maxRetry, so that a policy
+	// that refuses it for good does not cost a request every two seconds.
+	retry        = 2 * time.Second
+	maxRetry     = time.Minute
+	maxDoublings = 5
 	// servingSoon is how soon this process is asked again whether it serves the webhooks.
 	servingSoon = 200 * time.Millisecond
 	// samples is how many new connections have to answer where the API servers cannot be reached one by one.
@@ -80,11 +83,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	if proof != nil && ledger.Begun(proof) && !ledger.Begun(scope.epoch()) {
 		if err := r.lookAgain(ctx, scope); err != nil {
+			r.proofs.forget(scope.namespace.Name)
 			return outcome.Result(err, time.Time{}, r.Clock.Now(), r.Random)
 		}
 	}
 	plan := ledger.PlanRecords(scope.observation(proof))
 	if err := r.write(ctx, scope, plan); err != nil {
+		if proof != nil { // it is not written, and the next canary may be an hour away: let it come back once more
+			r.proofs.forget(scope.namespace.Name)
+		}
 		return outcome.Result(err, time.Time{}, r.Clock.Now(), r.Random)
 	}
 	again, unwritten := r.annotate(ctx, scope)

@@ -69,7 +69,7 @@ func (r *Reconciler) watchRollouts(manager ctrl.Manager, built controller.Contro
 // Status and scale change nothing.
 var fillsBooks = predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
-		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || e.ObjectOld.GetDeletionTimestamp() != e.ObjectNew.GetDeletionTimestamp() ||
+		return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || (e.ObjectOld.GetDeletionTimestamp() == nil) != (e.ObjectNew.GetDeletionTimestamp() == nil) ||
 			e.ObjectOld.GetAnnotations()[v1alpha1.AdmissionsAnnotation] != e.ObjectNew.GetAnnotations()[v1alpha1.AdmissionsAnnotation] ||
 			len(e.ObjectOld.GetOwnerReferences()) != len(e.ObjectNew.GetOwnerReferences()) || !maps.Equal(e.ObjectOld.GetLabels(), e.ObjectNew.GetLabels())
 	},
