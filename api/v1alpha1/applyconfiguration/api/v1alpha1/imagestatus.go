@@ -30,7 +30,7 @@ type ImageStatusApplyConfiguration struct {
 	Evidence *string `json:"evidence,omitempty"`
 	// staleAt is when the image goes stale, or went.
 	StaleAt *v1.Time `json:"staleAt,omitempty"`
-	// admission says why the gate has let the image in (Fresh, Warned, PreExisting, Audit, Recovery, EnteredUngoverned),
+	// admission says why the gate has let the image in (Fresh, Exempt, Warned, PreExisting, Audit, Recovery, EnteredUngoverned),
 	// or RanWithoutAdmission or OwnerMismatch if it has not.
 	Admission *string `json:"admission,omitempty"`
 	// declared says whether a workload object declares the image.

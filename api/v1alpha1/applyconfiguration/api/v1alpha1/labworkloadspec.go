@@ -19,7 +19,7 @@ type LabWorkloadSpecApplyConfiguration struct {
 	// selector chooses the pods by their labels, in the namespace of this object. It must not be empty:
 	// a LabWorkload never governs a whole namespace by accident.
 	Selector *v1.LabelSelectorApplyConfiguration `json:"selector,omitempty"`
-	// enforcement is Audit (evaluate and report, touch nothing) or Enforce. Each of network and images may set its own.
+	// enforcement is Audit (evaluate and report, touch nothing) or Enforce. Each of network, encryption.inTransit and images may set its own.
 	// A verdict never depends on it: conditions say what is.
 	Enforcement *apiv1alpha1.Enforcement `json:"enforcement,omitempty"`
 	// enforceAfter keeps everything at Audit until this instant: an RFC 3339 instant such as "2027-01-15T06:00:00Z",

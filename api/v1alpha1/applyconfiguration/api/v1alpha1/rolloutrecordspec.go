@@ -18,7 +18,7 @@ type RolloutRecordSpecApplyConfiguration struct {
 	Root *RootReferenceApplyConfiguration `json:"root,omitempty"`
 	// governedSince is when labguard first saw the root under enforcement; absent while no LabWorkload enforces on it.
 	GovernedSince *v1.Time `json:"governedSince,omitempty"`
-	// admitted are the images that were let in, at most 100; those that a revision or a pod refers to are never dropped.
+	// admitted are the images that were let in, at most 100, and up to 500 where revisions and pods refer to more.
 	Admitted []AdmittedImageApplyConfiguration `json:"admitted,omitempty"`
 	// epoch is set in the record named epoch alone.
 	Epoch *EpochApplyConfiguration `json:"epoch,omitempty"`
