@@ -1,0 +1,143 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gate
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/controllers/served"
+	"github.com/labguard/labguard/internal/desired/gate"
+	"github.com/labguard/labguard/internal/testutil/cluster"
+	"github.com/labguard/labguard/internal/testutil/reliability"
+)
+
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard())
+	os.Exit(cluster.Main(m, cluster.WithCRDs("../../config/crd/bases")))
+}
+
+// steady is an authority that is never replaced.
+type steady []byte
+
+func (s steady) CABundle(context.Context) ([]byte, error) { return s, nil }
+
+func TestTheGateSurvivesWhateverGoesWrong(t *testing.T) {
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		t.Fatal(err)
+	}
+	env, err := reliability.Connect(cluster.Config(), nil, scheme)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reliability.Run(t, env, theGate(authority(t, "one", time.Now().Add(365*24*time.Hour))))
+}
+
+// theGate stands for one namespace, then for two, and one of its objects is deleted by hand. It ends right whatever happens; it is not asked
+// that it stands meanwhile: a process whose first reads are older than the last write of another takes a namespace out until it catches up, and
+// would forget an authority that is being replaced.
+func theGate(bundle []byte) reliability.Scenario {
+	return reliability.Scenario{
+		Name:       "the gate",
+		Namespaces: 2,
+		Serial:     true,
+		Arrange: func(ctx context.Context, w *reliability.World) error {
+			anchor := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: AnchorName}}
+			return errors.Join(w.Admin.Create(ctx, anchor), w.Admin.Create(ctx, enforcing(w.Namespaces[0])))
+		},
+		Disturb: []reliability.Step{
+			{Name: "another namespace and a policy deleted by hand", Do: func(ctx context.Context, w *reliability.World) error {
+				binding := &admissionv1.MutatingAdmissionPolicyBinding{}
+				return errors.Join(w.Admin.Create(ctx, enforcing(w.Namespaces[1])), w.Admin.DeleteAllOf(ctx, binding, ours))
+			}},
+		},
+		New: func(w *reliability.World, c client.Client) []reliability.Controller {
+			r := &Reconciler{
+				Client: c, Served: served.ByMapper{Mapper: c.RESTMapper()}, Clock: w.Clock, Random: func() float64 { return 0 },
+				Authority: steady(bundle), Namespace: metav1.NamespaceDefault,
+				Gate: gate.Config{LabguardUser: "labguard", Endpoint: gate.Endpoint{URL: "https://localhost:9"}},
+			}
+			return []reliability.Controller{{Name: "gate", Reconcile: r.Reconcile, Requests: func(context.Context, *reliability.World) ([]reconcile.Request, error) {
+				return []reconcile.Request{TheGate}, nil
+			}}}
+		},
+		Snapshot: func(ctx context.Context, w *reliability.World) ([]client.Object, error) {
+			anchor := &rbacv1.ClusterRole{}
+			if err := w.Admin.Get(ctx, client.ObjectKey{Name: AnchorName}, anchor); err != nil {
+				return nil, err
+			}
+			live, err := gatherFrom(ctx, w.Admin)
+			if err != nil {
+				return nil, err
+			}
+			return append(live.all(), anchor), nil
+		},
+		Normalize:   sortNames,
+		FieldOwners: []string{v1alpha1.FieldManager},
+		Soon:        time.Minute, // how long labguard waits for a kind that is not served
+		Cleanup: func(ctx context.Context, w *reliability.World) error {
+			live, err := gatherFrom(ctx, w.Admin)
+			if err != nil {
+				return err
+			}
+			r := &Reconciler{Client: w.Admin}
+			for _, name := range w.Namespaces { // the next trial begins before these namespaces are gone
+				err = errors.Join(err, w.Admin.DeleteAllOf(ctx, &v1alpha1.LabWorkload{}, client.InNamespace(name)))
+			}
+			return errors.Join(err, r.remove(ctx, live), w.Admin.Delete(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: AnchorName}}))
+		},
+	}
+}
+
+var ours = client.MatchingLabels{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}
+
+func enforcing(namespace string) *v1alpha1.LabWorkload {
+	return &v1alpha1.LabWorkload{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "lis"},
+		Spec: v1alpha1.LabWorkloadSpec{
+			Selector:    metav1.LabelSelector{MatchLabels: map[string]string{"app": "lis"}},
+			Enforcement: v1alpha1.EnforcementEnforce, Images: &v1alpha1.ImagesSpec{MaxAge: "2160h"},
+		},
+	}
+}
+
+// sortNames undoes that names are sorted before they are the same in every trial.
+func sortNames(object *unstructured.Unstructured) {
+	webhooks, _, _ := unstructured.NestedSlice(object.Object, "webhooks")
+	for _, webhook := range webhooks {
+		fields, _ := webhook.(map[string]any)
+		expressions, _, _ := unstructured.NestedSlice(fields, "namespaceSelector", "matchExpressions")
+		for _, expression := range expressions {
+			if one, isMap := expression.(map[string]any); isMap {
+				if values, found, _ := unstructured.NestedStringSlice(one, "values"); found {
+					slices.Sort(values)
+					_ = unstructured.SetNestedStringSlice(one, values, "values")
+				}
+			}
+		}
+		if len(expressions) > 0 {
+			_ = unstructured.SetNestedSlice(fields, expressions, "namespaceSelector", "matchExpressions")
+		}
+	}
+	if len(webhooks) > 0 {
+		_ = unstructured.SetNestedSlice(object.Object, webhooks, "webhooks")
+	}
+}
