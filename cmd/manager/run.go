@@ -154,7 +154,7 @@ func recoverPanic() *bool {
 func (p *parts) controllers(resolver *registry.Resolver, kinds *served.Kinds) (*gate.Reconciler, error) {
 	excluded := p.config.excluded(p.options.namespace)
 	gateKeeper := &gate.Reconciler{
-		Client: p.manager.GetClient(), Served: kinds, Authority: p.serving, Clock: p.clock, Random: rand.Float64,
+		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Authority: p.serving, Clock: p.clock, Random: rand.Float64,
 		Namespace: p.options.namespace, Excluded: excluded,
 		Gate: desiredgate.Config{
 			GitOpsNamespaces: p.config.GitOpsNamespaces, LabguardUser: p.options.user,

@@ -9,7 +9,9 @@ import (
 	"fmt"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -148,8 +150,8 @@ func one[T any, P object[T], C runtime.ApplyConfiguration](
 		if found.GetName() != name {
 			continue
 		}
-		if _, err := apply.Expel(ctx, r.Client, found, desired); err != nil {
-			return err
+		if expelled, err := apply.Expel(ctx, r.Client, found, desired); err != nil || expelled {
+			return err // the object is another now; the event of that write leads here again
 		}
 		owned, err := extract(found, v1alpha1.FieldManager)
 		if err != nil {
@@ -159,9 +161,29 @@ func one[T any, P object[T], C runtime.ApplyConfiguration](
 		if err != nil || same {
 			return err
 		}
+		return apply.Onto(ctx, r.Client, kind, found, desired)
+	}
+	if err := r.absent(ctx, kind, name, P(new(T))); err != nil {
+		return err
 	}
 	if err := r.Apply(ctx, desired, client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership); err != nil {
 		return fmt.Errorf("apply %s %s: %w", kind, name, err)
 	}
 	return nil
+}
+
+// absent asks the API server itself whether an object is not there that the cache does not have: a process that has just taken over must not
+// write over what the one before it wrote.
+func (r *Reconciler) absent(ctx context.Context, kind, name string, object client.Object) error {
+	err := r.Live.Get(ctx, client.ObjectKey{Name: name}, object)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("get %s %s: %w", kind, name, err)
+	case object.GetLabels()[v1alpha1.ManagedByLabel] != v1alpha1.ManagedByValue:
+		return nil // it has lost the label by which the cache knows it, and gets it back
+	default:
+		return apierrors.NewConflict(schema.GroupResource{Group: admissionv1.GroupName, Resource: kind}, name, errors.New("the cache does not have it yet"))
+	}
 }

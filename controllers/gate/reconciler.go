@@ -41,6 +41,8 @@ type Authority interface {
 // Reconciler keeps the webhook configurations and the admission policies.
 type Reconciler struct {
 	client.Client
+	// Live reads from the API server what the cache does not have.
+	Live      client.Reader
 	Served    inventory.Served
 	Authority Authority
 	Clock     clock.PassiveClock

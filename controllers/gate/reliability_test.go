@@ -6,8 +6,10 @@ package gate
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,11 +53,33 @@ func TestTheGateSurvivesWhateverGoesWrong(t *testing.T) {
 	reliability.Run(t, env, theGate(authority(t, "one", time.Now().Add(365*24*time.Hour))))
 }
 
-// theGate stands for one namespace, then for two, and one of its objects is deleted by hand. It ends right whatever happens; it is not asked
-// that it stands meanwhile: a process whose first reads are older than the last write of another takes a namespace out until it catches up, and
-// would forget an authority that is being replaced.
+// theGate stands for one namespace, then for two, and one of its objects is deleted by hand. A namespace that was listed stays listed after every write,
+// also of a process whose first reads are older than the last write of the one before it.
 func theGate(bundle []byte) reliability.Scenario {
+	var lock sync.Mutex
+	wasListed := map[*reliability.World]map[string]bool{}
 	return reliability.Scenario{
+		Always: func(ctx context.Context, w *reliability.World) error {
+			live, err := gatherFrom(ctx, w.Admin)
+			if err != nil {
+				return err
+			}
+			lock.Lock()
+			defer lock.Unlock()
+			if wasListed[w] == nil {
+				wasListed[w] = map[string]bool{}
+			}
+			now := live.listed()
+			for name := range wasListed[w] {
+				if !slices.Contains(now, name) {
+					return fmt.Errorf("namespace %s was listed and is not any more", name)
+				}
+			}
+			for _, name := range now {
+				wasListed[w][name] = true
+			}
+			return nil
+		},
 		Name:       "the gate",
 		Namespaces: 2,
 		Serial:     true,
@@ -71,7 +95,7 @@ func theGate(bundle []byte) reliability.Scenario {
 		},
 		New: func(w *reliability.World, c client.Client) []reliability.Controller {
 			r := &Reconciler{
-				Client: c, Served: served.ByMapper{Mapper: c.RESTMapper()}, Clock: w.Clock, Random: func() float64 { return 0 },
+				Client: c, Live: w.Admin, Served: served.ByMapper{Mapper: c.RESTMapper()}, Clock: w.Clock, Random: func() float64 { return 0 },
 				Authority: steady(bundle), Namespace: metav1.NamespaceDefault,
 				Gate: gate.Config{LabguardUser: "labguard", Endpoint: gate.Endpoint{URL: "https://localhost:9"}},
 			}

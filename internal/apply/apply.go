@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -32,26 +33,41 @@ func (e *NotOursError) Error() string {
 // nil; owned is what labguard's field manager owns of it (the Extract functions of the apply configurations), or nil. kind is the word for the
 // error. It returns whether it wrote, and a *NotOursError if live is controlled by another object than owner.
 func Child(ctx context.Context, c client.Client, owner client.Object, kind string, live client.Object, owned, desired runtime.ApplyConfiguration) (bool, error) {
-	options := []client.ApplyOption{client.FieldOwner(v1alpha1.FieldManager)}
 	if live != nil {
 		if !metav1.IsControlledBy(live, owner) {
 			return false, &NotOursError{Object: kind + " " + live.GetName()}
 		}
 		expelled, err := Expel(ctx, c, live, desired)
-		if err != nil {
-			return false, err
+		if err != nil || expelled {
+			return expelled, err // the object is another now; the event of that write leads here again
 		}
 		same, err := Same(owned, desired)
 		if err != nil || same {
-			return expelled, err
+			return false, err
 		}
-		// Only what is known to be ours is taken by force: where the cache lags, an object of somebody else may be there.
-		options = append(options, client.ForceOwnership)
+		return true, Onto(ctx, c, kind, live, desired)
 	}
-	if err := c.Apply(ctx, desired, options...); err != nil {
+	// Only what is known to be ours is taken by force: where the cache lags, an object of somebody else may be there.
+	if err := c.Apply(ctx, desired, client.FieldOwner(v1alpha1.FieldManager)); err != nil {
 		return false, fmt.Errorf("apply %s: %w", kind, err)
 	}
 	return true, nil
+}
+
+// Onto writes an intent onto an object of ours as it was read, by force against other field managers, and with its resource version: a process whose
+// cache lags behind what labguard wrote before gets a conflict, and takes nothing back.
+func Onto(ctx context.Context, c client.Client, kind string, live client.Object, desired runtime.ApplyConfiguration) error {
+	intent, err := fields(desired)
+	if err != nil {
+		return err
+	}
+	object := &unstructured.Unstructured{Object: intent}
+	object.SetResourceVersion(live.GetResourceVersion())
+	err = c.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership)
+	if err != nil {
+		return fmt.Errorf("apply %s %s: %w", kind, live.GetName(), err)
+	}
+	return nil
 }
 
 // Same says whether two apply configurations carry the same fields with the same values.
