@@ -5,7 +5,6 @@ package outcome
 
 import (
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -118,6 +117,3 @@ func waitingFor(err error) time.Duration {
 	}
 	return waitingDelay
 }
-
-// Random is the source of jitter in production.
-func Random() float64 { return rand.Float64() } //nolint:gosec // spreads load, guards nothing
