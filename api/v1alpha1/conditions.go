@@ -92,6 +92,10 @@ const (
 
 	// ReasonImageFresh: no image is stale.
 	ReasonImageFresh = "ImageFresh"
+	// ReasonImageSoonStale: no image is stale, and one will be within images.warnBefore.
+	ReasonImageSoonStale = "ImageSoonStale"
+	// ReasonImageTooYoung: an image is younger than images.minAge.
+	ReasonImageTooYoung = "ImageTooYoung"
 	// ReasonImageStale: an image is stale.
 	ReasonImageStale = "ImageStale"
 	// ReasonImageAgeUnknown: the age of an image is not known.
@@ -107,7 +111,18 @@ const (
 	// ReasonRunsOtherDigest: the tag has moved since the pod was started.
 	ReasonRunsOtherDigest = "RunsOtherDigest"
 
+	// ReasonRolloutHeld: a rollout is held until its images are fine.
+	ReasonRolloutHeld = "RolloutHeld"
+	// ReasonHeldMidRollout: a rollout is held that came while an earlier one had not finished, so that fewer replicas than declared may be ready.
+	ReasonHeldMidRollout = "HeldMidRollout"
+	// ReasonRolloutReleased: labguard has given back what held a rollout.
+	ReasonRolloutReleased = "RolloutReleased"
+
 	// Ages that nobody can know.
+
+	// ReasonNotInRegistry: neither the repository that the pod names nor the one that its node names knows what runs, as for an image that was
+	// loaded into the node by hand.
+	ReasonNotInRegistry = "NotInRegistry"
 
 	// ReasonNotResolved: the registry has not been asked yet, or not answered in time.
 	ReasonNotResolved = "NotResolved"

@@ -26,6 +26,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&LabWorkload{}, &LabWorkloadList{},
 		&RolloutRecord{}, &RolloutRecordList{},
+		&ImageRecord{}, &ImageRecordList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

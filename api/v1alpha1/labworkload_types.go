@@ -346,12 +346,14 @@ type PeerPort struct {
 
 // OnStale says what happens to a rollout that brings a stale image.
 //
-// +kubebuilder:validation:Enum=Deny;Warn
+// +kubebuilder:validation:Enum=Deny;Hold;Warn
 type OnStale string
 
 const (
 	// OnStaleDeny refuses the write that brings the image.
 	OnStaleDeny OnStale = "Deny"
+	// OnStaleHold lets the write through and keeps it from rolling out until its images are fine. What cannot be held is refused.
+	OnStaleHold OnStale = "Hold"
 	// OnStaleWarn lets the write through with a warning and records the image as admitted.
 	OnStaleWarn OnStale = "Warn"
 )
@@ -367,6 +369,7 @@ type ImageDuration string
 // ImagesSpec says how old the images of the pods may be.
 //
 // +kubebuilder:validation:XValidation:rule="!has(self.warnBefore) || !self.warnBefore.matches('^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$') || !self.maxAge.matches('^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$') || duration(self.warnBefore) < duration(self.maxAge)",message="images.warnBefore must be shorter than images.maxAge, or every image warns from its first day"
+// +kubebuilder:validation:XValidation:rule="!has(self.minAge) || !self.minAge.matches('^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$') || !self.maxAge.matches('^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$') || duration(self.minAge) < duration(self.maxAge)",message="images.minAge must be shorter than images.maxAge, or no image ever passes"
 type ImagesSpec struct {
 	// enforcement of image age. Default: spec.enforcement.
 	// +optional
@@ -377,18 +380,31 @@ type ImagesSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!self.matches('^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,6}s)?$') || duration(self) >= duration('1h')",message="images.maxAge must be at least 1h"
 	MaxAge ImageDuration `json:"maxAge,omitempty"`
 
+	// minAge is the age below which an image is too young, such as 72h: time in which others find out that a build was tampered with. It is
+	// counted from the same date as maxAge, and onStale says what a rollout that brings such an image meets. Default: none.
+	// +optional
+	MinAge ImageDuration `json:"minAge,omitempty"`
+
 	// warnBefore is how long before it goes stale an image is reported. Default: 336h, or a quarter of maxAge if that is shorter.
 	// +optional
 	WarnBefore ImageDuration `json:"warnBefore,omitempty"`
 
-	// onStale says what happens to a rollout that brings a stale image: Deny (default) refuses it, Warn lets it through
-	// with a warning. Restarts, scaling and rollback to admitted images are never touched.
+	// onStale says what happens to a rollout that brings a stale image: Deny (default) refuses it, Hold accepts the write and keeps it from
+	// rolling out, Warn lets it through with a warning. Restarts, scaling and rollback to admitted images are never touched.
+	//
+	// Held are: Deployments (paused), new Jobs and new CronJobs (suspend), StatefulSets (partition), new StatefulSets and DaemonSets and bare pods
+	// (scheduling gates). labguard gives the earlier value back when the images are fine, such as after a fresh build was pushed under the same
+	// tag. Everything else is refused under Hold too: updates of DaemonSets and CronJobs, updateStrategy OnDelete, hooks of Helm and Argo CD.
+	//
+	// Before you choose Hold: kubectl refuses rollout undo and rollout restart of a held Deployment (revert the image in Git instead, which
+	// labguard lets roll out); a change of settings waits with the held image; a new held Deployment has no pods, so that helm --wait and the health
+	// checks of Flux run into their time-out and Argo CD shows Suspended; a DaemonSet in service is refused, not held.
 	// +optional
 	// +kubebuilder:default=Deny
 	OnStale OnStale `json:"onStale,omitempty"`
 
 	// onUnknownAge says what happens to a rollout that brings an image whose age nobody can know (no credentials, no plausible date,
-	// registry silent): Warn (default) or Deny.
+	// registry silent): Warn (default), Hold or Deny.
 	// +optional
 	// +kubebuilder:default=Warn
 	OnUnknownAge OnStale `json:"onUnknownAge,omitempty"`
@@ -466,6 +482,18 @@ type LabWorkloadStatus struct {
 	// +optional
 	StaleAt *metav1.Time `json:"staleAt,omitempty"`
 
+	// held are the rollouts that wait until their images are fine; at most 20.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	// +kubebuilder:validation:MinItems=0
+	Held []HeldRollout `json:"held,omitempty"`
+
+	// heldCount is how many there are; held lists at most 20 of them.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	HeldCount int32 `json:"heldCount,omitempty"`
+
 	// certificate is what cert-manager has issued.
 	// +optional
 	Certificate *CertificateStatus `json:"certificate,omitempty"`
@@ -503,9 +531,9 @@ type ImageStatus struct {
 	// +kubebuilder:validation:MinLength=1
 	Platform string `json:"platform,omitempty"`
 
-	// answer is Fresh, Stale, Unknown or Exempt.
+	// answer is Fresh, Stale, TooYoung, Unknown or Exempt.
 	// +required
-	// +kubebuilder:validation:Enum=Fresh;Stale;Unknown;Exempt
+	// +kubebuilder:validation:Enum=Fresh;Stale;TooYoung;Unknown;Exempt
 	Answer string `json:"answer,omitempty"`
 
 	// reason is one word for the answer, such as ImageFresh, ImageStale, CredentialsNotReadable.
@@ -528,6 +556,18 @@ type ImageStatus struct {
 	// +optional
 	StaleAt *metav1.Time `json:"staleAt,omitempty"`
 
+	// fresher is the digest of a fresher build that the same tag means by now; None if the tag has no fresher one. Absent if that is not known,
+	// as for a reference without a tag.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:MinLength=1
+	Fresher string `json:"fresher,omitempty"`
+
+	// sameContentSince is when an image with the very same layers was made, or first seen, in the same repository, if that is earlier than
+	// created: it was built anew, and its files are older than it says. It is reported and refuses nothing.
+	// +optional
+	SameContentSince *metav1.Time `json:"sameContentSince,omitempty"`
+
 	// admission says why the gate has let the image in (Fresh, Exempt, Warned, PreExisting, Audit, Recovery, EnteredUngoverned),
 	// or RanWithoutAdmission or OwnerMismatch if it has not.
 	// +optional
@@ -543,6 +583,40 @@ type ImageStatus struct {
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	Pods int32 `json:"pods,omitempty"`
+}
+
+// HeldRollout is a root workload that is kept from rolling out what it declares.
+type HeldRollout struct {
+	// kind of the workload, such as Deployment.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Kind string `json:"kind,omitempty"`
+
+	// name of the workload.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// reason is RolloutHeld, or HeldMidRollout if the hold came while an earlier rollout of a Deployment had not finished.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+
+	// images are the declared images that it waits for, at most 10.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=0
+	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=1024
+	Images []string `json:"images,omitempty"`
+
+	// since is when labguard first saw it held.
+	// +optional
+	Since *metav1.Time `json:"since,omitempty"`
 }
 
 // CertificateStatus is what cert-manager has issued.
@@ -610,6 +684,7 @@ type EnforcementPreview struct {
 // +kubebuilder:printcolumn:name="Ready",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Oldest-Image",type=date,priority=1,JSONPath=`.status.oldestImage`
 // +kubebuilder:printcolumn:name="Certificate-Expires",type=string,priority=1,JSONPath=`.status.certificate.notAfter`
+// +kubebuilder:printcolumn:name="Held",type=integer,priority=1,JSONPath=`.status.heldCount`
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 200",message="metadata.name: at most 200 characters, since labguard's own objects carry it in their names"
 type LabWorkload struct {
 	metav1.TypeMeta `json:",inline"`

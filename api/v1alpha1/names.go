@@ -11,8 +11,11 @@ const (
 	// AdmissionsAnnotation is on a root workload: a JSON list of the admissions of its present images (reason, time, digest).
 	// The controller copies it into the RolloutRecord. An admission policy heals it.
 	AdmissionsAnnotation = "labguard.dev/admissions"
-	// HoldAnnotation marks a held root workload, and carries the nonce of the canary.
+	// HoldAnnotation marks a held root workload. Its value is the JSON merge patch (RFC 7386) of the spec that gives back what the hold has
+	// replaced, such as {"paused":null}, so that a hold can be undone without labguard. In a dry run of labguard's it carries the nonce of the canary.
 	HoldAnnotation = "labguard.dev/hold"
+	// SchedulingGate keeps pods of held bare pods, and of new StatefulSets and DaemonSets that are held, from being scheduled.
+	SchedulingGate = "labguard.dev/image-age"
 	// RecoveryLabel is on a Namespace in recovery: unix seconds until when the gate lets everything in.
 	RecoveryLabel = "labguard.dev/recovery-until"
 	// ManagedByLabel is on every object that labguard writes; ManagedByValue is its value.

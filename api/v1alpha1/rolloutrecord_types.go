@@ -121,6 +121,10 @@ type RolloutRecordSpec struct {
 	// +kubebuilder:validation:MinItems=0
 	Admitted []AdmittedImage `json:"admitted,omitempty"`
 
+	// held is set while the root is kept from rolling out what it declares. In the record run-once it stands for any Job or bare pod.
+	// +optional
+	Held *Hold `json:"held,omitempty"`
+
 	// epoch is set in the record named epoch alone.
 	// +optional
 	Epoch *Epoch `json:"epoch,omitempty"`
@@ -128,6 +132,22 @@ type RolloutRecordSpec struct {
 	// unusedSince is when the root (of the epoch: the last LabWorkload) was gone; 30 days later the record is deleted.
 	// +optional
 	UnusedSince *metav1.Time `json:"unusedSince,omitempty"`
+}
+
+// Hold is what a root workload waits for.
+type Hold struct {
+	// since is when labguard first saw it held.
+	// +required
+	Since metav1.Time `json:"since,omitzero"`
+
+	// images are the declared images that are not admitted, at most 10.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=0
+	// +kubebuilder:validation:MaxItems=10
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=1024
+	Images []string `json:"images,omitempty"`
 }
 
 // Epoch is one enforcement epoch of a namespace. What ran before it began is PreExisting, and that is given once.
@@ -154,6 +174,11 @@ type Epoch struct {
 	// recoverySince is when labguard first saw the namespace in recovery.
 	// +optional
 	RecoverySince *metav1.Time `json:"recoverySince,omitempty"`
+
+	// held is how many root workloads of the namespace are held. While there are any, the webhooks keep listening in the namespace.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Held int32 `json:"held,omitempty"`
 }
 
 // RolloutRecord keeps what one root workload was allowed to run. Only labguard writes it.
@@ -163,6 +188,7 @@ type Epoch struct {
 // +kubebuilder:printcolumn:name="Kind",type=string,JSONPath=`.spec.root.kind`
 // +kubebuilder:printcolumn:name="Root",type=string,JSONPath=`.spec.root.name`
 // +kubebuilder:printcolumn:name="Enforced-Since",type=string,JSONPath=`.spec.epoch.enforcedSince`
+// +kubebuilder:printcolumn:name="Held-Since",type=string,JSONPath=`.spec.held.since`
 // +kubebuilder:printcolumn:name="Unused-Since",type=date,priority=1,JSONPath=`.spec.unusedSince`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type RolloutRecord struct {

@@ -53,8 +53,13 @@ type ImageFacts struct {
 	ChildDigest string
 	// Platform is the platform that the dates belong to.
 	Platform Platform
+	// ConfigDigest is the digest of the image configuration; empty if not known.
+	ConfigDigest string
 	// ConfigCreated, HistoryCreated (the newest entry) and AnnotationCreated are the dates as the image carries them; zero if it carries none.
 	ConfigCreated, HistoryCreated, AnnotationCreated time.Time
+	// SameContentSince is when an image with the very same layers was made, or first seen, in the same repository; zero if not known. It is
+	// reported and decides nothing: else anybody who pushes a copy with an old date could stop the rollouts of others.
+	SameContentSince time.Time
 	// Unknown is the reason for which nothing is known, such as RegistryUnreachable (reasons in api/v1alpha1); empty when facts are there.
 	Unknown string
 	// Detail is one line for a person about Unknown, without secrets.

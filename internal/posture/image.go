@@ -11,10 +11,11 @@ import (
 
 // Answers about the age of one image.
 const (
-	ImageFresh   = "Fresh"
-	ImageStale   = "Stale"
-	ImageUnknown = "Unknown"
-	ImageExempt  = "Exempt"
+	ImageFresh    = "Fresh"
+	ImageStale    = "Stale"
+	ImageTooYoung = "TooYoung"
+	ImageUnknown  = "Unknown"
+	ImageExempt   = "Exempt"
 )
 
 const (
@@ -31,6 +32,8 @@ var earliestPlausible = time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
 type ImageRequirement struct {
 	// MaxAge is the age from which an image is stale; WarnBefore is how long before that it is reported.
 	MaxAge, WarnBefore time.Duration
+	// MinAge is the age below which an image is too young; zero: none is.
+	MinAge time.Duration
 	// OnStale and OnUnknownAge say what a rollout that brings such an image meets.
 	OnStale, OnUnknownAge v1alpha1.OnStale
 	// Exempt lists images that are not judged.
@@ -49,6 +52,9 @@ func NewImageRequirement(spec *v1alpha1.ImagesSpec) ImageRequirement {
 	}
 	requirement.MaxAge, _ = time.ParseDuration(string(spec.MaxAge))
 	requirement.MaxAge = max(0, requirement.MaxAge)
+	if minAge, err := time.ParseDuration(string(spec.MinAge)); err == nil {
+		requirement.MinAge = min(max(0, minAge), requirement.MaxAge)
+	}
 	requirement.WarnBefore = min(defaultWarnBefore, requirement.MaxAge/4)
 	if warnBefore, err := time.ParseDuration(string(spec.WarnBefore)); err == nil {
 		requirement.WarnBefore = min(max(0, warnBefore), requirement.MaxAge)
@@ -109,6 +115,8 @@ func judgeAge(requirement ImageRequirement, facts ImageFacts, now time.Time) Ima
 	switch {
 	case requirement.MaxAge <= 0 || !now.Before(verdict.StaleAt):
 		verdict.Answer, verdict.Reason = ImageStale, v1alpha1.ReasonImageStale
+	case now.Before(created.Add(requirement.MinAge)):
+		verdict.Answer, verdict.Reason, verdict.NextChange = ImageTooYoung, v1alpha1.ReasonImageTooYoung, created.Add(requirement.MinAge)
 	case !now.Before(warnAt):
 		verdict.Answer, verdict.Reason, verdict.Warns, verdict.NextChange = ImageFresh, v1alpha1.ReasonImageFresh, true, verdict.StaleAt
 	default:

@@ -37,12 +37,28 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.EpochApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ExternalPeer"):
 		return &apiv1alpha1.ExternalPeerApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("HeldRollout"):
+		return &apiv1alpha1.HeldRolloutApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("Hold"):
+		return &apiv1alpha1.HoldApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ImageContent"):
+		return &apiv1alpha1.ImageContentApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ImageExemption"):
 		return &apiv1alpha1.ImageExemptionApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ImageRecord"):
+		return &apiv1alpha1.ImageRecordApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ImageRecordSpec"):
+		return &apiv1alpha1.ImageRecordSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ImageRecordStatus"):
+		return &apiv1alpha1.ImageRecordStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ImagesSpec"):
 		return &apiv1alpha1.ImagesSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ImageStatus"):
 		return &apiv1alpha1.ImageStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("IndexContent"):
+		return &apiv1alpha1.IndexContentApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("IndexedImage"):
+		return &apiv1alpha1.IndexedImageApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("IngressPeer"):
 		return &apiv1alpha1.IngressPeerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("InTransitSpec"):

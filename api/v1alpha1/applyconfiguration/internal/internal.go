@@ -143,6 +143,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: enforcedSince
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: held
+      type:
+        scalar: numeric
     - name: proof
       type:
         scalar: string
@@ -158,6 +161,60 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.labguard.labguard.api.v1alpha1.CIDR
           elementRelationship: associative
+- name: com.github.labguard.labguard.api.v1alpha1.HeldRollout
+  map:
+    fields:
+    - name: images
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: kind
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.labguard.labguard.api.v1alpha1.Hold
+  map:
+    fields:
+    - name: images
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: since
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.labguard.labguard.api.v1alpha1.ImageContent
+  map:
+    fields:
+    - name: annotation
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: configDigest
+      type:
+        scalar: string
+    - name: created
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: layers
+      type:
+        scalar: string
+    - name: newestHistory
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: platform
+      type:
+        scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.ImageDuration
   scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.ImageExemption
@@ -172,6 +229,48 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: reason
       type:
         scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.ImageRecord
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.ImageRecordSpec
+    - name: status
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.ImageRecordStatus
+- name: com.github.labguard.labguard.api.v1alpha1.ImageRecordSpec
+  map:
+    fields:
+    - name: digest
+      type:
+        scalar: string
+    - name: firstSeen
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: image
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.ImageContent
+    - name: index
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.IndexContent
+    - name: reference
+      type:
+        scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.ImageRecordStatus
+  map:
+    fields:
+    - name: unusedSince
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
 - name: com.github.labguard.labguard.api.v1alpha1.ImageStatus
   map:
     fields:
@@ -193,6 +292,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: evidence
       type:
         scalar: string
+    - name: fresher
+      type:
+        scalar: string
     - name: platform
       type:
         scalar: string
@@ -205,6 +307,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: reference
       type:
         scalar: string
+    - name: sameContentSince
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
     - name: staleAt
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
@@ -223,6 +328,9 @@ var schemaYAML = typed.YAMLObject(`types:
           keys:
           - pattern
     - name: maxAge
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.ImageDuration
+    - name: minAge
       type:
         namedType: com.github.labguard.labguard.api.v1alpha1.ImageDuration
     - name: onStale
@@ -259,6 +367,30 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: provider
       type:
         namedType: com.github.labguard.labguard.api.v1alpha1.TransitProvider
+- name: com.github.labguard.labguard.api.v1alpha1.IndexContent
+  map:
+    fields:
+    - name: annotation
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: images
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.IndexedImage
+          elementRelationship: atomic
+- name: com.github.labguard.labguard.api.v1alpha1.IndexedImage
+  map:
+    fields:
+    - name: annotation
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: digest
+      type:
+        scalar: string
+    - name: platform
+      type:
+        scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.IngressPeer
   map:
     fields:
@@ -357,6 +489,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: enforcement
       type:
         scalar: string
+    - name: held
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.HeldRollout
+          elementRelationship: atomic
+    - name: heldCount
+      type:
+        scalar: numeric
     - name: imageCount
       type:
         scalar: numeric
@@ -457,6 +598,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: governedSince
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: held
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.Hold
     - name: root
       type:
         namedType: com.github.labguard.labguard.api.v1alpha1.RootReference

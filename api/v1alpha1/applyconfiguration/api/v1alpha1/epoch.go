@@ -23,6 +23,8 @@ type EpochApplyConfiguration struct {
 	Detail *string `json:"detail,omitempty"`
 	// recoverySince is when labguard first saw the namespace in recovery.
 	RecoverySince *v1.Time `json:"recoverySince,omitempty"`
+	// held is how many root workloads of the namespace are held. While there are any, the webhooks keep listening in the namespace.
+	Held *int32 `json:"held,omitempty"`
 }
 
 // EpochApplyConfiguration constructs a declarative configuration of the Epoch type for use with
@@ -60,5 +62,13 @@ func (b *EpochApplyConfiguration) WithDetail(value string) *EpochApplyConfigurat
 // If called multiple times, the RecoverySince field is set to the value of the last call.
 func (b *EpochApplyConfiguration) WithRecoverySince(value v1.Time) *EpochApplyConfiguration {
 	b.RecoverySince = &value
+	return b
+}
+
+// WithHeld sets the Held field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Held field is set to the value of the last call.
+func (b *EpochApplyConfiguration) WithHeld(value int32) *EpochApplyConfiguration {
+	b.Held = &value
 	return b
 }

@@ -18,13 +18,24 @@ type ImagesSpecApplyConfiguration struct {
 	Enforcement *apiv1alpha1.Enforcement `json:"enforcement,omitempty"`
 	// maxAge is the age from which an image is stale, counted from its creation, such as 2160h for 90 days; at least 1h.
 	MaxAge *apiv1alpha1.ImageDuration `json:"maxAge,omitempty"`
+	// minAge is the age below which an image is too young, such as 72h: time in which others find out that a build was tampered with. It is
+	// counted from the same date as maxAge, and onStale says what a rollout that brings such an image meets. Default: none.
+	MinAge *apiv1alpha1.ImageDuration `json:"minAge,omitempty"`
 	// warnBefore is how long before it goes stale an image is reported. Default: 336h, or a quarter of maxAge if that is shorter.
 	WarnBefore *apiv1alpha1.ImageDuration `json:"warnBefore,omitempty"`
-	// onStale says what happens to a rollout that brings a stale image: Deny (default) refuses it, Warn lets it through
-	// with a warning. Restarts, scaling and rollback to admitted images are never touched.
+	// onStale says what happens to a rollout that brings a stale image: Deny (default) refuses it, Hold accepts the write and keeps it from
+	// rolling out, Warn lets it through with a warning. Restarts, scaling and rollback to admitted images are never touched.
+	//
+	// Held are: Deployments (paused), new Jobs and new CronJobs (suspend), StatefulSets (partition), new StatefulSets and DaemonSets and bare pods
+	// (scheduling gates). labguard gives the earlier value back when the images are fine, such as after a fresh build was pushed under the same
+	// tag. Everything else is refused under Hold too: updates of DaemonSets and CronJobs, updateStrategy OnDelete, hooks of Helm and Argo CD.
+	//
+	// Before you choose Hold: kubectl refuses rollout undo and rollout restart of a held Deployment (revert the image in Git instead, which
+	// labguard lets roll out); a change of settings waits with the held image; a new held Deployment has no pods, so that helm --wait and the health
+	// checks of Flux run into their time-out and Argo CD shows Suspended; a DaemonSet in service is refused, not held.
 	OnStale *apiv1alpha1.OnStale `json:"onStale,omitempty"`
 	// onUnknownAge says what happens to a rollout that brings an image whose age nobody can know (no credentials, no plausible date,
-	// registry silent): Warn (default) or Deny.
+	// registry silent): Warn (default), Hold or Deny.
 	OnUnknownAge *apiv1alpha1.OnStale `json:"onUnknownAge,omitempty"`
 	// exempt lists images that are not judged, each with a reason and an end.
 	Exempt []ImageExemptionApplyConfiguration `json:"exempt,omitempty"`
@@ -49,6 +60,14 @@ func (b *ImagesSpecApplyConfiguration) WithEnforcement(value apiv1alpha1.Enforce
 // If called multiple times, the MaxAge field is set to the value of the last call.
 func (b *ImagesSpecApplyConfiguration) WithMaxAge(value apiv1alpha1.ImageDuration) *ImagesSpecApplyConfiguration {
 	b.MaxAge = &value
+	return b
+}
+
+// WithMinAge sets the MinAge field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MinAge field is set to the value of the last call.
+func (b *ImagesSpecApplyConfiguration) WithMinAge(value apiv1alpha1.ImageDuration) *ImagesSpecApplyConfiguration {
+	b.MinAge = &value
 	return b
 }
 

@@ -20,7 +20,7 @@ type ImageStatusApplyConfiguration struct {
 	Digest *string `json:"digest,omitempty"`
 	// platform is the operating system and architecture that the age belongs to, such as linux/amd64.
 	Platform *string `json:"platform,omitempty"`
-	// answer is Fresh, Stale, Unknown or Exempt.
+	// answer is Fresh, Stale, TooYoung, Unknown or Exempt.
 	Answer *string `json:"answer,omitempty"`
 	// reason is one word for the answer, such as ImageFresh, ImageStale, CredentialsNotReadable.
 	Reason *string `json:"reason,omitempty"`
@@ -30,6 +30,12 @@ type ImageStatusApplyConfiguration struct {
 	Evidence *string `json:"evidence,omitempty"`
 	// staleAt is when the image goes stale, or went.
 	StaleAt *v1.Time `json:"staleAt,omitempty"`
+	// fresher is the digest of a fresher build that the same tag means by now; None if the tag has no fresher one. Absent if that is not known,
+	// as for a reference without a tag.
+	Fresher *string `json:"fresher,omitempty"`
+	// sameContentSince is when an image with the very same layers was made, or first seen, in the same repository, if that is earlier than
+	// created: it was built anew, and its files are older than it says. It is reported and refuses nothing.
+	SameContentSince *v1.Time `json:"sameContentSince,omitempty"`
 	// admission says why the gate has let the image in (Fresh, Exempt, Warned, PreExisting, Audit, Recovery, EnteredUngoverned),
 	// or RanWithoutAdmission or OwnerMismatch if it has not.
 	Admission *string `json:"admission,omitempty"`
@@ -106,6 +112,22 @@ func (b *ImageStatusApplyConfiguration) WithEvidence(value string) *ImageStatusA
 // If called multiple times, the StaleAt field is set to the value of the last call.
 func (b *ImageStatusApplyConfiguration) WithStaleAt(value v1.Time) *ImageStatusApplyConfiguration {
 	b.StaleAt = &value
+	return b
+}
+
+// WithFresher sets the Fresher field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Fresher field is set to the value of the last call.
+func (b *ImageStatusApplyConfiguration) WithFresher(value string) *ImageStatusApplyConfiguration {
+	b.Fresher = &value
+	return b
+}
+
+// WithSameContentSince sets the SameContentSince field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the SameContentSince field is set to the value of the last call.
+func (b *ImageStatusApplyConfiguration) WithSameContentSince(value v1.Time) *ImageStatusApplyConfiguration {
+	b.SameContentSince = &value
 	return b
 }
 

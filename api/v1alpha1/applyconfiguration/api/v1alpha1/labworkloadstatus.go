@@ -29,6 +29,10 @@ type LabWorkloadStatusApplyConfiguration struct {
 	OldestImage *metav1.Time `json:"oldestImage,omitempty"`
 	// staleAt is the next instant at which an image that is not stale yet will be.
 	StaleAt *metav1.Time `json:"staleAt,omitempty"`
+	// held are the rollouts that wait until their images are fine; at most 20.
+	Held []HeldRolloutApplyConfiguration `json:"held,omitempty"`
+	// heldCount is how many there are; held lists at most 20 of them.
+	HeldCount *int32 `json:"heldCount,omitempty"`
 	// certificate is what cert-manager has issued.
 	Certificate *CertificateStatusApplyConfiguration `json:"certificate,omitempty"`
 	// enforcedSince is when labguard has seen its own canary refused on the API servers: from then on no new stale image comes in.
@@ -108,6 +112,27 @@ func (b *LabWorkloadStatusApplyConfiguration) WithOldestImage(value metav1.Time)
 // If called multiple times, the StaleAt field is set to the value of the last call.
 func (b *LabWorkloadStatusApplyConfiguration) WithStaleAt(value metav1.Time) *LabWorkloadStatusApplyConfiguration {
 	b.StaleAt = &value
+	return b
+}
+
+// WithHeld adds the given value to the Held field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Held field.
+func (b *LabWorkloadStatusApplyConfiguration) WithHeld(values ...*HeldRolloutApplyConfiguration) *LabWorkloadStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithHeld")
+		}
+		b.Held = append(b.Held, *values[i])
+	}
+	return b
+}
+
+// WithHeldCount sets the HeldCount field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the HeldCount field is set to the value of the last call.
+func (b *LabWorkloadStatusApplyConfiguration) WithHeldCount(value int32) *LabWorkloadStatusApplyConfiguration {
+	b.HeldCount = &value
 	return b
 }
 

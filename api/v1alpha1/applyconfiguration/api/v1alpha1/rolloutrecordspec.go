@@ -20,6 +20,8 @@ type RolloutRecordSpecApplyConfiguration struct {
 	GovernedSince *v1.Time `json:"governedSince,omitempty"`
 	// admitted are the images that were let in, at most 100, and up to 500 where revisions and pods refer to more.
 	Admitted []AdmittedImageApplyConfiguration `json:"admitted,omitempty"`
+	// held is set while the root is kept from rolling out what it declares. In the record run-once it stands for any Job or bare pod.
+	Held *HoldApplyConfiguration `json:"held,omitempty"`
 	// epoch is set in the record named epoch alone.
 	Epoch *EpochApplyConfiguration `json:"epoch,omitempty"`
 	// unusedSince is when the root (of the epoch: the last LabWorkload) was gone; 30 days later the record is deleted.
@@ -58,6 +60,14 @@ func (b *RolloutRecordSpecApplyConfiguration) WithAdmitted(values ...*AdmittedIm
 		}
 		b.Admitted = append(b.Admitted, *values[i])
 	}
+	return b
+}
+
+// WithHeld sets the Held field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Held field is set to the value of the last call.
+func (b *RolloutRecordSpecApplyConfiguration) WithHeld(value *HoldApplyConfiguration) *RolloutRecordSpecApplyConfiguration {
+	b.Held = value
 	return b
 }
 
