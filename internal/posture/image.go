@@ -115,7 +115,7 @@ func judgeAge(requirement ImageRequirement, facts ImageFacts, now time.Time) Ima
 	switch {
 	case requirement.MaxAge <= 0 || !now.Before(verdict.StaleAt):
 		verdict.Answer, verdict.Reason = ImageStale, v1alpha1.ReasonImageStale
-	case now.Before(created.Add(requirement.MinAge)):
+	case requirement.MinAge > 0 && now.Before(created.Add(requirement.MinAge)):
 		verdict.Answer, verdict.Reason, verdict.NextChange = ImageTooYoung, v1alpha1.ReasonImageTooYoung, created.Add(requirement.MinAge)
 	case !now.Before(warnAt):
 		verdict.Answer, verdict.Reason, verdict.Warns, verdict.NextChange = ImageFresh, v1alpha1.ReasonImageFresh, true, verdict.StaleAt
