@@ -228,12 +228,12 @@ func TestARefusalSaysEverythingThatOneNeedsToAct(t *testing.T) {
 		"stale by digest, which is told once; a limit that is no whole number of days is told in hours": {
 			ask("lis@"+someDigest, ImageFacts{Digest: someDigest, AnnotationCreated: today.Add(-101 * time.Hour)}, with(func(r *ImageRequirement) { r.MaxAge = 100 * time.Hour }), ""),
 			"labguard: container init, web: image lis@" + someDigest + " is stale: made 2026-11-19 (Annotation), 4 days ago; " +
-				"LabWorkload pathology/lis allows 100 hours; stale since 2026-11-23. No fresher build exists under its tag: build it anew and push it.",
+				"LabWorkload pathology/lis allows 100 hours; stale since 2026-11-23. Build it anew and push it.",
 		},
 		"stale by its history": {
 			ask("lis:2", ImageFacts{Digest: someDigest, HistoryCreated: today.Add(-91 * day)}, ninetyDays(), ""),
 			"labguard: container init, web: image lis:2 (" + someDigest + ") is stale: made 2026-08-24 (History), 91 days ago; " +
-				"LabWorkload pathology/lis allows 90 days; stale since 2026-11-22. Build it anew and push it.",
+				"LabWorkload pathology/lis allows 90 days; stale since 2026-11-22. No fresher build exists under its tag: build it anew and push it.",
 		},
 		"unknown, with what the registry said": {
 			ask("lis:3", unknown, ninetyDays(), "lis:1"),

@@ -41,6 +41,9 @@ var brakes = map[string][]brake{
 // inUse is the brake that the marker of an object speaks of.
 func (o *Object) inUse() (brake, bool) {
 	patch := o.earlier()
+	if patch == nil {
+		return brake{}, false
+	}
 	for _, one := range brakes[o.kind] {
 		if _, found := at(patch, one.path); found {
 			return one, true
@@ -57,16 +60,16 @@ func (b brake) holds(o *Object) bool {
 	return reflect.DeepEqual(o.get(b.path), b.value)
 }
 
-// pull puts the brake on and gives what it has replaced, nil for nothing. kept is what an earlier pull has replaced: where the brake is on already,
-// the value that comes in is labguard's own, as every patch carries it along.
-func (b brake) pull(o *Object, kept any) (replaced any) {
+// pull puts the brake on and gives what it has replaced, nil for nothing. Where it is pulled again (kept is what the first time has replaced) a value that holds
+// is labguard's own, as every patch of the object carries it along.
+func (b brake) pull(o *Object, again bool, kept any) (replaced any) {
 	incoming := o.get(b.path)
 	if b.value == nil {
 		rest := slices.DeleteFunc(slices.Clone(gatesOf(incoming)), isOurGate)
 		o.set(b.path, append(slices.Clone(rest), map[string]any{"name": v1alpha1.SchedulingGate}))
 		return orNothing(rest)
 	}
-	if b.holds(o) {
+	if again && b.holds(o) {
 		return kept
 	}
 	o.set(b.path, b.value)

@@ -32,10 +32,8 @@ const (
 // choose picks the brake for a write. One that is on stays the one.
 func choose(old, object *Object) (brake, string) {
 	for _, marked := range []*Object{object, old} {
-		if marked.Marked() {
-			if found, known := marked.inUse(); known {
-				return found, object.defeats(found)
-			}
+		if found, known := marked.inUse(); known {
+			return found, object.defeats()
 		}
 	}
 	for _, hook := range hooks {
@@ -70,7 +68,7 @@ func unless(fine bool, problem string) string {
 }
 
 // defeats says how an object that is held gets around the brake by another field.
-func (o *Object) defeats(b brake) string {
+func (o *Object) defeats() string {
 	if o.kind == "StatefulSet" && o.onDelete() {
 		return onDelete
 	}
@@ -119,26 +117,22 @@ func Put(old, object *Object) error {
 	if problem != "" {
 		return fmt.Errorf("hold a %s: %s", object.kind, problem)
 	}
-	kept := object.kept(old, chosen)
-	return object.mark(patchOf(chosen.path, chosen.pull(object, kept)))
+	kept, again := object.kept(old, chosen)
+	return object.mark(patchOf(chosen.path, chosen.pull(object, again, kept)))
 }
 
 // kept is what an earlier pull of the brake has replaced, by the marker of the new object, which nobody but labguard writes, or of the old one.
-func (o *Object) kept(old *Object, b brake) any {
+func (o *Object) kept(old *Object, b brake) (value any, found bool) {
 	for _, marked := range []*Object{o, old} {
-		if marked.Marked() {
-			value, _ := at(marked.earlier(), b.path)
-			return value
+		if value, found := at(marked.earlier(), b.path); found {
+			return value, true
 		}
 	}
-	return nil
+	return nil, false
 }
 
 // Held says whether the object carries the marker and its brake is on.
 func (o *Object) Held() bool {
-	if !o.Marked() {
-		return false
-	}
 	found, known := o.inUse()
 	return known && found.holds(o)
 }
