@@ -171,7 +171,6 @@ func TestANamespaceStaysListedWhileSomethingIsHeldInIt(t *testing.T) {
 	}
 	names, _, err := r.reconciler.namespaces(t.Context(), &objects{})
 	if diff := cmp.Diff([]string{"pathology"}, names); err != nil || diff != "" {
-		t.Errorf("%v (-want +got):
-%s", err, diff)
+		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }
