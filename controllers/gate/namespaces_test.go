@@ -36,7 +36,7 @@ func newRegister(t *testing.T) *register {
 	byName := func(object client.Object) []string { return []string{object.GetName()} }
 	r.reconciler = &Reconciler{
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithIndex(&v1alpha1.RolloutRecord{}, EpochField, byName).Build(),
-		Clock: r.clock, Excluded: []string{"cert-manager"},
+		Clock:  r.clock, Excluded: []string{"cert-manager"},
 	}
 	return r
 }
