@@ -63,13 +63,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	planned := retain(record.Status, used, now)
 	if planned.expired {
-		if used, err = r.Usage.InUseLive(ctx, record); err != nil {
-			return outcome.Result(err, time.Time{}, now, r.Random)
+		used, err := r.Usage.InUseLive(ctx, record)
+		if used { // the caches lag, and the next look finds what they have by then
+			return ctrl.Result{RequeueAfter: liveFor}, nil
 		}
-		if !used {
-			return outcome.Result(r.remove(ctx, record), time.Time{}, now, r.Random)
+		if err == nil {
+			err = r.remove(ctx, record)
 		}
-		planned = retain(record.Status, used, now)
+		return outcome.Result(err, time.Time{}, now, r.Random)
 	}
 	if err := r.note(ctx, record, planned); err != nil {
 		return outcome.Result(err, time.Time{}, now, r.Random)
