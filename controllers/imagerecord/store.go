@@ -36,8 +36,10 @@ type Store struct {
 	writer client.Writer
 	clock  clock.WithTicker
 	queue  workqueue.TypedRateLimitingInterface[string]
-	inventory
-	said map[string]time.Time
+	// What only Start uses: how many records the cluster had when they were counted, with those written since, and what was logged when.
+	counted time.Time
+	records int
+	said    map[string]time.Time
 
 	mu      sync.Mutex
 	waiting map[string]*v1alpha1.ImageRecord

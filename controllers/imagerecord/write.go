@@ -6,7 +6,6 @@ package imagerecord
 import (
 	"context"
 	"fmt"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -17,12 +16,6 @@ import (
 )
 
 // +kubebuilder:rbac:groups=labguard.dev,resources=imagerecords,verbs=get;list;watch;create
-
-// inventory is how many records the cluster had when it was counted last, and what was written since.
-type inventory struct {
-	counted time.Time
-	records int
-}
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: every replica answers admission and reads images, so every replica records what it
 // has read. The name of a record makes it once per cluster.
