@@ -112,7 +112,7 @@ type IndexedImage struct {
 
 // ImageRecordStatus is whether anything refers to the digest.
 //
-// +kubebuilder:validation:MinProperties=0
+// +kubebuilder:validation:MinProperties=1
 type ImageRecordStatus struct {
 	// unusedSince is when the last reference to the digest was gone; 30 days later the record is deleted.
 	// +optional

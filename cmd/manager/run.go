@@ -121,7 +121,7 @@ func (p *parts) wire(ctx context.Context) (*gate.Reconciler, error) {
 	}
 	records := imagerecord.NewStore(p.manager.GetClient(), p.manager.GetClient(), p.clock)
 	secrets := registry.NewPullSecrets(p.manager.GetAPIReader(), p.clock)
-	// Here the resolver is to get the records, as soon as its Config has the field Records: Records: records.
+	// The resolver is to get the records here, as the field Records of its Config, once it has one.
 	resolver, err := registry.New(registry.Config{Registries: p.config.Registries, Identity: p.options.identity()}, secrets, p.clock)
 	if err != nil {
 		return nil, err

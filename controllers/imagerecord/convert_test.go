@@ -176,7 +176,8 @@ func TestTheAPIServerTakesEveryRecord(t *testing.T) {
 	admin := newClient(t)
 	count := 0
 	rapid.Check(t, func(t *rapid.T) {
-		if count++; count > 60 { // each is a request; the property above has the rest
+		count++
+		if count > 60 { // each is a request; the property above has the rest
 			return
 		}
 		content := contents().Draw(t, "content")

@@ -57,10 +57,12 @@ func NewStore(reader client.Reader, writer client.Writer, ticking clock.WithTick
 }
 
 // Content is what is recorded of a digest. Until the caches are filled nothing is.
-func (s *Store) Content(digest string) (posture.Content, bool) {
+func (s *Store) Content(digest string) (posture.Content, bool) { return s.content(atOnce(), digest) }
+
+func (s *Store) content(ctx context.Context, digest string) (posture.Content, bool) {
 	var record v1alpha1.ImageRecord
 	key := client.ObjectKey{Name: v1alpha1.ImageRecordName(digest)}
-	if err := s.reader.Get(atOnce(), key, &record, client.UnsafeDisableDeepCopy); err != nil || record.Spec.Digest != digest {
+	if err := s.reader.Get(ctx, key, &record, client.UnsafeDisableDeepCopy); err != nil || record.Spec.Digest != digest {
 		return posture.Content{}, false
 	}
 	return ContentOf(&record), true

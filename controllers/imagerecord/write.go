@@ -63,7 +63,7 @@ func (s *Store) work(ctx context.Context, digest string) {
 
 // write creates a record, unless it is there or there are too many.
 func (s *Store) write(ctx context.Context, record *v1alpha1.ImageRecord) (result string, err error) {
-	if _, recorded := s.Content(record.Spec.Digest); recorded {
+	if _, recorded := s.content(ctx, record.Spec.Digest); recorded {
 		return metrics.ImageRecordKnown, nil
 	}
 	room, err := s.room(ctx)

@@ -48,7 +48,7 @@ func TestRolloutRecord(t *testing.T) {
 		"a hold for an image without name": {spec: "{held: {since: '2026-11-23T00:00:00Z', images: ['']}}", field: "held.images[0]", says: "at least 1 chars long"},
 		"a hold for an endless reference":  {spec: "{held: {since: '2026-11-23T00:00:00Z', images: ['" + strings.Repeat("r", 1025) + "']}}", field: "held.images[0]", says: "may not be more than 1024"},
 		"a hold for too many images":       {spec: "{held: {since: '2026-11-23T00:00:00Z', images: " + list(11, "'r.example/lis:%d'") + "}}", field: "held.images", says: "must have at most 10 items"},
-		"fewer held than none":             {spec: "{epoch: {held: -1}}", field: "epoch.held", says: "greater than or equal to 0"},
+		"none held, and said so":           {spec: "{epoch: {held: 0}}", field: "epoch.held", says: "greater than or equal to 1"},
 		"a root without its name":          {spec: "{root: {kind: Deployment}}", field: "root.name", says: "Required value"},
 		"a field that there is not":        {spec: "{roots: []}", field: "roots", says: "unknown field"},
 		"more images than anybody admits":  {spec: "{admitted: " + list(501, "{reference: 'r.example/lis:%d', time: '2026-11-23T00:00:00Z', reason: Fresh}") + "}", field: "admitted", says: "must have at most 500 items"},

@@ -7,13 +7,20 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // Results of ImageRecordWrites.
 const (
-	// ImageRecordWritten: the record is new. ImageRecordKnown: another replica has written it.
-	ImageRecordWritten, ImageRecordKnown = "written", "known"
-	// ImageRecordFailed: one attempt has failed and is made again. ImageRecordRefused: the API server takes no such record.
-	ImageRecordFailed, ImageRecordRefused = "failed", "refused"
-	// ImageRecordQueueFull: too many wait. ImageRecordLimit: the cluster has as many records as it may. ImageRecordNotCarried: the API has no
-	// room for what the image says.
-	ImageRecordQueueFull, ImageRecordLimit, ImageRecordNotCarried = "queue_full", "limit", "not_carried"
+	// ImageRecordWritten: the record is new.
+	ImageRecordWritten = "written"
+	// ImageRecordKnown: another replica has written it.
+	ImageRecordKnown = "known"
+	// ImageRecordFailed: one attempt has failed and is made again.
+	ImageRecordFailed = "failed"
+	// ImageRecordRefused: the API server takes no such record.
+	ImageRecordRefused = "refused"
+	// ImageRecordQueueFull: too many wait to be written.
+	ImageRecordQueueFull = "queue_full"
+	// ImageRecordLimit: the cluster has as many records as it may.
+	ImageRecordLimit = "limit"
+	// ImageRecordNotCarried: the API has no room for what the image says.
+	ImageRecordNotCarried = "not_carried"
 )
 
 // ImageRecordWrites counts what became of images that were to be recorded.
