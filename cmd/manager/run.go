@@ -25,6 +25,7 @@ import (
 	"github.com/labguard/labguard/controllers/enforcement"
 	"github.com/labguard/labguard/controllers/gate"
 	"github.com/labguard/labguard/controllers/hold"
+	"github.com/labguard/labguard/controllers/imagerecord"
 	"github.com/labguard/labguard/controllers/labworkload"
 	"github.com/labguard/labguard/controllers/served"
 	rollouts "github.com/labguard/labguard/internal/admission"
@@ -64,7 +65,7 @@ func run(ctx context.Context, options *options) error {
 	}
 	serving.reader = manager.GetAPIReader()
 	parts := &parts{manager: manager, options: options, config: config, serving: serving, rest: restConfig, clock: clock.RealClock{}}
-	gateKeeper, err := parts.wire()
+	gateKeeper, err := parts.wire(ctx)
 	if err != nil {
 		return err
 	}
@@ -115,8 +116,13 @@ type parts struct {
 }
 
 // wire puts adapters, controllers and webhooks together.
-func (p *parts) wire() (*gate.Reconciler, error) {
+func (p *parts) wire(ctx context.Context) (*gate.Reconciler, error) {
+	if err := imagerecord.IndexFields(ctx, p.manager.GetFieldIndexer()); err != nil {
+		return nil, fmt.Errorf("index the caches: %w", err)
+	}
+	records := imagerecord.NewStore(p.manager.GetClient(), p.manager.GetClient(), p.clock)
 	secrets := registry.NewPullSecrets(p.manager.GetAPIReader(), p.clock)
+	// The resolver is to get the records here, as the field Records of its Config, once it has one.
 	resolver, err := registry.New(registry.Config{Registries: p.config.Registries, Identity: p.options.identity()}, secrets, p.clock)
 	if err != nil {
 		return nil, err
@@ -130,7 +136,7 @@ func (p *parts) wire() (*gate.Reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, runnable := range []interface{ Start(context.Context) error }{resolver, p.serving.source, p.serving} {
+	for _, runnable := range []interface{ Start(context.Context) error }{resolver, records, p.serving.source, p.serving} {
 		if err := p.manager.Add(runnable); err != nil {
 			return nil, fmt.Errorf("add a part: %w", err)
 		}
@@ -183,6 +189,13 @@ func (p *parts) controllers(resolver *registry.Resolver, kinds *served.Kinds) (*
 		return []string{record.GetName()}
 	}); err != nil {
 		return nil, fmt.Errorf("index rollout records: %w", err)
+	}
+	inventory := &imagerecord.Reconciler{
+		Client: p.manager.GetClient(), Clock: p.clock, Random: rand.Float64,
+		Usage: &imagerecord.Indexed{Reader: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Clock: p.clock},
+	}
+	if err := inventory.SetupWithManager(p.manager); err != nil {
+		return nil, fmt.Errorf("set up the image inventory: %w", err)
 	}
 	if err := gateKeeper.SetupWithManager(p.manager, p.serving.rotated, kinds); err != nil {
 		return nil, fmt.Errorf("set up the gate: %w", err)
