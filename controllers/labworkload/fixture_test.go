@@ -4,6 +4,7 @@
 package labworkload
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -137,4 +138,14 @@ type announcements []string
 
 func (a *announcements) Eventf(_, _ runtime.Object, kind, reason, _, note string, args ...any) {
 	*a = append(*a, kind+" "+reason+" "+fmt.Sprintf(note, args...))
+}
+
+// kinds are those that a reconcile reads.
+func kinds(t *testing.T) *runtime.Scheme {
+	t.Helper()
+	all := runtime.NewScheme()
+	if err := errors.Join(scheme.AddToScheme(all), v1alpha1.AddToScheme(all)); err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
