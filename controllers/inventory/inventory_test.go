@@ -110,6 +110,20 @@ func TestANamespaceIsItsRootsItsOwnedTemplatesAndItsPods(t *testing.T) {
 	}
 }
 
+func TestReplicasAreThoseThatADeploymentDeclares(t *testing.T) {
+	many := &appsv1.Deployment{ObjectMeta: meta("Deployment", "many"), Spec: appsv1.DeploymentSpec{Replicas: new(int32(3)), Template: pods("lis:1")}}
+	found := list(t, served(false), append(lab(), many)...)
+	got := map[string]int32{}
+	for i := range found.Roots {
+		if replicas := found.Replicas(&found.Roots[i]); replicas != 0 {
+			got[found.Roots[i].Name] = replicas
+		}
+	}
+	if diff := cmp.Diff(map[string]int32{"lis": 1, "many": 3}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func rollout(name string, spec map[string]any) *unstructured.Unstructured {
 	object := &unstructured.Unstructured{Object: map[string]any{
 		"metadata": map[string]any{"namespace": namespace, "name": name, "uid": "Rollout/" + name}, "spec": spec,

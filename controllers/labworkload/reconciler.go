@@ -104,6 +104,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return outcome.Result(client.IgnoreNotFound(err), time.Time{}, r.Clock.Now(), r.Random)
 	}
 	if workload.DeletionTimestamp != nil {
+		r.tally.forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	}
 	s, err := r.gather(ctx, workload)

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/metrics"
 	"github.com/labguard/labguard/internal/posture"
 )
@@ -106,19 +107,26 @@ func TestTheNextChangeIsTheEarliestOfAll(t *testing.T) {
 	}
 }
 
-func TestALabWorkloadThatIsGoneTakesItsSeriesAlong(t *testing.T) {
-	r := reconcilerWith(&library{})
-	r.Client = fake.NewClientBuilder().WithScheme(kinds(t)).Build()
-	key := client.ObjectKey{Namespace: "of-one-that-is-gone", Name: "lis"}
-	r.tally.set(key, counted(map[string]int{posture.ImageStale: 1}), nil)
-	if got := series(t, metrics.Images, key.Namespace); len(got) != 1 {
-		t.Fatalf("the test counted nothing: %v", got)
-	}
-	if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); err != nil {
-		t.Fatal(err)
-	}
-	if got := series(t, metrics.Images, key.Namespace); len(got) != 0 {
-		t.Errorf("left: %v", got)
+func TestALabWorkloadThatGoesTakesItsSeriesAlong(t *testing.T) {
+	key := client.ObjectKey{Namespace: "of-one-that-goes", Name: "lis"}
+	going := &v1alpha1.LabWorkload{ObjectMeta: metav1.ObjectMeta{
+		Namespace: key.Namespace, Name: key.Name, DeletionTimestamp: &metav1.Time{Time: today}, Finalizers: []string{"somebody.example/else"},
+	}}
+	for name, objects := range map[string][]client.Object{"when it is gone": nil, "while somebody else keeps it": {going}} {
+		t.Run(name, func(t *testing.T) {
+			r := reconcilerWith(&library{})
+			r.Client = fake.NewClientBuilder().WithScheme(kinds(t)).WithObjects(objects...).Build()
+			r.tally.set(key, counted(map[string]int{posture.ImageStale: 1}), &metav1.Time{Time: today})
+			if len(series(t, metrics.Images, key.Namespace)) != 1 || len(series(t, metrics.NextChangeTimestamp, "")) != 1 {
+				t.Fatal("the test counted nothing")
+			}
+			if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: key}); err != nil {
+				t.Fatal(err)
+			}
+			if left := series(t, metrics.Images, key.Namespace); len(left)+len(series(t, metrics.NextChangeTimestamp, "")) != 0 {
+				t.Errorf("left: %v", left)
+			}
+		})
 	}
 }
 
