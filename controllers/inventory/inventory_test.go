@@ -54,7 +54,7 @@ func lab() []client.Object {
 	cronJob := &batchv1.CronJob{ObjectMeta: meta("CronJob", "nightly")}
 	cronJob.Spec.JobTemplate.Spec.Template = pods("backup:2")
 	return []client.Object{
-		&appsv1.Deployment{ObjectMeta: meta("Deployment", "lis"), Spec: appsv1.DeploymentSpec{Template: pods("lis:2")}},
+		&appsv1.Deployment{ObjectMeta: meta("Deployment", "lis"), Spec: appsv1.DeploymentSpec{Replicas: new(int32(3)), Template: pods("lis:2")}},
 		&appsv1.ReplicaSet{ObjectMeta: meta("ReplicaSet", "lis-1", controlledBy("Deployment", "lis")), Spec: appsv1.ReplicaSetSpec{Template: pods("lis:1")}},
 		&appsv1.ReplicaSet{ObjectMeta: meta("ReplicaSet", "lis-2", controlledBy("Deployment", "lis")), Spec: appsv1.ReplicaSetSpec{Template: pods("lis:2")}},
 		&appsv1.ReplicaSet{ObjectMeta: meta("ReplicaSet", "bare"), Spec: appsv1.ReplicaSetSpec{Template: pods("bare:1")}},
@@ -101,26 +101,18 @@ func TestANamespaceIsItsRootsItsOwnedTemplatesAndItsPods(t *testing.T) {
 	if diff := cmp.Diff([]string{"Job/nightly-1", "ReplicaSet/lis-1", "ReplicaSet/lis-2"}, names(found.Owned)); diff != "" {
 		t.Errorf("owned (-want +got):\n%s", diff)
 	}
+	for i := range found.Roots {
+		root := &found.Roots[i]
+		if want := map[string]int32{"Deployment/lis": 3}[root.Kind+"/"+root.Name]; found.Replicas(root) != want {
+			t.Errorf("%s/%s has %d replicas, want %d", root.Kind, root.Name, found.Replicas(root), want)
+		}
+	}
 	if len(found.Pods) != 3 {
 		t.Errorf("%d pods", len(found.Pods))
 	}
 	used := map[types.UID][]string{"Deployment/lis": {"lis:1", "lis:2"}, "CronJob/nightly": {"backup:1"}}
 	if diff := cmp.Diff(used, found.InUse()); diff != "" {
 		t.Errorf("in use (-want +got):\n%s", diff)
-	}
-}
-
-func TestReplicasAreThoseThatADeploymentDeclares(t *testing.T) {
-	many := &appsv1.Deployment{ObjectMeta: meta("Deployment", "many"), Spec: appsv1.DeploymentSpec{Replicas: new(int32(3)), Template: pods("lis:1")}}
-	found := list(t, served(false), append(lab(), many)...)
-	got := map[string]int32{}
-	for i := range found.Roots {
-		if replicas := found.Replicas(&found.Roots[i]); replicas != 0 {
-			got[found.Roots[i].Name] = replicas
-		}
-	}
-	if diff := cmp.Diff(map[string]int32{"lis": 1, "many": 3}, got); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -43,7 +43,8 @@ func (n *nodePlatforms) set(node string, platform posture.Platform) (changed boo
 	before := n.common()
 	if old, known := n.nodes[node]; known {
 		delete(n.nodes, node)
-		if n.count[old]--; n.count[old] == 0 {
+		n.count[old]--
+		if n.count[old] == 0 {
 			delete(n.count, old)
 		}
 	}

@@ -35,14 +35,14 @@ func TestFresherIsWhatTheTagMeansByNow(t *testing.T) {
 	build := func(digest, child, config string, created time.Time) ImageFacts {
 		return ImageFacts{Digest: digest, ChildDigest: child, ConfigDigest: config, ConfigCreated: created}
 	}
-	old, new := today.Add(-100*day), today.Add(-day)
+	old, recent := today.Add(-100*day), today.Add(-day)
 	of := build("sha256:index", "sha256:child", "sha256:config", old)
 	for name, test := range map[string]struct {
 		of, tag ImageFacts
 		want    string
 		other   bool
 	}{
-		"another build that is newer":                      {of, build("sha256:b", "", "sha256:c", new), "sha256:b", true},
+		"another build that is newer":                      {of, build("sha256:b", "", "sha256:c", recent), "sha256:b", true},
 		"another build that is older":                      {of, build("sha256:b", "", "sha256:c", old.Add(-day)), FresherNone, true},
 		"another build of the very same date":              {of, build("sha256:b", "", "sha256:c", old), FresherNone, true},
 		"another build without a plausible date":           {of, build("sha256:b", "", "sha256:c", time.Unix(0, 0)), "", true},
@@ -52,11 +52,11 @@ func TestFresherIsWhatTheTagMeansByNow(t *testing.T) {
 		"an image of the index that the node reports":      {of, build("sha256:child", "", "", old), FresherNone, false},
 		"another index around the same image":              {of, build("sha256:index2", "sha256:child", "", old), FresherNone, false},
 		"the same configuration in another manifest":       {of, build("sha256:b", "", "sha256:config", old), FresherNone, false},
-		"two images of which no configuration is known":    {build("sha256:a", "", "", old), build("sha256:b", "", "", new), "sha256:b", true},
+		"two images of which no configuration is known":    {build("sha256:a", "", "", old), build("sha256:b", "", "", recent), "sha256:b", true},
 		"a tag that nobody knows":                          {of, ImageFacts{}, "", false},
 		"a tag that cannot be looked up":                   {of, ImageFacts{Digest: "sha256:b", Unknown: v1alpha1.ReasonRegistryUnreachable}, "", false},
-		"an image of which no age is known":                {ImageFacts{Unknown: v1alpha1.ReasonNotInRegistry}, build("sha256:b", "", "", new), "", false},
-		"an image without a plausible date beside another": {build("sha256:a", "", "", time.Unix(0, 0)), build("sha256:b", "", "", new), "", true},
+		"an image of which no age is known":                {ImageFacts{Unknown: v1alpha1.ReasonNotInRegistry}, build("sha256:b", "", "", recent), "", false},
+		"an image without a plausible date beside another": {build("sha256:a", "", "", time.Unix(0, 0)), build("sha256:b", "", "", recent), "", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
