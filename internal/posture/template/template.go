@@ -55,10 +55,7 @@ func (t Template) Query(namespace, reference string) posture.ImageQuery {
 
 // FromPod reads the labels and the spec of a pod or of a pod template.
 func FromPod(meta metav1.ObjectMeta, spec *corev1.PodSpec) Template {
-	result := Template{Labels: meta.Labels, ServiceAccount: spec.ServiceAccountName, Platform: selectedPlatform(spec.NodeSelector)}
-	if result.ServiceAccount == "" {
-		result.ServiceAccount = "default"
-	}
+	result := newTemplate(meta.Labels, spec.ServiceAccountName, spec.NodeSelector)
 	for i := range spec.InitContainers {
 		result.add(spec.InitContainers[i].Name, spec.InitContainers[i].Image)
 	}
@@ -67,7 +64,7 @@ func FromPod(meta metav1.ObjectMeta, spec *corev1.PodSpec) Template {
 	}
 	for i := range spec.Volumes {
 		if image := spec.Volumes[i].Image; image != nil {
-			result.add("volume "+spec.Volumes[i].Name, image.Reference)
+			result.addVolume(spec.Volumes[i].Name, image.Reference)
 		}
 	}
 	for _, secret := range spec.ImagePullSecrets {
@@ -76,11 +73,23 @@ func FromPod(meta metav1.ObjectMeta, spec *corev1.PodSpec) Template {
 	return result
 }
 
+// newTemplate is a template without images.
+func newTemplate(labels map[string]string, serviceAccount string, nodeSelector map[string]string) Template {
+	if serviceAccount == "" {
+		serviceAccount = "default"
+	}
+	return Template{Labels: labels, ServiceAccount: serviceAccount, Platform: selectedPlatform(nodeSelector)}
+}
+
 // add keeps an image; an empty one (a container whose image another admission plugin sets) is none.
 func (t *Template) add(container, reference string) {
 	if reference != "" {
 		t.Images = append(t.Images, posture.TemplateImage{Container: container, Reference: reference})
 	}
+}
+
+func (t *Template) addVolume(name, reference string) {
+	t.add("volume "+name, reference)
 }
 
 func selectedPlatform(selector map[string]string) posture.Platform {
