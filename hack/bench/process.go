@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// tick is the unit of /proc/<pid>/stat: USER_HZ is 100 on every architecture that Go runs on (proc(5)).
-const tick = time.Second / 100
+// tickNanoseconds is the unit of /proc/<pid>/stat: USER_HZ is 100 on every architecture that Go runs on (proc(5)).
+const tickNanoseconds = int64(time.Second / 100)
 
 // cpuOf is the CPU time, user and system, that a process has used so far; zero for none.
 func cpuOf(process *program) (time.Duration, error) {
@@ -29,15 +29,15 @@ func cpuOf(process *program) (time.Duration, error) {
 	if len(fields) < 13 {
 		return 0, fmt.Errorf("read the CPU time of a process: %q", stat)
 	}
-	var ticks time.Duration
+	var ticks int64
 	for _, field := range fields[11:13] {
 		count, err := strconv.ParseInt(string(field), 10, 64)
 		if err != nil {
 			return 0, fmt.Errorf("read the CPU time of a process: %w", err)
 		}
-		ticks += time.Duration(count)
+		ticks += count
 	}
-	return ticks * tick, nil
+	return time.Duration(ticks * tickNanoseconds), nil
 }
 
 // memory is resident memory in KiB: now, and at most since the process began.

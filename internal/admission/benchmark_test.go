@@ -103,16 +103,19 @@ type laboratory struct {
 }
 
 func (l *laboratory) benchmark(b *testing.B, containers int) {
+	b.Helper()
 	created := l.rollout(b, containers)
 	admitted := created
 	admitted.Object.Raw = patched(b, created.Object.Raw, l.gate.Mutating().Handle(b.Context(), created))
 	mutating, validating := l.gate.Mutating(), l.gate.Validating()
 	mutate := func(b *testing.B) {
+		b.Helper()
 		if answer := mutating.Handle(b.Context(), created); !answer.Allowed || len(answer.Patches) == 0 {
 			b.Fatalf("nothing is admitted: %+v", answer)
 		}
 	}
 	validate := func(b *testing.B) {
+		b.Helper()
 		if answer := validating.Handle(b.Context(), admitted); !answer.Allowed {
 			b.Fatalf("refused: %+v", answer)
 		}
@@ -145,7 +148,7 @@ func (l *laboratory) rollout(b *testing.B, containers int) webhook.Request {
 	}
 	object.ManagedFields = []metav1.ManagedFieldsEntry{{
 		Manager: "kubectl-create", Operation: metav1.ManagedFieldsOperationUpdate, APIVersion: "apps/v1", FieldsType: "FieldsV1", Time: &metav1.Time{Time: now},
-		FieldsV1: &metav1.FieldsV1{Raw: encode(b, owned(fields))},
+		FieldsV1: metav1.NewFieldsV1(string(encode(b, owned(fields)))),
 	}}
 	return create(b, "Deployment", object)
 }

@@ -95,7 +95,7 @@ func TestANamespaceIsArrangedOnceForEachChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		object.SetNamespace("pathology")
-		for change, make := range map[string]func(){
+		for change, happen := range map[string]func(){
 			"comes": func() { informer.Add(object) }, "changes": func() { informer.Update(object, object) }, "goes": func() { informer.Delete(object) },
 		} {
 			t.Run(name+" "+change, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestANamespaceIsArrangedOnceForEachChange(t *testing.T) {
 				if reader.lists != before {
 					t.Errorf("arranged %d times without a change", reader.lists-before)
 				}
-				make()
+				happen()
 				expect(t, views, "chemistry", "lis:1")
 				if reader.lists != before {
 					t.Error("another namespace is arranged anew")

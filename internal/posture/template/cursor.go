@@ -76,21 +76,20 @@ func (c *cursor) text(target *string) error {
 	return nil
 }
 
-// texts reads an object whose values are strings; null leaves the target as it is.
-func (c *cursor) texts(target *map[string]string) error {
+// texts reads an object whose values are strings; null is none.
+func (c *cursor) texts() (map[string]string, error) {
 	if c.null() {
-		return nil
+		return nil, nil
 	}
-	if *target == nil {
-		*target = map[string]string{}
-	}
-	return c.object(func(key []byte) error {
+	texts := map[string]string{}
+	err := c.object(func(key []byte) error {
 		var value string
 		name := readable(key)
 		err := c.text(&value)
-		(*target)[name] = value
+		texts[name] = value
 		return err
 	})
+	return texts, err
 }
 
 // readable replaces what is no UTF-8, as every decoder of JSON does.
@@ -200,6 +199,15 @@ func (c *cursor) space() {
 			return
 		}
 	}
+}
+
+// end is an error if anything follows.
+func (c *cursor) end() error {
+	c.space()
+	if c.at < len(c.raw) {
+		return c.unexpected("the end")
+	}
+	return nil
 }
 
 // take goes behind a byte if it comes next.

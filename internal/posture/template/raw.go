@@ -41,7 +41,7 @@ func above(kind string) []string {
 
 func (r *rawRoot) read(kind string, raw []byte) error {
 	c := &cursor{raw: raw}
-	err := c.object(func(key []byte) error {
+	if err := c.object(func(key []byte) error {
 		switch string(key) {
 		case "apiVersion":
 			return c.text(&r.APIVersion)
@@ -57,14 +57,13 @@ func (r *rawRoot) read(kind string, raw []byte) error {
 		default:
 			return c.jump()
 		}
-	})
-	if c.space(); err == nil && c.at < len(raw) {
-		err = c.unexpected("the end")
+	}); err != nil {
+		return err
 	}
 	if kind == "Pod" {
 		r.podMeta = r.ObjectMeta
 	}
-	return err
+	return c.end()
 }
 
 // descend reads the template of the pods that lies under a path.
@@ -86,16 +85,18 @@ func (r *rawRoot) descend(c *cursor, path []string) error {
 // readMeta reads metadata without its managed fields.
 func readMeta(c *cursor, meta *metav1.ObjectMeta) error {
 	rest := []byte{'{'}
-	err := c.object(func(key []byte) error {
+	err := c.object(func(key []byte) (err error) {
 		switch string(key) {
 		case "name":
 			return c.text(&meta.Name)
 		case "namespace":
 			return c.text(&meta.Namespace)
 		case "labels":
-			return c.texts(&meta.Labels)
+			meta.Labels, err = c.texts()
+			return err
 		case "annotations":
-			return c.texts(&meta.Annotations)
+			meta.Annotations, err = c.texts()
+			return err
 		case "managedFields":
 			return c.jump()
 		}
@@ -117,7 +118,7 @@ func readMeta(c *cursor, meta *metav1.ObjectMeta) error {
 }
 
 func (p *rawPod) read(c *cursor) error {
-	return c.object(func(key []byte) error {
+	return c.object(func(key []byte) (err error) {
 		switch string(key) {
 		case "initContainers":
 			return readAll(c, &p.initContainers, readContainer)
@@ -128,7 +129,8 @@ func (p *rawPod) read(c *cursor) error {
 		case "imagePullSecrets":
 			return readAll(c, &p.pullSecrets, func(c *cursor, name *string) error { return readText(c, "name", name) })
 		case "nodeSelector":
-			return c.texts(&p.nodeSelector)
+			p.nodeSelector, err = c.texts()
+			return err
 		case "serviceAccountName":
 			return c.text(&p.serviceAccount)
 		default:
