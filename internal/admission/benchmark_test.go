@@ -61,8 +61,9 @@ func BenchmarkAdmissionAfterAChange(b *testing.B) {
 			site := newLaboratory(b, workloads, 0)
 			write := site.rollout(b, 1)
 			for b.Loop() {
-				fresh := *site.gate
-				fresh.Reader = admission.NewViews(site.reader)
+				fresh := &admission.Gate{
+					Reader: admission.NewViews(site.reader), Facts: site.gate.Facts, Clock: site.gate.Clock, Wait: site.gate.Wait, User: site.gate.User,
+				}
 				if answer := fresh.Mutating().Handle(b.Context(), write); len(answer.Patches) == 0 {
 					b.Fatalf("nothing is admitted: %+v", answer)
 				}

@@ -8,64 +8,27 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/api/v1alpha1"
-	"github.com/labguard/labguard/internal/posture"
-	"github.com/labguard/labguard/internal/posture/ledger"
+	"github.com/labguard/labguard/internal/posture/rollout"
 )
 
 // maxViews bounds the memory of Views: so many namespaces are kept, and then all are arranged anew when they are asked for.
 const maxViews = 1000
 
-// view is one namespace as the requests in it need it. It is shared between requests, so nobody changes it.
-type view struct {
-	governors []governor
-	records   ledger.Records
-}
-
-// governor is a LabWorkload that may enforce image age.
-type governor struct {
-	workload    *v1alpha1.LabWorkload
-	selector    labels.Selector
-	requirement posture.ImageRequirement
-}
-
-// governing are the LabWorkloads that enforce image age at an instant on a template with any of these labels.
-func (v *view) governing(now time.Time, templates ...labels.Set) []posture.Governing {
-	var governing []posture.Governing
-	for i := range v.governors {
-		if one := &v.governors[i]; one.selects(templates) && posture.EnforcementAt(&one.workload.Spec, now).Images {
-			governing = append(governing, posture.Governing{Name: one.workload.Namespace + "/" + one.workload.Name, Requirement: one.requirement})
-		}
-	}
-	return governing
-}
-
-func (g *governor) selects(templates []labels.Set) bool {
-	for _, template := range templates {
-		if g.selector.Matches(template) {
-			return true
-		}
-	}
-	return false
-}
-
 // viewOf is the namespace as a reader has it now: kept, if the reader is a Views, or else arranged for this request alone.
-func viewOf(ctx context.Context, reader client.Reader, namespace string) (*view, error) {
+func viewOf(ctx context.Context, reader client.Reader, namespace string) (*rollout.Namespace, error) {
 	if views, keeps := reader.(*Views); keeps {
 		return views.of(ctx, namespace)
 	}
 	return readView(ctx, reader, namespace)
 }
 
-func readView(ctx context.Context, reader client.Reader, namespace string) (*view, error) {
+func readView(ctx context.Context, reader client.Reader, namespace string) (*rollout.Namespace, error) {
 	var workloads v1alpha1.LabWorkloadList
 	if err := reader.List(ctx, &workloads, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list LabWorkloads of namespace %s: %w", namespace, err)
@@ -74,21 +37,7 @@ func readView(ctx context.Context, reader client.Reader, namespace string) (*vie
 	if err := reader.List(ctx, &records, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list rollout records of namespace %s: %w", namespace, err)
 	}
-	result := &view{records: ledger.Arrange(records.Items)}
-	for i := range workloads.Items {
-		workload := &workloads.Items[i]
-		if workload.Spec.Images == nil {
-			continue
-		}
-		selector, err := metav1.LabelSelectorAsSelector(&workload.Spec.Selector)
-		if err != nil {
-			continue // the controller reports it as Stalled; a selector that cannot be read selects nothing
-		}
-		result.governors = append(result.governors, governor{
-			workload: workload, selector: selector, requirement: posture.NewImageRequirement(workload.Spec.Images),
-		})
-	}
-	return result, nil
+	return rollout.Arrange(namespace, workloads.Items, records.Items), nil
 }
 
 // Views is a reader that keeps, for each namespace with requests, what they need, arranged once for each change of its LabWorkloads and
@@ -104,7 +53,7 @@ type Views struct {
 
 // keeping is the place of one view; the view is nil while it is being arranged. A change takes the place away, so that what was
 // read before the change finds it no more.
-type keeping struct{ view *view }
+type keeping struct{ view *rollout.Namespace }
 
 // NewViews keeps nothing yet; see Watch.
 func NewViews(reader client.Reader) *Views {
@@ -144,7 +93,7 @@ func (v *Views) forget(object any) {
 	delete(v.kept, namespace)
 }
 
-func (v *Views) of(ctx context.Context, namespace string) (*view, error) {
+func (v *Views) of(ctx context.Context, namespace string) (*rollout.Namespace, error) {
 	ready, place := v.find(namespace)
 	if ready != nil {
 		return ready, nil
@@ -162,7 +111,7 @@ func (v *Views) of(ctx context.Context, namespace string) (*view, error) {
 }
 
 // find gives the view that is kept, or a place for one.
-func (v *Views) find(namespace string) (ready *view, place *keeping) {
+func (v *Views) find(namespace string) (ready *rollout.Namespace, place *keeping) {
 	v.lock.Lock()
 	defer v.lock.Unlock()
 	if known := v.kept[namespace]; known != nil && known.view != nil {

@@ -12,15 +12,14 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	toolscache "k8s.io/client-go/tools/cache"
 	"sigs.k8s.io/controller-runtime/pkg/cache/informertest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/labguard/labguard/api/v1alpha1"
-	"github.com/labguard/labguard/internal/posture/ledger"
+	"github.com/labguard/labguard/internal/posture/rollout"
+	"github.com/labguard/labguard/internal/posture/template"
 )
 
 var noon = time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC)
@@ -81,7 +80,8 @@ func expect(t *testing.T, reader client.Reader, namespace, image string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, admitted := seen.records.Set(nil, nil).Admitted(image); !admitted {
+	write := rollout.Write{Namespace: seen, Root: &template.Root{}}
+	if _, admitted := write.Admitted().Admitted(image); !admitted {
 		t.Errorf("%s is not admitted in %s", image, namespace)
 	}
 }
@@ -209,55 +209,4 @@ func TestAfterTheLastChangeEveryRequestSeesIt(t *testing.T) {
 	}
 	close(done)
 	asking.Wait()
-}
-
-func TestGoverningIsWhatEnforcesNow(t *testing.T) {
-	object := func(name string, change func(*v1alpha1.LabWorkloadSpec)) client.Object {
-		result := &v1alpha1.LabWorkload{ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: name}, Spec: v1alpha1.LabWorkloadSpec{
-			Selector:    metav1.LabelSelector{MatchLabels: map[string]string{"app": "lis"}},
-			Enforcement: v1alpha1.EnforcementEnforce, Images: &v1alpha1.ImagesSpec{MaxAge: "2160h"},
-		}}
-		change(&result.Spec)
-		return result
-	}
-	scheme := runtime.NewScheme()
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	reader := fake.NewClientBuilder().WithScheme(scheme).WithObjects(
-		object("enforces", func(*v1alpha1.LabWorkloadSpec) {}),
-		object("audits", func(spec *v1alpha1.LabWorkloadSpec) { spec.Enforcement = v1alpha1.EnforcementAudit }),
-		object("waits", func(spec *v1alpha1.LabWorkloadSpec) { spec.EnforceAfter = "2026-11-24" }),
-		object("asks-for-no-age", func(spec *v1alpha1.LabWorkloadSpec) { spec.Images = nil }),
-		object("selects-others", func(spec *v1alpha1.LabWorkloadSpec) { spec.Selector.MatchLabels["app"] = "other" }),
-		object("selects-nothing", func(spec *v1alpha1.LabWorkloadSpec) {
-			spec.Selector.MatchExpressions = []metav1.LabelSelectorRequirement{{Key: "app", Operator: "Is"}}
-		}),
-	).Build()
-	seen, err := viewOf(t.Context(), reader, "pathology")
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := func(now time.Time, templates ...labels.Set) string {
-		found := map[string]bool{}
-		for _, governing := range seen.governing(now, templates...) {
-			found[governing.Name] = governing.Requirement.MaxAge == 2160*time.Hour
-		}
-		return fmt.Sprint(found)
-	}
-	lis, other := labels.Set{"app": "lis"}, labels.Set{"app": "other"}
-	for _, test := range []struct{ got, want string }{
-		{names(noon, lis), "map[pathology/enforces:true]"},
-		{names(noon.Add(24*time.Hour), lis), "map[pathology/enforces:true pathology/waits:true]"},
-		{names(noon, other), "map[pathology/selects-others:true]"},
-		{names(noon, other, lis), "map[pathology/enforces:true pathology/selects-others:true]"},
-		{names(noon, nil), "map[]"},
-	} {
-		if test.got != test.want {
-			t.Errorf("got %s, want %s", test.got, test.want)
-		}
-	}
-	if record := seen.records.Named(ledger.RecordName("Deployment", "lis")); record != nil {
-		t.Errorf("a record from nowhere: %v", record)
-	}
 }

@@ -4,130 +4,209 @@
 package template
 
 import (
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/json"
+
+	"github.com/labguard/labguard/api/v1alpha1"
 )
 
-// The types below are the part of an object's JSON that is read. Each write of a workload is decoded while its author waits: what nobody asks for
-// (environments, probes, managed fields) is skipped by the decoder and costs no memory.
-
-type rawObject struct {
-	metav1.TypeMeta `json:",inline"`
-	Metadata        rawMeta `json:"metadata"`
-}
-
-type rawMeta struct {
-	Name              string                  `json:"name"`
-	Namespace         string                  `json:"namespace"`
-	UID               types.UID               `json:"uid"`
-	ResourceVersion   string                  `json:"resourceVersion"`
-	Generation        int64                   `json:"generation"`
-	DeletionTimestamp *metav1.Time            `json:"deletionTimestamp"`
-	Labels            map[string]string       `json:"labels"`
-	Annotations       map[string]string       `json:"annotations"`
-	OwnerReferences   []metav1.OwnerReference `json:"ownerReferences"`
-}
-
-func (m *rawMeta) meta() metav1.ObjectMeta {
-	return metav1.ObjectMeta{
-		Name: m.Name, Namespace: m.Namespace, UID: m.UID, ResourceVersion: m.ResourceVersion, Generation: m.Generation,
-		DeletionTimestamp: m.DeletionTimestamp, Labels: m.Labels, Annotations: m.Annotations, OwnerReferences: m.OwnerReferences,
-	}
-}
-
-type rawTemplate struct {
-	Metadata struct {
-		Labels map[string]string `json:"labels"`
-	} `json:"metadata"`
-	Spec rawPod `json:"spec"`
+// rawRoot is what is read of an object's JSON: the same as FromObject reads of the object.
+type rawRoot struct {
+	metav1.TypeMeta
+	metav1.ObjectMeta
+	// podMeta and pod belong to the pods.
+	podMeta metav1.ObjectMeta
+	pod     rawPod
 }
 
 type rawPod struct {
-	InitContainers     []rawContainer             `json:"initContainers"`
-	Containers         []rawContainer             `json:"containers"`
-	Volumes            []rawVolume                `json:"volumes"`
-	NodeSelector       map[string]string          `json:"nodeSelector"`
-	ServiceAccountName string                     `json:"serviceAccountName"`
-	ImagePullSecrets   []rawNamed                 `json:"imagePullSecrets"`
-	SchedulingGates    []corev1.PodSchedulingGate `json:"schedulingGates"`
+	initContainers, containers, volumes []namedReference
+	nodeSelector                        map[string]string
+	serviceAccount                      string
+	gated                               bool
+	pullSecrets                         []string
 }
 
-type rawNamed struct {
-	Name string `json:"name"`
-}
+// namedReference is a container or a volume with its image.
+type namedReference struct{ name, reference string }
 
-type rawContainer struct {
-	Name  string `json:"name"`
-	Image string `json:"image"`
-}
-
-type rawVolume struct {
-	Name  string `json:"name"`
-	Image *struct {
-		Reference string `json:"reference"`
-	} `json:"image"`
-}
-
-// template reads the pods of an object: a pod itself, those of a CronJob, or those below spec.template. It is read apart from the metadata, since
-// where it lies depends on the kind.
-func (o *rawObject) template(kind string, raw []byte) (Template, error) {
-	var found rawTemplate
-	var err error
+// above are the fields between the object and the object that has the metadata and the spec of the pods, by kind.
+func above(kind string) []string {
 	switch kind {
 	case "Pod":
-		var pod struct {
-			Spec rawPod `json:"spec"`
-		}
-		err = json.Unmarshal(raw, &pod)
-		found.Metadata.Labels, found.Spec = o.Metadata.Labels, pod.Spec
+		return nil
 	case "CronJob":
-		var cronJob struct {
-			Spec struct {
-				JobTemplate struct {
-					Spec struct {
-						Template rawTemplate `json:"template"`
-					} `json:"spec"`
-				} `json:"jobTemplate"`
-			} `json:"spec"`
-		}
-		err = json.Unmarshal(raw, &cronJob)
-		found = cronJob.Spec.JobTemplate.Spec.Template
+		return []string{"spec", "jobTemplate", "spec", "template"}
 	default:
-		var workload struct {
-			Spec struct {
-				Template rawTemplate `json:"template"`
-			} `json:"spec"`
-		}
-		err = json.Unmarshal(raw, &workload)
-		found = workload.Spec.Template
+		return []string{"spec", "template"}
 	}
-	return FromPod(metav1.ObjectMeta{Labels: found.Metadata.Labels}, found.Spec.pod()), err
 }
 
-// pod is the same as a pod spec.
-func (p *rawPod) pod() *corev1.PodSpec {
-	pod := &corev1.PodSpec{
-		InitContainers: containers(p.InitContainers), Containers: containers(p.Containers), NodeSelector: p.NodeSelector,
-		ServiceAccountName: p.ServiceAccountName, SchedulingGates: p.SchedulingGates,
-	}
-	for i := range p.Volumes {
-		if image := p.Volumes[i].Image; image != nil {
-			source := corev1.VolumeSource{Image: &corev1.ImageVolumeSource{Reference: image.Reference}}
-			pod.Volumes = append(pod.Volumes, corev1.Volume{Name: p.Volumes[i].Name, VolumeSource: source})
+func (r *rawRoot) read(kind string, raw []byte) error {
+	c := newCursor(raw)
+	if err := c.object(func(key string) error {
+		switch key {
+		case "apiVersion":
+			return c.text(&r.APIVersion)
+		case "kind":
+			return c.text(&r.Kind)
+		case "metadata":
+			return readMeta(c, &r.ObjectMeta)
+		case "spec":
+			if kind == "Pod" {
+				return r.pod.read(c)
+			}
+			return r.descend(c, above(kind)[1:])
+		default:
+			return c.jump()
 		}
+	}); err != nil {
+		return err
 	}
-	for i := range p.ImagePullSecrets {
-		pod.ImagePullSecrets = append(pod.ImagePullSecrets, corev1.LocalObjectReference{Name: p.ImagePullSecrets[i].Name})
+	if kind == "Pod" {
+		r.podMeta = r.ObjectMeta
 	}
-	return pod
+	return c.end()
 }
 
-func containers(raw []rawContainer) []corev1.Container {
-	all := make([]corev1.Container, len(raw))
-	for i := range raw {
-		all[i].Name, all[i].Image = raw[i].Name, raw[i].Image
+// descend reads the template of the pods that lies under a path.
+func (r *rawRoot) descend(c *cursor, path []string) error {
+	return c.object(func(key string) error {
+		switch {
+		case len(path) > 0 && key == path[0]:
+			return r.descend(c, path[1:])
+		case len(path) == 0 && key == "metadata":
+			return readMeta(c, &r.podMeta)
+		case len(path) == 0 && key == "spec":
+			return r.pod.read(c)
+		default:
+			return c.jump()
+		}
+	})
+}
+
+// readMeta reads metadata without its managed fields.
+func readMeta(c *cursor, meta *metav1.ObjectMeta) error {
+	rest := []byte{'{'}
+	err := c.object(func(key string) (err error) {
+		switch key {
+		case "name":
+			return c.text(&meta.Name)
+		case "namespace":
+			return c.text(&meta.Namespace)
+		case "labels":
+			meta.Labels, err = c.texts()
+			return err
+		case "annotations":
+			meta.Annotations, err = c.texts()
+			return err
+		case "managedFields":
+			return c.jump()
+		}
+		name, err := json.Marshal(key)
+		if err != nil {
+			return err
+		}
+		if len(rest) > 1 {
+			rest = append(rest, ',')
+		}
+		value, err := c.value()
+		rest = append(append(append(rest, name...), ':'), value...)
+		return err
+	})
+	if err != nil || len(rest) == 1 {
+		return err
 	}
-	return all
+	return json.Unmarshal(append(rest, '}'), meta)
+}
+
+func (p *rawPod) read(c *cursor) error {
+	return c.object(func(key string) (err error) {
+		switch key {
+		case "initContainers":
+			return readAll(c, &p.initContainers, readContainer)
+		case "containers":
+			return readAll(c, &p.containers, readContainer)
+		case "volumes":
+			return readAll(c, &p.volumes, readVolume)
+		case "imagePullSecrets":
+			return readAll(c, &p.pullSecrets, func(c *cursor, name *string) error { return readText(c, "name", name) })
+		case "schedulingGates":
+			return c.array(func() error {
+				var name string
+				err := readText(c, "name", &name)
+				p.gated = p.gated || name == v1alpha1.SchedulingGate
+				return err
+			})
+		case "nodeSelector":
+			p.nodeSelector, err = c.texts()
+			return err
+		case "serviceAccountName":
+			return c.text(&p.serviceAccount)
+		default:
+			return c.jump()
+		}
+	})
+}
+
+func readAll[T any](c *cursor, target *[]T, read func(*cursor, *T) error) error {
+	*target = nil
+	return c.array(func() error {
+		var one T
+		err := read(c, &one)
+		*target = append(*target, one)
+		return err
+	})
+}
+
+func readContainer(c *cursor, container *namedReference) error {
+	return c.object(func(key string) error {
+		switch key {
+		case "name":
+			return c.text(&container.name)
+		case "image":
+			return c.text(&container.reference)
+		default:
+			return c.jump()
+		}
+	})
+}
+
+func readVolume(c *cursor, volume *namedReference) error {
+	return c.object(func(key string) error {
+		switch key {
+		case "name":
+			return c.text(&volume.name)
+		case "image":
+			return readText(c, "reference", &volume.reference)
+		default:
+			return c.jump()
+		}
+	})
+}
+
+// readText reads one field of an object.
+func readText(c *cursor, field string, target *string) error {
+	return c.object(func(key string) error {
+		if key == field {
+			return c.text(target)
+		}
+		return c.jump()
+	})
+}
+
+// template is what FromPod gives for the same pod.
+func (r *rawRoot) template() Template {
+	result := newTemplate(r.podMeta.Labels, r.pod.serviceAccount, r.pod.nodeSelector)
+	for _, container := range r.pod.initContainers {
+		result.add(container.name, container.reference)
+	}
+	for _, container := range r.pod.containers {
+		result.add(container.name, container.reference)
+	}
+	for _, volume := range r.pod.volumes {
+		result.addVolume(volume.name, volume.reference)
+	}
+	result.PullSecrets, result.Gated = r.pod.pullSecrets, r.pod.gated
+	return result
 }

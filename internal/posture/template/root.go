@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"maps"
 
+	"github.com/labguard/labguard/internal/posture/hold"
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/json"
-
-	"github.com/labguard/labguard/internal/posture/hold"
 )
 
 // Root is an object that has a pod template, or a pod.
@@ -34,16 +33,13 @@ func (r *Root) Held() bool {
 // Decode reads an object of an admission request or of a cache by its kind: a Pod, a CronJob, or anything with spec.template.
 // A missing template is an object without images; a template that is no template is an error that names the object. Names of fields
 // count in their exact spelling, as for the API server: else "initcontainers" in a custom resource would hide "initContainers".
+// Managed fields are left out.
 func Decode(kind string, raw []byte) (*Root, error) {
-	var object rawObject
-	if err := json.Unmarshal(raw, &object); err != nil {
-		return nil, fmt.Errorf("read %s: %w", kind, err)
+	var object rawRoot
+	if err := object.read(kind, raw); err != nil {
+		return nil, unreadable(kind, raw, err)
 	}
-	pods, err := object.template(kind, raw)
-	if err != nil {
-		return nil, fmt.Errorf("read the pod template of %s %s/%s: %w", kind, object.Metadata.Namespace, object.Metadata.Name, err)
-	}
-	root := &Root{TypeMeta: object.TypeMeta, ObjectMeta: object.Metadata.meta(), Template: pods}
+	root := &Root{TypeMeta: object.TypeMeta, ObjectMeta: object.ObjectMeta, Template: object.template()}
 	if root.Kind == "" {
 		root.Kind = kind
 	}
@@ -51,6 +47,15 @@ func Decode(kind string, raw []byte) (*Root, error) {
 		root.Template.Labels = withJobLabels(root.Template.Labels, root.Name)
 	}
 	return root, nil
+}
+
+// unreadable says whether it is the object or its pod template that cannot be read.
+func unreadable(kind string, raw []byte, cause error) error {
+	var object metav1.PartialObjectMetadata
+	if err := json.Unmarshal(raw, &object); err != nil {
+		return fmt.Errorf("read %s: %w", kind, err)
+	}
+	return fmt.Errorf("read the pod template of %s %s/%s: %w", kind, object.Namespace, object.Name, cause)
 }
 
 // withJobLabels adds the labels that the API server gives to the pods of a Job after mutating admission and before validating admission
