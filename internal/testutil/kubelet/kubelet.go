@@ -133,22 +133,33 @@ func (k *Kubelet) sync(ctx context.Context, name cache.ObjectName) error {
 	if err != nil {
 		return fmt.Errorf("find pod %s: %w", name, err)
 	}
-	if pod.DeletionTimestamp != nil {
-		now := int64(0)
-		options := metav1.DeleteOptions{GracePeriodSeconds: &now, Preconditions: metav1.NewUIDPreconditions(string(pod.UID))}
-		err := k.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, options)
-		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-			return fmt.Errorf("finish the deletion of pod %s: %w", name, err)
-		}
-		return nil
+	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+	if pod.DeletionTimestamp != nil && ended {
+		return k.remove(ctx, pod)
 	}
-	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed || isReported(pod) {
+	if ended || pod.DeletionTimestamp == nil && isReported(pod) {
 		return nil
 	}
 	pod = pod.DeepCopy()
-	failed := run(ctx, pod)
+	var failed error
+	if pod.DeletionTimestamp != nil {
+		terminate(pod)
+	} else {
+		failed = run(ctx, pod)
+	}
 	if _, err := k.client.CoreV1().Pods(pod.Namespace).UpdateStatus(ctx, pod, metav1.UpdateOptions{}); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("report pod %s: %w", name, err)
 	}
 	return failed
+}
+
+// remove finishes the deletion of a pod whose containers have ended.
+func (k *Kubelet) remove(ctx context.Context, pod *corev1.Pod) error {
+	now := int64(0)
+	options := metav1.DeleteOptions{GracePeriodSeconds: &now, Preconditions: metav1.NewUIDPreconditions(string(pod.UID))}
+	err := k.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, options)
+	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+		return fmt.Errorf("finish the deletion of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	return nil
 }

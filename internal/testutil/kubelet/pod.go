@@ -40,7 +40,7 @@ func run(ctx context.Context, pod *corev1.Pod) error {
 			failed = errors.Join(failed, err)
 			sidecar := container.RestartPolicy != nil && *container.RestartPolicy == corev1.ContainerRestartPolicyAlways
 			if ends && !sidecar && err == nil {
-				exit(&status, now)
+				exit(&status, "Completed", 0, now)
 			}
 			statuses = append(statuses, status)
 		}
@@ -102,25 +102,32 @@ func pull(ctx context.Context, reference string) (string, error) {
 }
 
 // complete writes into the status of a pod that its containers have exited with code 0.
-func complete(pod *corev1.Pod) {
+func complete(pod *corev1.Pod) { end(pod, corev1.PodSucceeded, "Completed", 0) }
+
+// terminate writes into the status of a pod that its containers have ended by SIGTERM.
+func terminate(pod *corev1.Pod) { end(pod, corev1.PodFailed, "Error", 143) }
+
+func end(pod *corev1.Pod, phase corev1.PodPhase, reason string, code int32) {
 	now := metav1.Now()
 	for i := range pod.Status.ContainerStatuses {
-		exit(&pod.Status.ContainerStatuses[i], now)
+		exit(&pod.Status.ContainerStatuses[i], reason, code, now)
 	}
-	pod.Status.Phase = corev1.PodSucceeded
+	pod.Status.Phase = phase
 	for _, kind := range []corev1.PodConditionType{corev1.ContainersReady, corev1.PodReady} {
 		setCondition(pod, kind, corev1.ConditionFalse, now)
 	}
 }
 
-func exit(status *corev1.ContainerStatus, now metav1.Time) {
+func exit(status *corev1.ContainerStatus, reason string, code int32, now metav1.Time) {
 	started := now
 	if status.State.Running != nil {
 		started = status.State.Running.StartedAt
 	}
 	no := false
 	status.Ready, status.Started = false, &no
-	status.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{Reason: "Completed", StartedAt: started, FinishedAt: now, ContainerID: status.ContainerID}}
+	status.State = corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+		Reason: reason, ExitCode: code, StartedAt: started, FinishedAt: now, ContainerID: status.ContainerID,
+	}}
 }
 
 func setCondition(pod *corev1.Pod, kind corev1.PodConditionType, status corev1.ConditionStatus, now metav1.Time) {

@@ -1,0 +1,155 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"strconv"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/testutil/kubelet"
+	"github.com/labguard/labguard/internal/testutil/operator"
+)
+
+// images are what all walks run: two that are fresh in the beginning, and two that are stale from the day they come.
+type images struct {
+	first, second, late, new string
+}
+
+// TestImagesGoStaleWhileTheyRun follows one workload of each kind while its images go stale: whatever keeps it running goes on, and only an image that
+// is new is stopped.
+func TestImagesGoStaleWhileTheyRun(t *testing.T) {
+	kubelet.Start(t, nodes...)
+	p := startProcess(t)
+	first, second := p.clock.push(t, "walk/lis:1", 20*day), p.clock.push(t, "walk/lis:2", 10*day)
+	walks := map[string]*walk{}
+	for name, k := range kinds {
+		walks[name] = newWalk(t, k)
+	}
+	t.Run("while they are fresh", func(t *testing.T) {
+		for name, w := range walks {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				w.in(t).begin(v1alpha1.OnStaleDeny, first, second)
+			})
+		}
+	})
+	p.clock.jump(200 * day)
+	t.Run("when they are stale", func(t *testing.T) {
+		for name, w := range walks {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				w := w.in(t)
+				w.goOn(first, second)
+				w.refuse(p.clock)
+			})
+		}
+	})
+}
+
+// begin puts the workload into service with one image and updates it to another, both fresh.
+func (w *walk) begin(onStale v1alpha1.OnStale, first, second string) {
+	w.Helper()
+	w.govern(onStale)
+	w.may("apply", "-f", w.file(w.manifest("lis", first)))
+	w.admitted(w.record("lis"), first, v1alpha1.AdmittedFresh)
+	if !w.updates {
+		w.settled("created", w.replicas)
+		return
+	}
+	if w.rolls {
+		w.settled("created", w.replicas)
+	}
+	w.may("set", "image", w.name+"/lis", "c="+second)
+	w.admitted(w.record("lis"), second, v1alpha1.AdmittedFresh)
+	w.settled("updated", w.replicas)
+}
+
+// goOn does everything that has to work although the images of the workload are stale.
+func (w *walk) goOn(first, second string) {
+	w.Helper()
+	current := second
+	if !w.updates {
+		current = first
+	}
+	w.step("a pod is deleted", 1, func() { w.deletePod(current) })
+	w.condition(v1alpha1.ConditionImagesFresh, metav1.ConditionFalse, v1alpha1.ReasonImageStale)
+	w.step("a node is drained", w.budget, func() { w.drain(current) })
+	if w.scales {
+		w.scale()
+	}
+	if w.rolls {
+		w.step("restarted", w.budget, func() { w.may("rollout", "restart", w.name+"/lis") })
+		w.step("its configuration is changed", w.budget, func() { w.may("set", "env", w.name+"/lis", "STAGE=two") })
+		w.step("rolled back", w.budget, func() { w.may("rollout", "undo", w.name+"/lis", "--to-revision=1") })
+		w.runs(first)
+	} else {
+		w.undisturbed("its configuration is changed", func() { w.configure() })
+	}
+	reapply := func() {
+		w.may("delete", w.name, "lis")
+		w.may("apply", "-f", w.file(w.manifest("lis", current)))
+	}
+	if w.name == "cronjob" { // its next tick is a minute away
+		reapply()
+	} else {
+		w.step("deleted and applied again", w.replicas, reapply)
+	}
+	w.step("restored from a backup", w.replicas, func() { w.restore() })
+	w.runs(current)
+}
+
+// configure changes what a kind lets change while its pods stay.
+func (w *walk) configure() {
+	w.Helper()
+	if w.name == "cronjob" {
+		w.may("set", "env", "cronjob/lis", "STAGE=two")
+		return
+	}
+	w.may("label", w.name, "lis", "stage=two")
+}
+
+// scale goes up to 8 replicas, where no pod may be lost, and back.
+func (w *walk) scale() {
+	w.Helper()
+	w.undisturbed("scaled to 8", func() { w.may("scale", w.name+"/lis", "--replicas=8") })
+	w.settled("scaled to 8", 8)
+	w.may("scale", w.name+"/lis", "--replicas="+strconv.Itoa(w.replicas))
+	w.settled("scaled back", w.replicas)
+}
+
+// runs fails the test unless all pods of the workload run an image.
+func (w *walk) runs(image string) {
+	w.Helper()
+	for _, pod := range w.serving("lis") {
+		for _, status := range pod.Status.ContainerStatuses {
+			if status.Image != image {
+				w.Errorf("pod %s runs %s instead of %s", pod.Name, status.Image, image)
+			}
+		}
+	}
+}
+
+// refuse brings a stale image, which is refused while every old pod serves, and the same tag again after it was built anew.
+func (w *walk) refuse(clock *jumpingClock) {
+	w.Helper()
+	tag := "walk/" + w.namespace + ":3"
+	stale := clock.push(w, tag, 100*day)
+	bring := []string{"set", "image", w.name + "/lis", "c=" + stale}
+	if !w.updates {
+		bring = []string{"create", "-f", w.file(w.manifest("new", stale))}
+	}
+	w.undisturbed("a stale image is refused", func() { w.mayNot("is stale", bring...) })
+	clock.push(w, tag, time.Hour)
+	operator.Eventually(w, "the same tag is let in when it was built anew", func() error { return w.try(bring...) })
+	w.admitted(w.record("lis"), stale, v1alpha1.AdmittedFresh)
+	if w.rolls || w.name == "pod" {
+		w.settled("updated", w.replicas)
+		w.runs(stale)
+		w.condition(v1alpha1.ConditionImagesFresh, metav1.ConditionTrue, "")
+	}
+}
