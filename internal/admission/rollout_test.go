@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/posture/ledger"
 )
 
@@ -381,13 +382,20 @@ func TestTheValidatingWebhookDecides(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	})
-	t.Run("also when it knows less than the mutating one did, on another replica", func(t *testing.T) {
+	t.Run("and takes the word of the mutating one, on another replica, for what it does not know itself", func(t *testing.T) {
 		write := create(t, "Deployment", deployment(freshImage))
-		mutated := gateWith(newImages(), workload("lis", warnOnly)).Mutating().Handle(t.Context(), write)
+		mutated := gateWith(newImages(), workload("lis")).Mutating().Handle(t.Context(), write)
+		other := gateWith(&images{}, workload("lis"))
+		if got := other.Validating().Handle(t.Context(), write); got.Allowed {
+			t.Errorf("without the word of the mutating one: %+v", got)
+		}
 		write.Object.Raw = patched(t, write.Object.Raw, mutated)
-		got := gateWith(&images{}, workload("lis", warnOnly)).Validating().Handle(t.Context(), write)
-		if !got.Allowed || len(got.Warnings) != 1 {
+		if got := other.Validating().Handle(t.Context(), write); !got.Allowed || len(got.Warnings) > 0 {
 			t.Errorf("%+v", got)
+		}
+		known := &images{facts: map[string]posture.ImageFacts{freshImage: made(200 * 24 * time.Hour)}}
+		if got := gateWith(known, workload("lis")).Validating().Handle(t.Context(), write); got.Allowed {
+			t.Errorf("it knows the image, and that it is stale: %+v", got)
 		}
 	})
 }
@@ -472,7 +480,7 @@ func TestTheTextOfARefusal(t *testing.T) {
 	gate := gateWith(newImages(), workload("lis"), record("deployment-lis", "Fresh", oldImage))
 	got := send(t, gate, create(t, "Deployment", object))
 	want := "labguard: container a: image registry.lab.example/lis:stale (" + digest + ") is stale: made 2026-05-07 (Config), 200 days ago; " +
-		"LabWorkload pathology/lis allows 90 days; stale since 2026-08-05. Build it anew and push it, or go back to registry.lab.example/lis:old, which is admitted.\n" +
+		"LabWorkload pathology/lis allows 90 days; stale since 2026-08-05. No fresher build exists under its tag: build it anew and push it, or go back to registry.lab.example/lis:old, which is admitted.\n" +
 		"labguard: container migrate: image registry.lab.example/lis:unknown has an age that nobody can know (RegistryUnreachable: no route to host); " +
 		"LabWorkload pathology/lis allows 90 days. Mend that and try again, or go back to registry.lab.example/lis:old, which is admitted."
 	if diff := cmp.Diff(want, got.message); diff != "" || got.allowed {

@@ -44,6 +44,10 @@ type RolloutQuestion struct {
 	LastAdmitted string
 	// Facts gives what is known of a reference. Nil: nothing is known.
 	Facts func(reference string) ImageFacts
+	// Fresher gives the digest of a fresher build that the tag of a reference means by now; empty if none is known. Nil: none is.
+	Fresher func(reference string) string
+	// CannotHold says why the write cannot be held back from rolling out, and is empty if it can. It is asked only if that matters. Nil: it cannot.
+	CannotHold func() string
 	// Now is the instant of the decision.
 	Now time.Time
 }
@@ -52,6 +56,10 @@ type RolloutQuestion struct {
 type RolloutDecision struct {
 	// Allowed says whether the write may go through.
 	Allowed bool
+	// Held says that the write may go through only if it is kept from rolling out, and Holds why, one line for each image. Nothing is recorded
+	// as admitted then.
+	Held  bool
+	Holds []string
 	// Refusals say why not, one line for each image.
 	Refusals []string
 	// Warnings are for the person who writes.
@@ -72,8 +80,12 @@ func DecideRollout(question RolloutQuestion) RolloutDecision {
 		decideImage(question, image, &decision)
 	}
 	if !decision.Allowed {
+		decision.Holds = nil
+	}
+	if decision.Held = len(decision.Holds) > 0; decision.Held || !decision.Allowed {
 		decision.Admit = nil
 	}
+	slices.Sort(decision.Holds)
 	decision.Admit = slices.DeleteFunc(decision.Admit, func(image v1alpha1.AdmittedImage) bool { return !ValidReference(image.Reference) })
 	slices.Sort(decision.Refusals)
 	slices.Sort(decision.Warnings)
@@ -124,14 +136,9 @@ func decideImage(question RolloutQuestion, image namedImage, decision *RolloutDe
 	admitted.Digest = facts.Digest
 	for _, governing := range question.Governing {
 		judged := JudgeImage(governing.Requirement, image.reference, facts, question.Now)
-		reason, refused := admissionOf(governing.Requirement, judged)
-		text := describe(question, image, governing, facts, judged)
-		switch {
-		case refused:
-			decision.Allowed = false
-			decision.Refusals = append(decision.Refusals, text)
-		case reason == v1alpha1.AdmittedWarned:
-			decision.Warnings = append(decision.Warnings, text)
+		reason, _ := admissionOf(governing.Requirement, judged)
+		if reason == v1alpha1.AdmittedWarned {
+			decision.take(answerTo(governing.Requirement, judged), describe(question, image, governing, facts, judged), question.CannotHold)
 		}
 		admitted.Reason = weaker(admitted.Reason, reason)
 	}
@@ -142,17 +149,46 @@ func decideImage(question RolloutQuestion, image namedImage, decision *RolloutDe
 	decision.Admit = append(decision.Admit, admitted)
 }
 
-// admissionOf translates the answer about one image into an admission reason, or a refusal.
-func admissionOf(requirement ImageRequirement, judged ImageVerdict) (reason v1alpha1.AdmissionReason, refused bool) {
+// take notes what one requirement wants to happen to the write for one image.
+func (d *RolloutDecision) take(wanted v1alpha1.OnStale, text string, cannotHold func() string) {
+	switch wanted {
+	case v1alpha1.OnStaleWarn:
+		d.Warnings = append(d.Warnings, text)
+		return
+	case v1alpha1.OnStaleHold:
+		why := "nothing here knows how to hold it"
+		if cannotHold != nil {
+			why = cannotHold()
+		}
+		if why == "" {
+			d.Holds = append(d.Holds, text)
+			return
+		}
+		text += " It is refused and not held: " + why + "."
+	case v1alpha1.OnStaleDeny:
+	}
+	d.Allowed = false
+	d.Refusals = append(d.Refusals, text)
+}
+
+// answerTo is what a requirement wants to happen to a rollout that brings an image that is not fine.
+func answerTo(requirement ImageRequirement, judged ImageVerdict) v1alpha1.OnStale {
+	if judged.Answer == ImageStale || judged.Answer == ImageTooYoung {
+		return requirement.OnStale
+	}
+	return requirement.OnUnknownAge
+}
+
+// admissionOf translates the answer about one image into an admission reason, and says whether a rollout that brings it is stopped: refused or held.
+// A waiver of an approver will take its place beside the exemption.
+func admissionOf(requirement ImageRequirement, judged ImageVerdict) (reason v1alpha1.AdmissionReason, stopped bool) {
 	switch judged.Answer {
 	case ImageFresh:
 		return v1alpha1.AdmittedFresh, false
 	case ImageExempt:
 		return v1alpha1.AdmittedExempt, false
-	case ImageStale:
-		return v1alpha1.AdmittedWarned, requirement.OnStale != v1alpha1.OnStaleWarn
 	default:
-		return v1alpha1.AdmittedWarned, requirement.OnUnknownAge != v1alpha1.OnStaleWarn
+		return v1alpha1.AdmittedWarned, answerTo(requirement, judged) != v1alpha1.OnStaleWarn
 	}
 }
 
@@ -178,16 +214,34 @@ func describe(question RolloutQuestion, image namedImage, governing Governing, f
 	if question.LastAdmitted != "" {
 		back = ", or go back to " + shown(question.LastAdmitted) + ", which is admitted"
 	}
-	if judged.Answer == ImageStale {
-		return fmt.Sprintf("%s is stale: made %s (%s), %s ago; %s; stale since %s. Build it anew and push it%s.",
+	switch judged.Answer {
+	case ImageStale:
+		return fmt.Sprintf("%s is stale: made %s (%s), %s ago; %s; stale since %s. %s%s.",
 			subject, judged.Created.Format(time.DateOnly), judged.Evidence, Days(question.Now.Sub(judged.Created)), limit,
-			judged.StaleAt.Format(time.DateOnly), back)
+			judged.StaleAt.Format(time.DateOnly), rebuild(question, image.reference), back)
+	case ImageTooYoung:
+		return fmt.Sprintf("%s is too young: made %s (%s); LabWorkload %s wants %s at least; old enough from %s. Wait until then%s.",
+			subject, judged.Created.Format(time.RFC3339), judged.Evidence, shown(governing.Name), exactly(governing.Requirement.MinAge),
+			judged.NextChange.Format(time.RFC3339), back)
 	}
 	cause := judged.Reason
 	if judged.Detail != "" {
 		cause += ": " + shown(judged.Detail)
 	}
 	return fmt.Sprintf("%s has an age that nobody can know (%s); %s. %s%s.", subject, cause, limit, remedy(judged.Reason), back)
+}
+
+// rebuild is how to get a fresh image. A reference without a digest means what its tag means, so that there is nothing fresher under it.
+func rebuild(question RolloutQuestion, reference string) string {
+	if question.Fresher != nil {
+		if fresher := question.Fresher(reference); fresher != "" {
+			return "Its tag means a fresher build by now, " + shown(fresher) + ": use that"
+		}
+	}
+	if strings.Contains(reference, "@") {
+		return "Build it anew and push it"
+	}
+	return "No fresher build exists under its tag: build it anew and push it"
 }
 
 // remedy is what to do about an age that is not known.

@@ -223,7 +223,7 @@ func TestARefusalSaysEverythingThatOneNeedsToAct(t *testing.T) {
 		"stale, with the way back": {
 			ask("registry.example/lis:2", stale, ninetyDays(), "registry.example/lis:1"),
 			"labguard: container init, web: image registry.example/lis:2 (" + someDigest + ") is stale: made 2026-08-15 (Config), 100 days ago; " +
-				"LabWorkload pathology/lis allows 90 days; stale since 2026-11-13. Build it anew and push it, or go back to registry.example/lis:1, which is admitted.",
+				"LabWorkload pathology/lis allows 90 days; stale since 2026-11-13. No fresher build exists under its tag: build it anew and push it, or go back to registry.example/lis:1, which is admitted.",
 		},
 		"stale by digest, which is told once; a limit that is no whole number of days is told in hours": {
 			ask("lis@"+someDigest, ImageFacts{Digest: someDigest, AnnotationCreated: today.Add(-101 * time.Hour)}, with(func(r *ImageRequirement) { r.MaxAge = 100 * time.Hour }), ""),
@@ -233,7 +233,7 @@ func TestARefusalSaysEverythingThatOneNeedsToAct(t *testing.T) {
 		"stale by its history": {
 			ask("lis:2", ImageFacts{Digest: someDigest, HistoryCreated: today.Add(-91 * day)}, ninetyDays(), ""),
 			"labguard: container init, web: image lis:2 (" + someDigest + ") is stale: made 2026-08-24 (History), 91 days ago; " +
-				"LabWorkload pathology/lis allows 90 days; stale since 2026-11-22. Build it anew and push it.",
+				"LabWorkload pathology/lis allows 90 days; stale since 2026-11-22. No fresher build exists under its tag: build it anew and push it.",
 		},
 		"unknown, with what the registry said": {
 			ask("lis:3", unknown, ninetyDays(), "lis:1"),

@@ -1,0 +1,143 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package admission
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/posture"
+	"github.com/labguard/labguard/internal/posture/hold"
+	"github.com/labguard/labguard/internal/posture/ledger"
+	"github.com/labguard/labguard/internal/posture/rollout"
+	"github.com/labguard/labguard/internal/posture/template"
+)
+
+// answer is what posture says about one request, with what it was asked about.
+type answer struct {
+	request  *admission.Request
+	nonce    string
+	root     *template.Root
+	old      *template.Root
+	set      ledger.Set
+	decision posture.RolloutDecision
+	// releases says that the write is labguard's own, and takes the marker of a hold off.
+	releases bool
+}
+
+func (g *Gate) ask(ctx context.Context, request *admission.Request, gather gatherer) (*answer, error) {
+	root, old, err := decode(request)
+	if err != nil {
+		return nil, err
+	}
+	result := &answer{request: request, root: root, old: old}
+	if nonce, found := g.canary(request, root); found {
+		result.nonce = nonce
+		return result, nil
+	}
+	result.releases = result.wasHeld() && !hold.Marked(root.Annotations) && request.UserInfo.Username == g.User
+	write := &rollout.Write{Namespace: request.Namespace, Root: root, Old: old, Now: g.Clock.Now()}
+	var workloads v1alpha1.LabWorkloadList
+	if err := g.Reader.List(ctx, &workloads, client.InNamespace(request.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list LabWorkloads of namespace %s: %w", request.Namespace, err)
+	}
+	write.Workloads = workloads.Items
+	governing := write.Governing()
+	if len(governing) == 0 {
+		result.decision = posture.DecideRollout(posture.RolloutQuestion{})
+		return result, nil
+	}
+	var records v1alpha1.RolloutRecordList
+	if err := g.Reader.List(ctx, &records, client.InNamespace(request.Namespace), client.UnsafeDisableDeepCopy); err != nil {
+		return nil, fmt.Errorf("list rollout records of namespace %s: %w", request.Namespace, err)
+	}
+	write.Records = records.Items
+	result.decide(ctx, g, write, governing, gather)
+	return result, nil
+}
+
+func (a *answer) decide(ctx context.Context, g *Gate, write *rollout.Write, governing []posture.Governing, gather gatherer) {
+	a.set = write.Admitted()
+	question := write.Question(governing, a.set)
+	question.CannotHold = a.cannotHold
+	if wanted := write.Unknown(&question); len(wanted) > 0 {
+		if g.Platform != nil && a.root.Template.Platform == (posture.Platform{}) {
+			write.Platform = g.Platform()
+			wanted = write.Unknown(&question)
+		}
+		facts, known := gather(ctx, wanted)
+		question.Facts = func(reference string) posture.ImageFacts {
+			at := slices.IndexFunc(wanted, func(query posture.ImageQuery) bool { return query.Reference == reference })
+			if at < 0 {
+				return posture.ImageFacts{}
+			}
+			return facts[at]
+		}
+		question.Admitted = a.admittedInThisRequest(wanted, known)
+	}
+	a.decision = posture.DecideRollout(question)
+}
+
+// admittedInThisRequest adds to the set what labguard's mutating webhook, maybe of another replica, has written into the object of this very request, for images
+// that this replica knows nothing of yet. Nobody else can have written it: what a user sends is healed before any webhook is called.
+func (a *answer) admittedInThisRequest(wanted []posture.ImageQuery, known []bool) func(string) (v1alpha1.AdmissionReason, bool) {
+	unknown := map[string]bool{}
+	for i := range wanted {
+		unknown[wanted[i].Reference] = !known[i]
+	}
+	written := ledger.Admissions(a.root.Annotations)
+	return func(reference string) (v1alpha1.AdmissionReason, bool) {
+		if reason, found := a.set.Admitted(reference); found || !unknown[reference] {
+			return reason, found
+		}
+		at := slices.IndexFunc(written, func(image v1alpha1.AdmittedImage) bool { return image.Reference == reference })
+		if at < 0 {
+			return "", false
+		}
+		return written[at].Reason, true
+	}
+}
+
+// verdict is the answer of the validating webhook, and the word for it in metrics.
+func (a *answer) verdict() (admission.Response, string) {
+	warnings := slices.Concat(a.decision.Warnings, a.decision.Holds)
+	switch {
+	case a.request.SubResource == ephemeralContainers:
+		warnings = slices.Concat(warnings, a.decision.Refusals)
+		return admission.Allowed("").WithWarnings(warnings...), wordFor(warnings)
+	case !a.decision.Allowed:
+		return admission.Denied(strings.Join(a.decision.Refusals, "\n")).WithWarnings(a.decision.Warnings...), "denied"
+	case a.mustHold(), hold.Marked(a.root.Annotations):
+		if problem := a.notHeld(); problem != "" {
+			return admission.Denied(problem).WithWarnings(warnings...), "denied"
+		}
+		return admission.Allowed("").WithWarnings(append(warnings, a.heldText())...), "held"
+	}
+	for _, image := range a.decision.Admit {
+		if !ledger.Carries(a.root.Annotations, image.Reference) {
+			return admission.Denied(fmt.Sprintf(
+				"labguard: image %s came in, or became known, after labguard looked at this request: send it again", image.Reference)), "denied"
+		}
+	}
+	return admission.Allowed("").WithWarnings(warnings...), wordFor(warnings)
+}
+
+func wordFor(warnings []string) string {
+	if len(warnings) > 0 {
+		return "warned"
+	}
+	return "allowed"
+}
+
+// hasOld says whether the request carries the object as it was.
+func hasOld(request *admission.Request) bool {
+	return request.Operation == admissionv1.Update && len(request.OldObject.Raw) > 0
+}
