@@ -163,16 +163,16 @@ func (l *lab) condition(kind string, status metav1.ConditionStatus, reason strin
 	})
 }
 
-// admitted waits until a record has an image for a reason.
-func (l *lab) admitted(record, reference string, reason v1alpha1.AdmissionReason) {
+// admitted waits until a record has an image as Fresh.
+func (l *lab) admitted(record, reference string) {
 	l.Helper()
-	operator.Eventually(l, fmt.Sprintf("record %s has %s as %s", record, reference, reason), func() error {
+	operator.Eventually(l, fmt.Sprintf("record %s has %s as Fresh", record, reference), func() error {
 		found := &v1alpha1.RolloutRecord{}
 		if err := l.get(record, found); err != nil {
 			return err
 		}
 		for _, image := range found.Spec.Admitted {
-			if image.Reference == reference && image.Reason == reason {
+			if image.Reference == reference && image.Reason == v1alpha1.AdmittedFresh {
 				return nil
 			}
 		}

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"fmt"
 	"strconv"
 	"testing"
 	"time"
@@ -15,11 +16,6 @@ import (
 	"github.com/labguard/labguard/internal/testutil/operator"
 )
 
-// images are what all walks run: two that are fresh in the beginning, and two that are stale from the day they come.
-type images struct {
-	first, second, late, new string
-}
-
 // TestImagesGoStaleWhileTheyRun follows one workload of each kind while its images go stale: whatever keeps it running goes on, and only an image that
 // is new is stopped.
 func TestImagesGoStaleWhileTheyRun(t *testing.T) {
@@ -28,13 +24,15 @@ func TestImagesGoStaleWhileTheyRun(t *testing.T) {
 	first, second := p.clock.push(t, "walk/lis:1", 20*day), p.clock.push(t, "walk/lis:2", 10*day)
 	walks := map[string]*walk{}
 	for name, k := range kinds {
-		walks[name] = newWalk(t, k)
+		for _, onStale := range []v1alpha1.OnStale{v1alpha1.OnStaleDeny, v1alpha1.OnStaleHold} {
+			walks[fmt.Sprintf("%s, %s", name, onStale)] = newWalk(t, k, onStale)
+		}
 	}
 	t.Run("while they are fresh", func(t *testing.T) {
 		for name, w := range walks {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				w.in(t).begin(v1alpha1.OnStaleDeny, first, second)
+				w.in(t).begin(first, second)
 			})
 		}
 	})
@@ -45,18 +43,21 @@ func TestImagesGoStaleWhileTheyRun(t *testing.T) {
 				t.Parallel()
 				w := w.in(t)
 				w.goOn(first, second)
-				w.refuse(p.clock)
+				w.bringStaleImage(p.clock)
+				if w.onStale == v1alpha1.OnStaleHold {
+					w.createStale(p.clock)
+				}
 			})
 		}
 	})
 }
 
 // begin puts the workload into service with one image and updates it to another, both fresh.
-func (w *walk) begin(onStale v1alpha1.OnStale, first, second string) {
+func (w *walk) begin(first, second string) {
 	w.Helper()
-	w.govern(onStale)
+	w.govern(w.onStale)
 	w.may("apply", "-f", w.file(w.manifest("lis", first)))
-	w.admitted(w.record("lis"), first, v1alpha1.AdmittedFresh)
+	w.admitted(w.record("lis"), first)
 	if !w.updates {
 		w.settled("created", w.replicas)
 		return
@@ -65,7 +66,7 @@ func (w *walk) begin(onStale v1alpha1.OnStale, first, second string) {
 		w.settled("created", w.replicas)
 	}
 	w.may("set", "image", w.name+"/lis", "c="+second)
-	w.admitted(w.record("lis"), second, v1alpha1.AdmittedFresh)
+	w.admitted(w.record("lis"), second)
 	w.settled("updated", w.replicas)
 }
 
@@ -134,22 +135,32 @@ func (w *walk) runs(image string) {
 	}
 }
 
-// refuse brings a stale image, which is refused while every old pod serves, and the same tag again after it was built anew.
-func (w *walk) refuse(clock *jumpingClock) {
+// bringStaleImage updates the workload to a stale image, which is refused or held while every old pod serves, and has the same tag built anew.
+func (w *walk) bringStaleImage(clock *jumpingClock) {
 	w.Helper()
 	tag := "walk/" + w.namespace + ":3"
 	stale := clock.push(w, tag, 100*day)
 	bring := []string{"set", "image", w.name + "/lis", "c=" + stale}
 	if !w.updates {
-		bring = []string{"create", "-f", w.file(w.manifest("new", stale))}
+		bring = []string{"create", "-f", w.file(w.manifest("other", stale))}
 	}
-	w.undisturbed("a stale image is refused", func() { w.mayNot("is stale", bring...) })
-	clock.push(w, tag, time.Hour)
-	operator.Eventually(w, "the same tag is let in when it was built anew", func() error { return w.try(bring...) })
-	w.admitted(w.record("lis"), stale, v1alpha1.AdmittedFresh)
+	switch {
+	case w.onStale == v1alpha1.OnStaleHold && w.holds != "":
+		w.undisturbed("a stale image is held", func() { w.may(bring...) })
+		w.staysHeld(stale)
+		clock.push(w, tag, time.Hour)
+	case w.onStale == v1alpha1.OnStaleDeny || w.updates:
+		w.undisturbed("a stale image is refused", func() { w.mayNot("is stale", bring...) })
+		clock.push(w, tag, time.Hour)
+		operator.Eventually(w, "the same tag is let in when it was built anew", func() error { return w.try(bring...) })
+	default:
+		return // it is created and held in the next step
+	}
+	w.admitted(w.record("lis"), stale)
 	if w.rolls || w.name == "pod" {
 		w.settled("updated", w.replicas)
 		w.runs(stale)
 		w.condition(v1alpha1.ConditionImagesFresh, metav1.ConditionTrue, "")
 	}
+	w.free("lis")
 }

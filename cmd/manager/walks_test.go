@@ -35,11 +35,16 @@ type kind struct {
 	// updates: its template can be changed. rolls: its controller then replaces the pods, and keeps revisions to go back to. scales: it has a
 	// number of replicas. heals: its controller replaces pods that are lost.
 	updates, rolls, scales, heals bool
+	// holds is the marker of an update that is held; empty if an update is refused instead. holdsNew is that of a new object.
+	holds, holdsNew string
 	// object is an empty object of the kind.
 	object client.Object
 	// spec is the rest of the manifest, with places for the label app and the image.
 	spec string
 }
+
+// templateGate is the marker of a new StatefulSet or DaemonSet whose pods are gated.
+const templateGate = `{"template":{"spec":{"schedulingGates":null}}}`
 
 const rolling = "  selector: {matchLabels: {app: %[1]s}}\n  template: {metadata: {labels: {app: %[1]s, team: lis}}, spec: {containers: [{name: c, image: %[2]q}]}}\n"
 
@@ -50,25 +55,38 @@ const runsOnce = "{parallelism: 2, completions: 2, podFailurePolicy: {rules: [{a
 var kinds = map[string]kind{
 	"Deployment of 5": {
 		name: "deployment", replicas: 5, budget: 1, updates: true, rolls: true, scales: true, heals: true, object: &appsv1.Deployment{},
+		holds: `{"paused":null}`, holdsNew: `{"paused":null}`,
 		spec: "spec:\n  replicas: 5\n" + rolling,
 	},
 	"StatefulSet of 1": {
 		name: "statefulset", replicas: 1, budget: 1, updates: true, rolls: true, scales: true, heals: true, object: &appsv1.StatefulSet{},
+		holds: `{"updateStrategy":{"rollingUpdate":{"partition":0}}}`, holdsNew: templateGate,
 		spec: "spec:\n  serviceName: none\n  replicas: 1\n" + rolling,
 	},
 	"StatefulSet of 3": {
 		name: "statefulset", replicas: 3, budget: 1, updates: true, rolls: true, scales: true, heals: true, object: &appsv1.StatefulSet{},
+		holds: `{"updateStrategy":{"rollingUpdate":{"partition":0}}}`, holdsNew: templateGate,
 		spec: "spec:\n  serviceName: none\n  replicas: 3\n" + rolling,
 	},
 	"DaemonSet": {
 		name: "daemonset", replicas: len(nodes), budget: 1, updates: true, rolls: true, heals: true, object: &appsv1.DaemonSet{},
-		spec: "spec:\n" + rolling,
+		holdsNew: templateGate,
+		spec:     "spec:\n" + rolling,
 	},
-	"Job":     {name: "job", replicas: 2, budget: 2, heals: true, object: &batchv1.Job{}, spec: "spec: " + runsOnce + "\n"},
-	"CronJob": {name: "cronjob", replicas: 2, budget: 2, updates: true, heals: true, object: &batchv1.CronJob{}, spec: "spec: {schedule: \"* * * * *\", concurrencyPolicy: Forbid, jobTemplate: {spec: " + runsOnce + "}}\n"},
+	"Job": {
+		name: "job", replicas: 2, budget: 2, heals: true, object: &batchv1.Job{},
+		holdsNew: `{"suspend":false}`,
+		spec:     "spec: " + runsOnce + "\n",
+	},
+	"CronJob": {
+		name: "cronjob", replicas: 2, budget: 2, updates: true, heals: true, object: &batchv1.CronJob{},
+		holdsNew: `{"suspend":false}`,
+		spec:     "spec: {schedule: \"* * * * *\", concurrencyPolicy: Forbid, jobTemplate: {spec: " + runsOnce + "}}\n",
+	},
 	"bare pod": {
 		name: "pod", replicas: 1, budget: 1, updates: true, object: &corev1.Pod{},
-		spec: "spec: {containers: [{name: c, image: %[2]q}]}\n",
+		holdsNew: `{"schedulingGates":null}`,
+		spec:     "spec: {containers: [{name: c, image: %[2]q}]}\n",
 	},
 }
 
@@ -99,21 +117,21 @@ func (k kind) empty() client.Object {
 func rolledOut(object client.Object) error {
 	var observed int64
 	var counts []int32
-	var want int32
+	var want int
 	switch o := object.(type) {
 	case *appsv1.Deployment:
-		observed, want = o.Status.ObservedGeneration, *o.Spec.Replicas
+		observed, want = o.Status.ObservedGeneration, int(*o.Spec.Replicas)
 		counts = []int32{o.Status.Replicas, o.Status.UpdatedReplicas, o.Status.ReadyReplicas}
 	case *appsv1.StatefulSet:
-		observed, want = o.Status.ObservedGeneration, *o.Spec.Replicas
+		observed, want = o.Status.ObservedGeneration, int(*o.Spec.Replicas)
 		counts = []int32{o.Status.Replicas, o.Status.UpdatedReplicas, o.Status.ReadyReplicas}
 	case *appsv1.DaemonSet:
-		observed, want = o.Status.ObservedGeneration, int32(len(nodes))
+		observed, want = o.Status.ObservedGeneration, len(nodes)
 		counts = []int32{o.Status.DesiredNumberScheduled, o.Status.UpdatedNumberScheduled, o.Status.NumberReady}
 	default:
 		return nil
 	}
-	if observed != object.GetGeneration() || slices.ContainsFunc(counts, func(count int32) bool { return count != want }) {
+	if observed != object.GetGeneration() || slices.ContainsFunc(counts, func(count int32) bool { return int(count) != want }) {
 		return fmt.Errorf("of %d pods there are, are updated, are ready: %v", want, counts)
 	}
 	return nil

@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	// workers is how many pods are looked at at once.
+	// workers is how many pods are taken further at the same time.
 	workers = 4
 	// endWithin bounds the calls that take the nodes away after a test.
 	endWithin = 30 * time.Second
