@@ -26,6 +26,7 @@ import (
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/controllers/enforcement"
 	"github.com/labguard/labguard/controllers/gate"
+	"github.com/labguard/labguard/controllers/hold"
 	"github.com/labguard/labguard/controllers/labworkload"
 	"github.com/labguard/labguard/controllers/served"
 	rollouts "github.com/labguard/labguard/internal/admission"
@@ -173,7 +174,7 @@ func (p *parts) controllers(resolver *registry.Resolver, kinds *served.Kinds) (*
 	excluded := p.config.excluded(p.options.namespace)
 	gateKeeper := &gate.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Authority: p.serving, Clock: p.clock, Random: rand.Float64,
-		Namespace: p.options.namespace, Excluded: excluded,
+		Namespace: p.options.namespace, Excluded: excluded, Holds: hold.Everything{Client: p.manager.GetClient(), Live: p.manager.GetAPIReader()},
 		Gate: desiredgate.Config{
 			GitOpsNamespaces: p.config.GitOpsNamespaces, LabguardUser: p.options.user,
 			Endpoint: desiredgate.Endpoint{URL: p.options.webhookURL, ServiceNamespace: p.options.namespace, ServiceName: webhookService},
@@ -192,11 +193,23 @@ func (p *parts) controllers(resolver *registry.Resolver, kinds *served.Kinds) (*
 			DNSNamespace: p.config.DNS.Namespace, DNSService: p.config.DNS.Service, NodeLocalDNS: p.config.nodeLocal(),
 		},
 	}
+	holds := &hold.Reconciler{
+		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Facts: resolver, Clock: p.clock, Random: rand.Float64,
+		Recorder: p.manager.GetEventRecorder("labguard"),
+	}
+	if err := p.manager.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.RolloutRecord{}, gate.EpochField, func(record client.Object) []string {
+		return []string{record.GetName()}
+	}); err != nil {
+		return nil, fmt.Errorf("index rollout records: %w", err)
+	}
 	if err := gateKeeper.SetupWithManager(p.manager, p.serving.rotated, kinds); err != nil {
 		return nil, fmt.Errorf("set up the gate: %w", err)
 	}
 	if err := books.SetupWithManager(p.manager, kinds); err != nil {
 		return nil, fmt.Errorf("set up enforcement: %w", err)
+	}
+	if err := holds.SetupWithManager(p.manager, resolver.Notify); err != nil {
+		return nil, fmt.Errorf("set up holds: %w", err)
 	}
 	if err := workloads.SetupWithManager(p.manager, kinds, resolver.Notify); err != nil {
 		return nil, fmt.Errorf("set up LabWorkloads: %w", err)

@@ -146,7 +146,7 @@ func (s *scope) observation(proof *v1alpha1.Epoch) ledger.Observation {
 	}
 	inUse := s.inventory.InUse()
 	for i := range s.inventory.Pods {
-		if root, known := template.FromObject(&s.inventory.Pods[i]); known {
+		if root, known := template.FromObject(&s.inventory.Pods[i]); known && !root.Template.Gated { // a gated pod runs nothing
 			if _, top := s.inventory.OwnerOf(&root); top != nil {
 				inUse[top.UID] = append(inUse[top.UID], root.Template.References()...)
 			}
@@ -158,10 +158,19 @@ func (s *scope) observation(proof *v1alpha1.Epoch) ledger.Observation {
 			continue
 		}
 		seen.Roots = append(seen.Roots, ledger.ObservedRoot{
-			Root: root, Governance: s.governance(root.Template.Labels), InUse: append(inUse[root.UID], s.revisions[root.UID]...),
+			Root: root, Governance: s.governance(root.Template.Labels), InUse: s.inUseOf(root, inUse[root.UID]),
 		})
 	}
 	return seen
+}
+
+// inUseOf are the references of the old revisions and pods of a root. The newest revision of a held StatefulSet has never run, and cannot be told from
+// the others, so that no revision of a held one counts.
+func (s *scope) inUseOf(root *template.Root, used []string) []string {
+	if root.Held() {
+		return used
+	}
+	return append(used, s.revisions[root.UID]...)
 }
 
 // endRecovery removes the recovery label when its time is over and everything that came in is written down. It returns when to look again.

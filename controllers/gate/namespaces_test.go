@@ -33,7 +33,11 @@ func newRegister(t *testing.T) *register {
 		t.Fatal(err)
 	}
 	r := &register{T: t, clock: testingclock.NewFakePassiveClock(instant)}
-	r.reconciler = &Reconciler{Client: fake.NewClientBuilder().WithScheme(scheme).Build(), Clock: r.clock, Excluded: []string{"cert-manager"}}
+	byName := func(object client.Object) []string { return []string{object.GetName()} }
+	r.reconciler = &Reconciler{
+		Client: fake.NewClientBuilder().WithScheme(scheme).WithIndex(&v1alpha1.RolloutRecord{}, EpochField, byName).Build(),
+		Clock: r.clock, Excluded: []string{"cert-manager"},
+	}
 	return r
 }
 
@@ -147,4 +151,27 @@ func TestANamespaceThatIsExcludedLaterLeavesAtOnce(t *testing.T) {
 	r := newRegister(t)
 	r.listed = []string{"cert-manager"}
 	r.at(0, 0)
+}
+
+// A namespace in which something is held stays listed: only a webhook gives back what a hold has replaced in the write that releases it.
+func TestANamespaceStaysListedWhileSomethingIsHeldInIt(t *testing.T) {
+	r := newRegister(t)
+	epoch := func(namespace string, held int32) *v1alpha1.RolloutRecord {
+		return &v1alpha1.RolloutRecord{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.EpochRecordName},
+			Spec:       v1alpha1.RolloutRecordSpec{Epoch: &v1alpha1.Epoch{Held: held}},
+		}
+	}
+	other := epoch("radiology", 1)
+	other.Name = "deployment-epoch"
+	for _, record := range []*v1alpha1.RolloutRecord{epoch("pathology", 2), epoch("chemistry", 0), epoch("cert-manager", 1), other} {
+		if err := r.reconciler.Create(t.Context(), record); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, _, err := r.reconciler.namespaces(t.Context(), &objects{})
+	if diff := cmp.Diff([]string{"pathology"}, names); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):
+%s", err, diff)
+	}
 }

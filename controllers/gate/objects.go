@@ -44,8 +44,8 @@ func gatherFrom(ctx context.Context, reader client.Reader) (*objects, error) {
 	return live, nil
 }
 
-// all are the objects in the order in which they are to be removed: what could refuse something first.
-func (o *objects) all() []client.Object {
+// webhooks are the configurations, in the order in which they are to be removed: what could refuse something first.
+func (o *objects) webhooks() []client.Object {
 	var found []client.Object
 	for i := range o.validating.Items {
 		found = append(found, &o.validating.Items[i])
@@ -53,6 +53,12 @@ func (o *objects) all() []client.Object {
 	for i := range o.mutating.Items {
 		found = append(found, &o.mutating.Items[i])
 	}
+	return found
+}
+
+// policies are the admission policies and their bindings, in the order in which they are to be removed.
+func (o *objects) policies() []client.Object {
+	var found []client.Object
 	for i := range o.validatingBindings.Items {
 		found = append(found, &o.validatingBindings.Items[i])
 	}
@@ -95,11 +101,14 @@ func (r *Reconciler) write(ctx context.Context, live *objects, config gate.Confi
 	var failed []error
 	marks, marksBinding := gate.Marks(config)
 	recovery, recoveryBinding := gate.Recovery(config)
+	gates, gatesBinding := gate.Gates(config)
 	failed = append(failed,
 		one(ctx, r, "MutatingAdmissionPolicy", *marks.Name, live.mutatingPolicies.Items, admissionac.ExtractMutatingAdmissionPolicy, marks),
 		one(ctx, r, "MutatingAdmissionPolicyBinding", *marksBinding.Name, live.mutatingBindings.Items, admissionac.ExtractMutatingAdmissionPolicyBinding, marksBinding),
 		one(ctx, r, "ValidatingAdmissionPolicy", *recovery.Name, live.validatingPolicies.Items, admissionac.ExtractValidatingAdmissionPolicy, recovery),
 		one(ctx, r, "ValidatingAdmissionPolicyBinding", *recoveryBinding.Name, live.validatingBindings.Items, admissionac.ExtractValidatingAdmissionPolicyBinding, recoveryBinding),
+		one(ctx, r, "ValidatingAdmissionPolicy", *gates.Name, live.validatingPolicies.Items, admissionac.ExtractValidatingAdmissionPolicy, gates),
+		one(ctx, r, "ValidatingAdmissionPolicyBinding", *gatesBinding.Name, live.validatingBindings.Items, admissionac.ExtractValidatingAdmissionPolicyBinding, gatesBinding),
 	)
 	if err := errors.Join(failed...); err != nil {
 		return err // the match conditions of the webhooks rest on annotations that the policies protect
@@ -125,7 +134,7 @@ func (r *Reconciler) write(ctx context.Context, live *objects, config gate.Confi
 
 func (r *Reconciler) prune(ctx context.Context, live *objects, wanted map[string]bool) error {
 	var failed []error
-	for _, object := range live.all() {
+	for _, object := range live.webhooks() {
 		if gate.IsConfiguration(object.GetName()) && !wanted[object.GetName()] {
 			if err := r.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
 				failed = append(failed, fmt.Errorf("delete %s: %w", object.GetName(), err))

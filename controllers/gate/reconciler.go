@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,11 +32,21 @@ const (
 	// keepListed is how long a namespace stays listed after its last enforcing LabWorkload: a GitOps tool that prunes and creates anew
 	// opens no gap.
 	keepListed = 10 * time.Minute
+	// EpochField is the field by which the records of enforcement epochs are found. The API server knows it; a cache needs an index on it.
+	EpochField = "metadata.name"
+	// leaveAgain is how soon the gate is taken down again that was not wholly taken down.
+	leaveAgain = 200 * time.Millisecond
 )
 
 // Authority gives the PEM certificate of the authority that signs the serving certificate of the webhooks.
 type Authority interface {
 	CABundle(ctx context.Context) ([]byte, error)
+}
+
+// Holds are the rollouts that the gate keeps back.
+type Holds interface {
+	// Release gives all of them back. No webhook of labguard listens any more when it is called. Called again, it goes on with what is left.
+	Release(ctx context.Context) error
 }
 
 // Reconciler keeps the webhook configurations and the admission policies.
@@ -45,6 +56,8 @@ type Reconciler struct {
 	Live      client.Reader
 	Served    inventory.Served
 	Authority Authority
+	// Holds are given back when the gate is taken down.
+	Holds Holds
 	Clock     clock.PassiveClock
 	Random    func() float64
 	// Namespace is labguard's own. While it is being deleted the gate is taken down.
@@ -57,7 +70,7 @@ type Reconciler struct {
 	left map[string]time.Time
 }
 
-// +kubebuilder:rbac:groups=labguard.dev,resources=labworkloads,verbs=get;list;watch
+// +kubebuilder:rbac:groups=labguard.dev,resources=labworkloads;rolloutrecords,verbs=get;list;watch
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations;validatingwebhookconfigurations,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingadmissionpolicies;mutatingadmissionpolicybindings,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingadmissionpolicies;validatingadmissionpolicybindings,verbs=get;list;watch;create;patch;delete
@@ -129,8 +142,8 @@ func (r *Reconciler) keep(ctx context.Context) (time.Time, error) {
 	return next, r.write(ctx, live, config)
 }
 
-// namespaces are those with a LabWorkload that enforces the age of images, and those that had one until a short while ago. It returns when that
-// changes by time alone.
+// namespaces are those with a LabWorkload that enforces the age of images, those that had one until a short while ago, and those in which something is
+// held: only a webhook gives back what a hold has replaced in the write that releases it. It returns when that changes by time alone.
 func (r *Reconciler) namespaces(ctx context.Context, live *objects) ([]string, time.Time, error) {
 	var workloads v1alpha1.LabWorkloadList
 	if err := r.List(ctx, &workloads, client.UnsafeDisableDeepCopy); err != nil {
@@ -147,6 +160,9 @@ func (r *Reconciler) namespaces(ctx context.Context, live *objects) ([]string, t
 			wanted[workload.Namespace] = true
 		}
 	}
+	if err := r.addHolding(ctx, wanted); err != nil {
+		return nil, time.Time{}, err
+	}
 	next = posture.Earliest(next, r.linger(wanted, live.listed(), now))
 	names := make([]string, 0, len(wanted))
 	for name := range wanted {
@@ -154,6 +170,21 @@ func (r *Reconciler) namespaces(ctx context.Context, live *objects) ([]string, t
 	}
 	slices.Sort(names)
 	return names, next, nil
+}
+
+// addHolding adds the namespaces whose record of the epoch says that something is held there.
+func (r *Reconciler) addHolding(ctx context.Context, wanted map[string]bool) error {
+	var epochs v1alpha1.RolloutRecordList
+	if err := r.List(ctx, &epochs, client.MatchingFields{EpochField: v1alpha1.EpochRecordName}, client.UnsafeDisableDeepCopy); err != nil {
+		return fmt.Errorf("list the records of enforcement epochs: %w", err)
+	}
+	for i := range epochs.Items {
+		record := &epochs.Items[i]
+		if record.Spec.Epoch != nil && record.Spec.Epoch.Held > 0 && !slices.Contains(r.Excluded, record.Namespace) {
+			wanted[record.Namespace] = true
+		}
+	}
+	return nil
 }
 
 // linger adds to the wanted namespaces those that were listed and are not wanted any more for less than ten minutes. It returns when the first of
@@ -183,7 +214,7 @@ func (r *Reconciler) linger(wanted map[string]bool, listed []string, now time.Ti
 	return next
 }
 
-// TearDown removes everything of the gate: first the webhook configurations, which could refuse something, then the policies.
+// TearDown removes everything of the gate: first the webhook configurations, which could refuse something, then what they held, then the policies.
 func (r *Reconciler) TearDown(ctx context.Context) error {
 	live, err := gatherFrom(ctx, r.Client)
 	if err != nil {
@@ -192,9 +223,22 @@ func (r *Reconciler) TearDown(ctx context.Context) error {
 	return r.remove(ctx, live)
 }
 
+// remove gives holds back between webhooks and policies: with a webhook that listens a hold would be put on again, and with one that does not answer the
+// write would be refused.
 func (r *Reconciler) remove(ctx context.Context, live *objects) error {
+	if err := r.delete(ctx, live.webhooks()); err != nil {
+		return err
+	}
+	var failed error
+	if r.Holds != nil {
+		failed = r.Holds.Release(ctx)
+	}
+	return errors.Join(failed, r.delete(ctx, live.policies()))
+}
+
+func (r *Reconciler) delete(ctx context.Context, objects []client.Object) error {
 	var failed []error
-	for _, object := range live.all() {
+	for _, object := range objects {
 		if err := r.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
 			failed = append(failed, fmt.Errorf("delete %s: %w", object.GetName(), err))
 		}
@@ -202,7 +246,8 @@ func (r *Reconciler) remove(ctx context.Context, live *objects) error {
 	return errors.Join(failed...)
 }
 
-// Leave takes the gate down if labguard's own namespace is gone or on its way out, read from the API server, as caches have stopped by then.
+// Leave takes the gate down if labguard's own namespace is gone or on its way out, read from the API server, as caches have stopped by then. It goes on trying
+// until the context ends: the API servers take a moment to notice that the webhooks are gone.
 func (r *Reconciler) Leave(ctx context.Context, live client.Reader) error {
 	var own corev1.Namespace
 	err := live.Get(ctx, client.ObjectKey{Name: r.Namespace}, &own)
@@ -212,9 +257,17 @@ func (r *Reconciler) Leave(ctx context.Context, live client.Reader) error {
 	if err == nil && own.DeletionTimestamp == nil {
 		return nil
 	}
-	found, err := gatherFrom(ctx, live)
+	var failed error
+	err = wait.PollUntilContextCancel(ctx, leaveAgain, true, func(ctx context.Context) (bool, error) {
+		found, err := gatherFrom(ctx, live)
+		if err == nil {
+			err = r.remove(ctx, found)
+		}
+		failed = err
+		return err == nil, nil
+	})
 	if err != nil {
-		return err
+		return errors.Join(err, failed)
 	}
-	return r.remove(ctx, found)
+	return nil
 }

@@ -112,7 +112,7 @@ func theGate(bundle []byte) reliability.Scenario {
 			if err != nil {
 				return nil, err
 			}
-			return append(live.all(), anchor), nil
+			return append(slices.Concat(live.webhooks(), live.policies()), anchor), nil
 		},
 		Normalize:   sortNames,
 		FieldOwners: []string{v1alpha1.FieldManager},

@@ -44,6 +44,7 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, rotated <-chan event
 	anchor := predicate.NewPredicateFuncs(func(object client.Object) bool { return object.GetName() == AnchorName })
 	return ctrl.NewControllerManagedBy(manager).Named("gate").
 		Watches(&v1alpha1.LabWorkload{}, always, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.RolloutRecord{}, always, builder.WithPredicates(holding)).
 		Watches(&corev1.Namespace{}, always, builder.WithPredicates(own)).
 		Watches(&rbacv1.ClusterRole{}, always, builder.WithPredicates(anchor)).
 		Watches(&admissionv1.MutatingWebhookConfiguration{}, always).
@@ -55,4 +56,16 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, rotated <-chan event
 		WatchesRawSource(source.Channel(rotated, always)).
 		WatchesRawSource(source.Channel(changed, always)).
 		Complete(r)
+}
+
+// holding lets records of epochs through in whose namespace something begins to be held, or ceases to be.
+var holding = predicate.Funcs{
+	CreateFunc: func(e event.CreateEvent) bool { return holds(e.Object) },
+	UpdateFunc: func(e event.UpdateEvent) bool { return holds(e.ObjectOld) != holds(e.ObjectNew) },
+	DeleteFunc: func(e event.DeleteEvent) bool { return holds(e.Object) },
+}
+
+func holds(object client.Object) bool {
+	record, isRecord := object.(*v1alpha1.RolloutRecord)
+	return isRecord && record.Spec.Epoch != nil && record.Spec.Epoch.Held > 0
 }

@@ -88,7 +88,7 @@ func stripTemplate(pods corev1.PodTemplateSpec) corev1.PodTemplateSpec {
 func stripPodSpec(spec *corev1.PodSpec) corev1.PodSpec {
 	stripped := corev1.PodSpec{
 		NodeName: spec.NodeName, NodeSelector: spec.NodeSelector, HostNetwork: spec.HostNetwork,
-		ServiceAccountName: spec.ServiceAccountName, ImagePullSecrets: spec.ImagePullSecrets,
+		ServiceAccountName: spec.ServiceAccountName, ImagePullSecrets: spec.ImagePullSecrets, SchedulingGates: spec.SchedulingGates,
 		InitContainers: stripContainers(spec.InitContainers), Containers: stripContainers(spec.Containers),
 	}
 	for i := range spec.Volumes {

@@ -64,6 +64,8 @@ type RolloutDecision struct {
 	Refusals []string
 	// Warnings are for the person who writes.
 	Warnings []string
+	// NextChange is the instant at which time alone may change the decision; zero if it does not.
+	NextChange time.Time
 	// Admit are the images to record as admitted, one for each distinct reference of the new template, sorted by reference. Empty if the
 	// write is refused. A reference that is not valid (ValidReference) may be let through and is never among them.
 	Admit []v1alpha1.AdmittedImage
@@ -137,6 +139,7 @@ func decideImage(question RolloutQuestion, image namedImage, decision *RolloutDe
 	for _, governing := range question.Governing {
 		judged := JudgeImage(governing.Requirement, image.reference, facts, question.Now)
 		reason, _ := admissionOf(governing.Requirement, judged)
+		decision.NextChange = Earliest(decision.NextChange, judged.NextChange)
 		if reason == v1alpha1.AdmittedWarned {
 			decision.take(answerTo(governing.Requirement, judged), describe(question, image, governing, facts, judged), question.CannotHold)
 		}

@@ -55,6 +55,8 @@ func TestObjectsAreAsInTheGoldens(t *testing.T) {
 			golden(t, name+"-marks.yaml", []any{marks, marksBinding})
 			recovery, recoveryBinding := gate.Recovery(config)
 			golden(t, name+"-recovery.yaml", []any{recovery, recoveryBinding})
+			gates, gatesBinding := gate.Gates(config)
+			golden(t, name+"-gates.yaml", []any{gates, gatesBinding})
 		})
 	}
 }

@@ -165,12 +165,17 @@ func Gated(gates []corev1.PodSchedulingGate) bool {
 }
 
 // Undo is the merge patch of the whole object that takes the marker off and gives back what it stands for, for where no webhook listens. The caller adds
-// the resourceVersion of the object that was read, so that it undoes what was seen and nothing else.
+// the resourceVersion of the object that was read, so that it undoes what was seen and nothing else. A pod that has labguard's gate and no marker, as
+// somebody wrote it that way, loses the gate.
 func Undo(object *Object) map[string]any {
 	patch := map[string]any{"metadata": map[string]any{"annotations": map[string]any{v1alpha1.HoldAnnotation: nil}}}
-	if found, known := object.inUse(); known && found.holds(object) {
+	found, known := object.inUse()
+	switch {
+	case known && found.holds(object):
 		earlier, _ := at(object.earlier(), found.path)
 		patch["spec"] = patchOf(found.path, earlier)
+	case object.kind == "Pod" && gated.holds(object):
+		patch["spec"] = patchOf(gated.path, orNothing(slices.DeleteFunc(slices.Clone(gatesOf(object.get(gated.path))), isOurGate)))
 	}
 	return patch
 }

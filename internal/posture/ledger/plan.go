@@ -92,6 +92,7 @@ func PlanRecords(seen Observation) Plan {
 		books.copyAdmissions()
 		books.enterAll(!begun)
 	}
+	books.noteHeld()
 	var plan Plan
 	for _, name := range books.names() {
 		books.settle(name, &plan)
@@ -109,6 +110,8 @@ type books struct {
 	present map[string]bool
 	// inUse are the references that templates, old revisions and pods have, inferred those of them that entered with this plan: by record.
 	inUse, inferred map[string]map[string]bool
+	// held is how many roots are held.
+	held int32
 }
 
 func newBooks(seen Observation) *books {
@@ -160,7 +163,11 @@ func (b *books) observe(keeps bool) {
 	}
 }
 
+// references are the images that the root may run. What a held one declares it does not run.
 func (r *ObservedRoot) references() []string {
+	if r.Held() {
+		return r.InUse
+	}
 	return slices.Concat(r.Template.References(), r.InUse)
 }
 

@@ -54,7 +54,7 @@ func (b *books) retire(record *v1alpha1.RolloutRecord, used bool, plan *Plan) (d
 func (b *books) settleEpoch(plan *Plan) {
 	record := b.after[v1alpha1.EpochRecordName]
 	if record == nil {
-		if b.seen.Proof == nil && !b.seen.Recovery {
+		if b.seen.Proof == nil && !b.seen.Recovery && b.held == 0 {
 			return
 		}
 		record = &v1alpha1.RolloutRecord{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.EpochRecordName, Namespace: b.seen.Namespace}}
@@ -68,6 +68,7 @@ func (b *books) settleEpoch(plan *Plan) {
 			record.Spec.Epoch.EnforcedSince = proof.EnforcedSince
 		}
 	}
+	record.Spec.Epoch.Held = b.held
 	switch {
 	case !b.seen.Recovery:
 		record.Spec.Epoch.RecoverySince = nil

@@ -12,6 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/json"
+
+	"github.com/labguard/labguard/internal/posture/hold"
 )
 
 // Root is an object that has a pod template, or a pod.
@@ -31,6 +33,11 @@ type rawRoot struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata"`
 	Spec              stdjson.RawMessage `json:"spec"`
+}
+
+// Held says whether labguard keeps the object from rolling out what it declares.
+func (r *Root) Held() bool {
+	return hold.Marked(r.Annotations) || r.Kind == "Pod" && r.Template.Gated
 }
 
 type rawTemplate struct {

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/labguard/labguard/internal/posture"
+	"github.com/labguard/labguard/internal/posture/hold"
 )
 
 // Template is what counts of a pod template.
@@ -18,6 +19,8 @@ type Template struct {
 	Images []posture.TemplateImage
 	// Platform is what the node selector asks for; zero if it asks for nothing.
 	Platform posture.Platform
+	// Gated says that the pods wait for labguard's scheduling gate.
+	Gated bool
 	// ServiceAccount and PullSecrets say whose credentials the kubelet would use.
 	ServiceAccount string
 	PullSecrets    []string
@@ -55,7 +58,9 @@ func (t Template) Query(namespace, reference string) posture.ImageQuery {
 
 // FromPod reads the labels and the spec of a pod or of a pod template.
 func FromPod(meta metav1.ObjectMeta, spec *corev1.PodSpec) Template {
-	result := Template{Labels: meta.Labels, ServiceAccount: spec.ServiceAccountName, Platform: selectedPlatform(spec.NodeSelector)}
+	result := Template{
+		Labels: meta.Labels, ServiceAccount: spec.ServiceAccountName, Platform: selectedPlatform(spec.NodeSelector), Gated: hold.Gated(spec.SchedulingGates),
+	}
 	if result.ServiceAccount == "" {
 		result.ServiceAccount = "default"
 	}
