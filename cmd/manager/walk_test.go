@@ -79,7 +79,10 @@ func (w *walk) goOn(first, second string) {
 	}
 	w.step("a pod is deleted", 1, func() { w.deletePod(current) })
 	w.condition(v1alpha1.ConditionImagesFresh, metav1.ConditionFalse, v1alpha1.ReasonImageStale)
-	w.step("a node is drained", w.budget, func() { w.drain(current) })
+	drain := func() { w.step("a node is drained", w.budget, func() { w.drain(current) }) }
+	if w.rolls {
+		drain()
+	}
 	if w.scales {
 		w.scale()
 	}
@@ -102,6 +105,9 @@ func (w *walk) goOn(first, second string) {
 	}
 	w.step("restored from a backup", w.replicas, func() { w.restore() })
 	w.runs(current)
+	if !w.rolls { // the controller of a Job waits the longer before it replaces a pod the more of the same Job it has lost
+		drain()
+	}
 }
 
 // configure changes what a kind lets change while its pods stay.
