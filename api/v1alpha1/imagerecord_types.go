@@ -112,7 +112,7 @@ type IndexedImage struct {
 
 // ImageRecordStatus is whether anything refers to the digest.
 //
-// +kubebuilder:validation:MinProperties=0
+// +kubebuilder:validation:MinProperties=1
 type ImageRecordStatus struct {
 	// unusedSince is when the last reference to the digest was gone; 30 days later the record is deleted.
 	// +optional
@@ -127,7 +127,9 @@ type ImageRecordStatus struct {
 // +kubebuilder:printcolumn:name="Reference",type=string,JSONPath=`.spec.reference`
 // +kubebuilder:printcolumn:name="Platform",type=string,JSONPath=`.spec.image.platform`
 // +kubebuilder:printcolumn:name="Created",type=string,JSONPath=`.spec.image.created`
-// +kubebuilder:printcolumn:name="First-Seen",type=date,JSONPath=`.spec.firstSeen`
+// +kubebuilder:printcolumn:name="First-Seen",type=string,JSONPath=`.spec.firstSeen`
+// +kubebuilder:printcolumn:name="Newest-History",type=string,priority=1,JSONPath=`.spec.image.newestHistory`
+// +kubebuilder:printcolumn:name="Annotation",type=string,priority=1,JSONPath=`.spec['image','index'].annotation`
 // +kubebuilder:printcolumn:name="Unused-Since",type=date,priority=1,JSONPath=`.status.unusedSince`
 // +kubebuilder:printcolumn:name="Config",type=string,priority=1,JSONPath=`.spec.image.configDigest`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name == self.spec.digest.replace(':', '-')",message="metadata.name is the digest with - in place of the colon"

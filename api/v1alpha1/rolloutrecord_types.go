@@ -177,7 +177,7 @@ type Epoch struct {
 
 	// held is how many root workloads of the namespace are held. While there are any, the webhooks keep listening in the namespace.
 	// +optional
-	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Minimum=1
 	Held int32 `json:"held,omitempty"`
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/labguard/labguard/controllers/enforcement"
 	"github.com/labguard/labguard/controllers/gate"
 	"github.com/labguard/labguard/controllers/hold"
+	"github.com/labguard/labguard/controllers/imagerecord"
 	"github.com/labguard/labguard/controllers/labworkload"
 	"github.com/labguard/labguard/controllers/served"
 	rollouts "github.com/labguard/labguard/internal/admission"
@@ -120,7 +121,7 @@ func (p *parts) run(ctx context.Context) error {
 		return fmt.Errorf("prepare the manager: %w", err)
 	}
 	p.serving.reader = p.manager.GetAPIReader()
-	gateKeeper, err := p.wire()
+	gateKeeper, err := p.wire(ctx)
 	if err != nil {
 		return err
 	}
@@ -131,8 +132,13 @@ func (p *parts) run(ctx context.Context) error {
 }
 
 // wire puts adapters, controllers and webhooks together.
-func (p *parts) wire() (*gate.Reconciler, error) {
+func (p *parts) wire(ctx context.Context) (*gate.Reconciler, error) {
+	if err := imagerecord.IndexFields(ctx, p.manager.GetFieldIndexer()); err != nil {
+		return nil, fmt.Errorf("index the caches: %w", err)
+	}
+	records := imagerecord.NewStore(p.manager.GetClient(), p.manager.GetClient(), p.clock)
 	secrets := registry.NewPullSecrets(p.manager.GetAPIReader(), p.clock)
+	// The resolver is to get the records here, as the field Records of its Config, once it has one.
 	limits := p.limits
 	limits.Registries, limits.Identity = p.config.Registries, p.options.identity()
 	resolver, err := registry.New(limits, secrets, p.clock)
@@ -148,7 +154,7 @@ func (p *parts) wire() (*gate.Reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, runnable := range []interface{ Start(context.Context) error }{resolver, p.serving.source, p.serving} {
+	for _, runnable := range []interface{ Start(context.Context) error }{resolver, records, p.serving.source, p.serving} {
 		if err := p.manager.Add(runnable); err != nil {
 			return nil, fmt.Errorf("add a part: %w", err)
 		}
@@ -201,6 +207,13 @@ func (p *parts) controllers(resolver *registry.Resolver, kinds *served.Kinds) (*
 		return []string{record.GetName()}
 	}); err != nil {
 		return nil, fmt.Errorf("index rollout records: %w", err)
+	}
+	inventory := &imagerecord.Reconciler{
+		Client: p.manager.GetClient(), Clock: p.clock, Random: rand.Float64,
+		Usage: &imagerecord.Indexed{Reader: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Clock: p.clock},
+	}
+	if err := inventory.SetupWithManager(p.manager); err != nil {
+		return nil, fmt.Errorf("set up the image inventory: %w", err)
 	}
 	if err := gateKeeper.SetupWithManager(p.manager, p.serving.rotated, kinds); err != nil {
 		return nil, fmt.Errorf("set up the gate: %w", err)

@@ -36,7 +36,7 @@ func newRegister(t *testing.T) *register {
 	byName := func(object client.Object) []string { return []string{object.GetName()} }
 	r.reconciler = &Reconciler{
 		Client: fake.NewClientBuilder().WithScheme(scheme).WithIndex(&v1alpha1.RolloutRecord{}, EpochField, byName).Build(),
-		Clock: r.clock, Excluded: []string{"cert-manager"},
+		Clock:  r.clock, Excluded: []string{"cert-manager"},
 	}
 	return r
 }
@@ -171,7 +171,6 @@ func TestANamespaceStaysListedWhileSomethingIsHeldInIt(t *testing.T) {
 	}
 	names, _, err := r.reconciler.namespaces(t.Context(), &objects{})
 	if diff := cmp.Diff([]string{"pathology"}, names); err != nil || diff != "" {
-		t.Errorf("%v (-want +got):
-%s", err, diff)
+		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }

@@ -57,9 +57,9 @@ type Reconciler struct {
 	Served    inventory.Served
 	Authority Authority
 	// Holds are given back when the gate is taken down.
-	Holds Holds
-	Clock     clock.PassiveClock
-	Random    func() float64
+	Holds  Holds
+	Clock  clock.PassiveClock
+	Random func() float64
 	// Namespace is labguard's own. While it is being deleted the gate is taken down.
 	Namespace string
 	// Excluded are namespaces that are never listed, whatever LabWorkloads are in them.

@@ -90,10 +90,23 @@ func agesRules() []rule {
 			},
 		},
 		{
-			name: "stale and unknown have known answers", accepted: []string{images("2160h", ", onStale: Warn, onUnknownAge: Deny")},
+			name:     "an image grows old enough before it is too old",
+			accepted: []string{images("2160h", ", minAge: 72h"), images("2160h", ", minAge: 2159h59m59s"), images("2160h", ", minAge: 0h")},
 			refused: []refusal{
-				{spec: images("2160h", ", onStale: Ignore"), field: "images.onStale", says: `supported values: "Deny", "Warn"`},
-				{spec: images("2160h", ", onUnknownAge: Allow"), field: "images.onUnknownAge", says: `supported values: "Deny", "Warn"`},
+				{spec: images("2160h", ", minAge: 2160h"), field: "images", says: "images.minAge must be shorter than images.maxAge"},
+				{spec: images("24h", ", minAge: 72h"), field: "images", says: "images.minAge must be shorter than images.maxAge"},
+				{spec: images("2160h", ", minAge: 3d"), field: "images.minAge", says: form},
+				{spec: images("2160h", ", minAge: 99999h"), field: "images.minAge", says: "more than ten years (87600h)"},
+			},
+		},
+		{
+			name: "stale and unknown have known answers",
+			accepted: []string{
+				images("2160h", ", onStale: Warn, onUnknownAge: Deny"), images("2160h", ", onStale: Hold, onUnknownAge: Hold"), images("2160h", ", onStale: Deny, onUnknownAge: Warn"),
+			},
+			refused: []refusal{
+				{spec: images("2160h", ", onStale: Ignore"), field: "images.onStale", says: `supported values: "Deny", "Hold", "Warn"`},
+				{spec: images("2160h", ", onUnknownAge: Allow"), field: "images.onUnknownAge", says: `supported values: "Deny", "Hold", "Warn"`},
 			},
 		},
 	}

@@ -39,6 +39,8 @@ type refusal struct {
 	field string
 	// says is the part of the message that tells what would be right.
 	says string
+	// notInSpec says that the message is about the object, and names no field of the spec.
+	notInSpec bool
 }
 
 const base = "selector: {matchLabels: {app: lis}}"
@@ -94,7 +96,11 @@ func refuses(t *testing.T, c dynamic.ResourceInterface, object *unstructured.Uns
 		t.Errorf("the answer to\n%s\nis %v, want a refusal that says %q", want.spec, err, want.says)
 		return ""
 	}
-	for _, part := range []string{strings.TrimSuffix("spec."+want.field, "."), want.says} {
+	path := strings.TrimSuffix("spec."+want.field, ".")
+	if want.notInSpec {
+		path = want.field
+	}
+	for _, part := range []string{path, want.says} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("the refusal of\n%s\ndoes not say %q:\n%v", want.spec, part, err)
 		}
@@ -136,6 +142,17 @@ func TestRulesOfLabWorkload(t *testing.T) {
 // messagesOfSpec returns the messages of all CEL rules in the schema of a CRD's spec.
 func messagesOfSpec(t *testing.T, path string) []string {
 	t.Helper()
+	return messages(schemaOf(t, path).Properties["spec"])
+}
+
+// allMessages returns the messages of all CEL rules in the schema of a CRD.
+func allMessages(t *testing.T, path string) []string {
+	t.Helper()
+	return messages(*schemaOf(t, path))
+}
+
+func schemaOf(t *testing.T, path string) *apiextensionsv1.JSONSchemaProps {
+	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +161,7 @@ func messagesOfSpec(t *testing.T, path string) []string {
 	if err := yaml.UnmarshalStrict(text, &crd); err != nil {
 		t.Fatal(err)
 	}
-	return messages(crd.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"])
+	return crd.Spec.Versions[0].Schema.OpenAPIV3Schema
 }
 
 func messages(schema apiextensionsv1.JSONSchemaProps) []string {
