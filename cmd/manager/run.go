@@ -11,10 +11,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	controllerconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	controllermetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
@@ -43,7 +45,7 @@ const (
 	clientQPS, clientBurst = 200, 400
 )
 
-// run wires everything and runs until the context ends.
+// run runs what the flags and the configuration file say until the context ends.
 func run(ctx context.Context, options *options) error {
 	if err := options.validate(); err != nil {
 		return err
@@ -58,21 +60,8 @@ func run(ctx context.Context, options *options) error {
 	}
 	restConfig.QPS, restConfig.Burst = clientQPS, clientBurst
 	restConfig.UserAgent = "labguard"
-	serving := newServing(restConfig, options)
-	manager, err := newManager(restConfig, options, serving)
-	if err != nil {
-		return fmt.Errorf("prepare the manager: %w", err)
-	}
-	serving.reader = manager.GetAPIReader()
-	parts := &parts{manager: manager, options: options, config: config, serving: serving, rest: restConfig, clock: clock.RealClock{}}
-	gateKeeper, err := parts.wire(ctx)
-	if err != nil {
-		return err
-	}
-	if err := manager.Start(ctx); err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("run: %w", err)
-	}
-	return leave(ctx, manager.GetAPIReader(), gateKeeper)
+	parts := &parts{options: options, config: config, rest: restConfig, clock: clock.RealClock{}, sampleEvery: sampleEvery}
+	return parts.run(ctx)
 }
 
 // leave takes the gate down if labguard itself is being removed. A mere restart leaves it standing.
@@ -88,7 +77,9 @@ func newManager(config *rest.Config, options *options, serving *serving) (ctrl.M
 		return nil, err
 	}
 	for _, collector := range slices.Concat(metrics.Collectors(), metrics.RegistryCollectors()) {
-		if err := controllermetrics.Registry.Register(collector); err != nil {
+		err := controllermetrics.Registry.Register(collector)
+		// The metrics belong to the process, and a process may run one manager after another.
+		if already := (prometheus.AlreadyRegisteredError{}); err != nil && !errors.As(err, &already) {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
@@ -96,23 +87,48 @@ func newManager(config *rest.Config, options *options, serving *serving) (ctrl.M
 	if options.metricsSecure {
 		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
 	}
-	timeout := stopWithin
+	timeout, anew := stopWithin, true
 	return ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme, Cache: cacheOptions(), Metrics: metricsOptions, HealthProbeBindAddress: options.probes, WebhookServer: serving.server(options),
 		LeaderElection: options.leaderElect, LeaderElectionID: "labguard", LeaderElectionNamespace: options.namespace,
 		LeaderElectionReleaseOnCancel: true, GracefulShutdownTimeout: &timeout,
 		Client: client.Options{FieldOwner: "labguard"},
+		// Names of controllers are checked within the process, where an earlier manager may have had the same ones.
+		Controller: controllerconfig.Controller{SkipNameValidation: &anew},
 	})
 }
 
 // parts are what the wiring puts together.
 type parts struct {
-	manager ctrl.Manager
 	options *options
 	config  *configuration
-	serving *serving
 	rest    *rest.Config
 	clock   clock.WithTicker
+	// limits are those of the registry adapter; zero values are its defaults.
+	limits registry.Config
+	// sampleEvery is how far two samples of the API servers lie apart.
+	sampleEvery time.Duration
+
+	manager ctrl.Manager
+	serving *serving
+}
+
+// run wires everything and runs until the context ends.
+func (p *parts) run(ctx context.Context) error {
+	p.serving = newServing(p.rest, p.options)
+	var err error
+	if p.manager, err = newManager(p.rest, p.options, p.serving); err != nil {
+		return fmt.Errorf("prepare the manager: %w", err)
+	}
+	p.serving.reader = p.manager.GetAPIReader()
+	gateKeeper, err := p.wire(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.manager.Start(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("run: %w", err)
+	}
+	return leave(ctx, p.manager.GetAPIReader(), gateKeeper)
 }
 
 // wire puts adapters, controllers and webhooks together.
@@ -123,7 +139,9 @@ func (p *parts) wire(ctx context.Context) (*gate.Reconciler, error) {
 	records := imagerecord.NewStore(p.manager.GetClient(), p.manager.GetClient(), p.clock)
 	secrets := registry.NewPullSecrets(p.manager.GetAPIReader(), p.clock)
 	// The resolver is to get the records here, as the field Records of its Config, once it has one.
-	resolver, err := registry.New(registry.Config{Registries: p.config.Registries, Identity: p.options.identity()}, secrets, p.clock)
+	limits := p.limits
+	limits.Registries, limits.Identity = p.config.Registries, p.options.identity()
+	resolver, err := registry.New(limits, secrets, p.clock)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +187,7 @@ func (p *parts) controllers(resolver *registry.Resolver, kinds *served.Kinds) (*
 		},
 	}
 	books := &enforcement.Reconciler{
-		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Clock: p.clock, SampleEvery: sampleEvery, Random: rand.Float64,
+		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Clock: p.clock, SampleEvery: p.sampleEvery, Random: rand.Float64,
 		Prover:  &enforcement.Canary{Config: p.rest, Reader: p.manager.GetClient()},
 		Serving: func() error { return p.manager.GetWebhookServer().StartedChecker()(nil) },
 	}

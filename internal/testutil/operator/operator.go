@@ -89,8 +89,8 @@ func root() string {
 	return "."
 }
 
-// Start installs labguard's manifests, starts the manager and waits until it is ready. It stops with the test.
-func Start(t testing.TB, options Options) *Operator {
+// Install applies labguard's manifests: its namespace, the definitions of its kinds, its ServiceAccount and the rights of it.
+func Install(t testing.TB) {
 	t.Helper()
 	if _, err := cluster.Kubectl(t, "get", "namespace", "labguard-system"); err != nil {
 		if _, err := cluster.Kubectl(t, "create", "namespace", "labguard-system"); err != nil {
@@ -100,6 +100,12 @@ func Start(t testing.TB, options Options) *Operator {
 	if err := install(); err != nil {
 		t.Fatalf("install labguard's manifests: %v", err)
 	}
+}
+
+// Start installs labguard's manifests, starts the manager and waits until it is ready. It stops with the test.
+func Start(t testing.TB, options Options) *Operator {
+	t.Helper()
+	Install(t)
 	binary, err := build()
 	if err != nil {
 		t.Fatal(err)
