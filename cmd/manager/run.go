@@ -28,6 +28,7 @@ import (
 	"github.com/labguard/labguard/controllers/gate"
 	"github.com/labguard/labguard/controllers/hold"
 	"github.com/labguard/labguard/controllers/imagerecord"
+	"github.com/labguard/labguard/controllers/inventory"
 	"github.com/labguard/labguard/controllers/labworkload"
 	"github.com/labguard/labguard/controllers/served"
 	rollouts "github.com/labguard/labguard/internal/admission"
@@ -149,7 +150,9 @@ func (p *parts) wire(ctx context.Context) (*gate.Reconciler, error) {
 	if err := kinds.SetupWithManager(p.manager); err != nil {
 		return nil, fmt.Errorf("watch the kinds that are served: %w", err)
 	}
-	p.webhooks(resolver)
+	if err := p.webhooks(ctx, resolver); err != nil {
+		return nil, err
+	}
 	gateKeeper, err := p.controllers(resolver, kinds)
 	if err != nil {
 		return nil, err
@@ -162,13 +165,23 @@ func (p *parts) wire(ctx context.Context) (*gate.Reconciler, error) {
 	return gateKeeper, p.probes()
 }
 
-func (p *parts) webhooks(resolver *registry.Resolver) {
+func (p *parts) webhooks(ctx context.Context, resolver *registry.Resolver) error {
+	views := rollouts.NewViews(p.manager.GetClient())
+	if err := views.Watch(ctx, p.manager.GetCache()); err != nil {
+		return err
+	}
 	handlers := &rollouts.Gate{
-		Reader: p.manager.GetClient(), Facts: resolver, Clock: p.clock, Wait: p.config.Admission.Wait.Duration, User: p.options.user,
+		Reader: views, Facts: resolver, Clock: p.clock, Wait: p.config.Admission.Wait.Duration, User: p.options.user, Platform: p.nodes().Platform,
 	}
 	server := p.manager.GetWebhookServer()
 	server.Register(rollouts.MutatePath, &webhook.Admission{Handler: handlers.Mutating(), RecoverPanic: recoverPanic()})
 	server.Register(rollouts.ValidatePath, &webhook.Admission{Handler: handlers.Validating(), RecoverPanic: recoverPanic()})
+	return nil
+}
+
+// nodes knows the platform of the nodes; what is new of it is known within a minute.
+func (p *parts) nodes() *inventory.Nodes {
+	return &inventory.Nodes{Reader: p.manager.GetClient(), Clock: p.clock}
 }
 
 func recoverPanic() *bool {
@@ -201,18 +214,18 @@ func (p *parts) controllers(resolver *registry.Resolver, kinds *served.Kinds) (*
 	}
 	holds := &hold.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Facts: resolver, Clock: p.clock, Random: rand.Float64,
-		Recorder: p.manager.GetEventRecorder("labguard"),
+		Recorder: p.manager.GetEventRecorder("labguard"), Platform: p.nodes().Platform,
 	}
 	if err := p.manager.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.RolloutRecord{}, gate.EpochField, func(record client.Object) []string {
 		return []string{record.GetName()}
 	}); err != nil {
 		return nil, fmt.Errorf("index rollout records: %w", err)
 	}
-	inventory := &imagerecord.Reconciler{
+	records := &imagerecord.Reconciler{
 		Client: p.manager.GetClient(), Clock: p.clock, Random: rand.Float64,
 		Usage: &imagerecord.Indexed{Reader: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Clock: p.clock},
 	}
-	if err := inventory.SetupWithManager(p.manager); err != nil {
+	if err := records.SetupWithManager(p.manager); err != nil {
 		return nil, fmt.Errorf("set up the image inventory: %w", err)
 	}
 	if err := gateKeeper.SetupWithManager(p.manager, p.serving.rotated, kinds); err != nil {
