@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -42,6 +43,8 @@ const (
 	stopWithin = 20 * time.Second
 	// sampleEvery is how far two samples of the API servers lie apart.
 	sampleEvery = 2 * time.Second
+	// releaseAgain is how soon holds are given back again that were not, and releaseWithin how long that is tried.
+	releaseAgain, releaseWithin = 500 * time.Millisecond, time.Minute
 	// Requests a second to the API server; priority and fairness there do the rest.
 	clientQPS, clientBurst = 200, 400
 )
@@ -61,8 +64,33 @@ func run(ctx context.Context, options *options) error {
 	}
 	restConfig.QPS, restConfig.Burst = clientQPS, clientBurst
 	restConfig.UserAgent = "labguard"
+	if options.releaseHolds {
+		return releaseHolds(ctx, restConfig)
+	}
 	parts := &parts{options: options, config: config, rest: restConfig, clock: clock.RealClock{}, sampleEvery: sampleEvery}
 	return parts.run(ctx)
+}
+
+// releaseHolds gives everything back that the gate holds. It goes on trying for a while, as the API servers and the garbage collector take a moment to take
+// down the gate.
+func releaseHolds(ctx context.Context, config *rest.Config) error {
+	scheme, err := newScheme()
+	if err != nil {
+		return err
+	}
+	direct, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return fmt.Errorf("prepare the connection to the API server: %w", err)
+	}
+	var left error
+	err = wait.PollUntilContextTimeout(ctx, releaseAgain, releaseWithin, true, func(ctx context.Context) (bool, error) {
+		left = hold.Everything{Client: direct, Live: direct}.Release(ctx)
+		return left == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("not everything is given back; delete the ClusterRole %s first, which takes the gate down: %w", gate.AnchorName, errors.Join(left, err))
+	}
+	return nil
 }
 
 // leave takes the gate down if labguard itself is being removed. A mere restart leaves it standing.
