@@ -6,7 +6,6 @@ package distribution
 import (
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"testing"
 
@@ -81,7 +80,7 @@ func (r *Registry) counted(next http.Handler) http.Handler {
 }
 
 // Host is host:port, as it stands in references.
-func (r *Registry) Host() string { return strings.TrimPrefix(r.server.Listener.Addr().String(), "http://") }
+func (r *Registry) Host() string { return r.server.Listener.Addr().String() }
 
 // Requests is how many requests have come, those to the token server and those of Push included.
 func (r *Registry) Requests() int64 { return int64(len(r.Log())) }
