@@ -20,6 +20,8 @@ const (
 	lis     = "registry.example/lis:1"
 	lisRepo = "registry.example/lis"
 	mirror  = "mirror.example/copy"
+	gateway = "registry.example/gateway"
+	bridge  = "registry.example/bridge"
 )
 
 // answer is what a test looks at of one image of a status.
@@ -162,6 +164,22 @@ func TestATagIsLookedUpWhereItMatters(t *testing.T) {
 	}
 }
 
+// An exemption says nothing of an age: once it is gone, the age is asked for.
+func TestAnImageThatWasExemptIsNotRememberedAsAnAge(t *testing.T) {
+	s := scopeOf(t, deployment("lis", lis))
+	s.workload.Status.Images = []v1alpha1.ImageStatus{{Reference: lis, Answer: posture.ImageExempt, Reason: "Exempt"}}
+	if diff := cmp.Diff([]answer{{posture.ImageUnknown, v1alpha1.ReasonNotResolved, "", ""}}, answersOf(statusOf(reconcilerWith(&library{}), s))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// index is one of several indexes around the same image.
+func index(name string, age time.Duration) posture.ImageFacts {
+	facts := build(name, age)
+	facts.ChildDigest, facts.ConfigDigest = digest("c1"), "sha256:config-c1"
+	return facts
+}
+
 // A moment after a restart nothing is known: the report stays as it was, fresher builds and moved tags included.
 func TestARestartIsNoNews(t *testing.T) {
 	since := today.Add(-500 * day)
@@ -171,20 +189,30 @@ func TestARestartIsNoNews(t *testing.T) {
 		lisRepo + "@" + digest("1a"): old, lis: build("2b", 5*day),
 		lisRepo + "@" + digest("3c"): build("3c", 10*day),
 		lisRepo + "@" + digest("4d"): absent(), mirror + "@" + digest("4d"): absent(),
+		gateway + "@" + digest("5e"): index("5e", 20*day), gateway + ":1": index("6f", 20*day),
+		bridge + "@" + digest("cf"): absent(), bridge + ":1": {Digest: digest("7a"), ConfigDigest: digest("cf"), ConfigCreated: today.Add(-30 * day).Truncate(time.Second)},
 	}
 	objects := []client.Object{
 		pod("stale", lis, lisRepo+"@"+digest("1a"), "arm"), pod("moved", lis, lisRepo+"@"+digest("3c"), "arm"), pod("loaded", lis, mirror+"@"+digest("4d"), "arm"),
+		pod("same", gateway+":1", gateway+"@"+digest("5e"), "arm"), pod("by-configuration", bridge+":1", digest("cf"), "arm"),
 	}
 	s := scopeOf(t, objects...)
 	want := statusOf(reconcilerWith(&library{images: before}), s)
-	if len(want.Images) != 3 || want.Images[0].Fresher != digest("2b") || want.Images[0].SameContentSince == nil || want.Images[1].Reason != v1alpha1.ReasonNotInRegistry ||
-		want.Images[2].Reason != v1alpha1.ReasonRunsOtherDigest {
-		t.Fatalf("the test has reported nothing that could be lost: %+v", want.Images)
+	wantAnswers := []answer{
+		{posture.ImageStale, v1alpha1.ReasonImageStale, digest("1a"), digest("2b")},
+		{posture.ImageUnknown, v1alpha1.ReasonNotInRegistry, digest("4d"), ""},
+		{posture.ImageFresh, v1alpha1.ReasonImageFresh, digest("cf"), ""},
+		{posture.ImageFresh, v1alpha1.ReasonImageFresh, digest("5e"), ""},
+		{posture.ImageFresh, v1alpha1.ReasonRunsOtherDigest, digest("3c"), digest("2b")},
+	}
+	if diff := cmp.Diff(wantAnswers, answersOf(want)); diff != "" || want.Images[0].SameContentSince == nil {
+		t.Fatalf("the test has not reported what could be lost: %v\n%s", want.Images[0].SameContentSince, diff)
 	}
 	s.workload.Status = *want.DeepCopy()
 	knownLater := map[string]map[string]posture.ImageFacts{
-		"nothing is known": nil, "the tag is known first": {lis: build("2b", 5*day)}, "what the pod names is known first": {lisRepo + "@" + digest("4d"): absent()},
-		"everything is known again": before,
+		"nothing is known": nil, "the tags are known first": {lis: build("2b", 5*day), gateway + ":1": index("6f", 20*day)},
+		"what pods name is known first": {lisRepo + "@" + digest("4d"): absent(), bridge + "@" + digest("cf"): absent()},
+		"everything is known again":     before,
 	}
 	for name, images := range knownLater {
 		t.Run(name, func(t *testing.T) {
