@@ -167,9 +167,8 @@ func (p *parts) wire(ctx context.Context) (*gate.Reconciler, error) {
 	}
 	records := imagerecord.NewStore(p.manager.GetClient(), p.manager.GetClient(), p.clock)
 	secrets := registry.NewPullSecrets(p.manager.GetAPIReader(), p.clock)
-	// The resolver is to get the records here, as the field Records of its Config, once it has one.
 	limits := p.limits
-	limits.Registries, limits.Identity = p.config.Registries, p.options.identity()
+	limits.Registries, limits.Identity, limits.Records = p.config.Registries, p.options.identity(), records
 	resolver, err := registry.New(limits, secrets, p.clock)
 	if err != nil {
 		return nil, err
