@@ -4,6 +4,7 @@
 package posture
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -278,5 +279,78 @@ func TestAWarningOfAMutableTagSaysWhatToDo(t *testing.T) {
 	want := []string{"labguard: MutableTag: image lis:latest has no fixed tag: it is judged once, and what it means later is only reported; pin a version or a digest"}
 	if diff := cmp.Diff(want, got.Warnings); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
+func holding() ImageRequirement {
+	requirement := ninetyDays()
+	requirement.OnStale, requirement.OnUnknownAge = v1alpha1.OnStaleHold, v1alpha1.OnStaleHold
+	return requirement
+}
+
+func TestAHoldIsAnAllowanceThatRecordsNothing(t *testing.T) {
+	t.Parallel()
+	old := ImageFacts{Digest: someDigest, ConfigCreated: today.Add(-200 * day)}
+	question := func(cannot func() string, governing ...ImageRequirement) RolloutQuestion {
+		return RolloutQuestion{
+			Governing: governedBy(governing...), Images: images("lis:1", "new:1"), Now: today, CannotHold: cannot,
+			Facts: factsOf(map[string]ImageFacts{"lis:1": old, "new:1": fresh}),
+		}
+	}
+	can := func() string { return "" }
+	for name, test := range map[string]struct {
+		question       RolloutQuestion
+		allowed, holds bool
+		text           string
+	}{
+		"it is held":                          {question(can, holding()), true, true, "is stale"},
+		"nobody knows how":                    {question(nil, holding()), false, false, "refused and not held"},
+		"it cannot be held, which is said":    {question(func() string { return "it is a hook" }, holding()), false, false, "refused and not held: it is a hook."},
+		"the stricter of two answers":         {question(can, holding(), ninetyDays()), false, false, "is stale"},
+		"hold is stricter than warn":          {question(can, holding(), func() ImageRequirement { r := ninetyDays(); r.OnStale = v1alpha1.OnStaleWarn; return r }()), true, true, "is stale"},
+		"an answer that nobody knows refuses": {question(can, func() ImageRequirement { r := ninetyDays(); r.OnStale = "Maybe"; return r }()), false, false, "is stale"},
+	} {
+		got := DecideRollout(test.question)
+		texts := strings.Join(slices.Concat(got.Refusals, got.Holds), "\n")
+		if got.Allowed != test.allowed || got.Held != test.holds || len(got.Admit) > 0 || !strings.Contains(texts, test.text) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+func TestATooYoungImageMeetsTheSameAsAStaleOne(t *testing.T) {
+	t.Parallel()
+	requirement := holding()
+	requirement.MinAge = 72 * time.Hour
+	young := ImageFacts{Digest: someDigest, ConfigCreated: today.Add(-time.Hour)}
+	question := RolloutQuestion{
+		Governing: governedBy(requirement), Images: images("lis:1"), Now: today, CannotHold: func() string { return "" }, LastAdmitted: "lis:0",
+		Facts: factsOf(map[string]ImageFacts{"lis:1": young}),
+	}
+	got := DecideRollout(question)
+	if !got.Held || len(got.Holds) != 1 || !strings.Contains(got.Holds[0], "is too young") || !strings.Contains(got.Holds[0], "72 hours") && !strings.Contains(got.Holds[0], "3 days") ||
+		!strings.Contains(got.Holds[0], "go back to lis:0") || !got.NextChange.Equal(young.ConfigCreated.Add(72*time.Hour)) {
+		t.Fatalf("%+v", got)
+	}
+	question.Now = got.NextChange
+	if got := DecideRollout(question); !got.Allowed || got.Held || len(got.Admit) != 1 || got.Admit[0].Reason != v1alpha1.AdmittedFresh {
+		t.Errorf("at that very instant: %+v", got)
+	}
+}
+
+func TestARefusalNamesAFresherBuildOfItsTag(t *testing.T) {
+	t.Parallel()
+	pinned := "registry.example/lis:1@" + someDigest
+	question := RolloutQuestion{
+		Governing: governedBy(ninetyDays()), Images: images(pinned), Now: today,
+		Facts:   factsOf(map[string]ImageFacts{pinned: {Digest: someDigest, ConfigCreated: today.Add(-200 * day)}}),
+		Fresher: func(string) string { return "sha256:newer" },
+	}
+	if got := DecideRollout(question).Refusals; len(got) != 1 || !strings.Contains(got[0], "Its tag means a fresher build by now, sha256:newer: use that") {
+		t.Errorf("%q", got)
+	}
+	question.Fresher = func(string) string { return "" }
+	if got := DecideRollout(question).Refusals; len(got) != 1 || !strings.Contains(got[0], "Build it anew and push it") || strings.Contains(got[0], "under its tag") {
+		t.Errorf("%q", got)
 	}
 }
