@@ -11,6 +11,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -96,12 +97,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 func (r *Reconciler) gather(ctx context.Context, name string) (*scope, error) {
 	s := &scope{namespace: &corev1.Namespace{}, now: r.Clock.Now()}
 	err := r.Get(ctx, client.ObjectKey{Name: name}, s.namespace)
-	if client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("get namespace %s: %w", name, err)
-	}
-	if err != nil || s.namespace.DeletionTimestamp != nil {
+	switch {
+	case apierrors.IsNotFound(err), err == nil && s.namespace.DeletionTimestamp != nil:
 		r.forget(name)
 		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("get namespace %s: %w", name, err)
 	}
 	if s.found, err = inventory.List(ctx, r.Client, r.Served, name); err != nil {
 		return nil, err

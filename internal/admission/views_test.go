@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -22,7 +21,6 @@ import (
 	"github.com/labguard/labguard/internal/posture/template"
 )
 
-var noon = time.Date(2026, time.November, 23, 12, 0, 0, 0, time.UTC)
 
 // counted is a reader whose only record, in whatever namespace, admits the image of the moment.
 type counted struct {

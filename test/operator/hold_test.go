@@ -93,8 +93,8 @@ func TestHold(t *testing.T) {
 		released := until(l, "lis", "released", isPaused(false))
 		l.admitted("deployment-lis", stale, v1alpha1.AdmittedFresh)
 		for _, entry := range released.ManagedFields {
-			if entry.Manager == v1alpha1.FieldManager && strings.Contains(string(entry.FieldsV1.Raw), "f:spec") {
-				t.Errorf("labguard owns fields of the spec: %s", entry.FieldsV1.Raw)
+			if entry.Manager == v1alpha1.FieldManager && strings.Contains(entry.FieldsV1.GetRawString(), "f:spec") {
+				t.Errorf("labguard owns fields of the spec: %s", entry.FieldsV1.GetRawString())
 			}
 		}
 		l.replicaSets("lis", stale)
@@ -132,7 +132,7 @@ func TestHold(t *testing.T) {
 		}
 		owner := ""
 		for _, entry := range found.ManagedFields {
-			if strings.Contains(string(entry.FieldsV1.Raw), "f:partition") {
+			if strings.Contains(entry.FieldsV1.GetRawString(), "f:partition") {
 				owner += entry.Manager
 			}
 		}

@@ -42,8 +42,7 @@ func (c *cursor) each(opening jsontext.Token, visit func() error) error {
 		return err
 	}
 	for {
-		switch c.decoder.PeekKind() {
-		case jsontext.KindEndObject, jsontext.KindEndArray, jsontext.KindInvalid:
+		if kind := c.decoder.PeekKind(); kind == jsontext.KindEndObject || kind == jsontext.KindEndArray || kind == jsontext.KindInvalid {
 			_, err := c.decoder.ReadToken()
 			return err
 		}

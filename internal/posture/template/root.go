@@ -7,10 +7,11 @@ import (
 	"fmt"
 	"maps"
 
-	"github.com/labguard/labguard/internal/posture/hold"
 	batchv1 "k8s.io/api/batch/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/json"
+
+	"github.com/labguard/labguard/internal/posture/hold"
 )
 
 // Root is an object that has a pod template, or a pod.
