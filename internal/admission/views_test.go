@@ -21,7 +21,6 @@ import (
 	"github.com/labguard/labguard/internal/posture/template"
 )
 
-
 // counted is a reader whose only record, in whatever namespace, admits the image of the moment.
 type counted struct {
 	client.Reader

@@ -76,7 +76,9 @@ func (s *tokenServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Token     string `json:"token"`
 		ExpiresIn int    `json:"expires_in"`
 	}{signed, int(tokenLife.Seconds())}
-	_ = json.NewEncoder(w).Encode(answer) // a caller that has gone needs no answer
+	if err := json.NewEncoder(w).Encode(answer); err != nil {
+		return // the caller has gone
+	}
 }
 
 // accessOf reads scopes such as repository:lab/lis:pull,push.
