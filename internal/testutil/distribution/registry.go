@@ -37,6 +37,7 @@ type Registry struct {
 
 	mu       sync.Mutex
 	requests []string
+	mood     func(next http.Handler) http.Handler
 }
 
 // Start runs a registry without any image.
@@ -74,10 +75,25 @@ func (r *Registry) counted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		r.mu.Lock()
 		r.requests = append(r.requests, request.Method+" "+request.URL.Path)
+		mood := r.mood
 		r.mu.Unlock()
+		if mood != nil {
+			mood(next).ServeHTTP(w, request)
+			return
+		}
 		next.ServeHTTP(w, request)
 	})
 }
+
+// Behave puts something between the registry and those who ask it from now on, the token server included.
+func (r *Registry) Behave(mood func(next http.Handler) http.Handler) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mood = mood
+}
+
+// Stop ends the registry, so that its address refuses connections.
+func (r *Registry) Stop() { r.server.Close() }
 
 // Host is host:port, as it stands in references.
 func (r *Registry) Host() string { return r.server.Listener.Addr().String() }
