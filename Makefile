@@ -76,6 +76,11 @@ test: devcluster ## all tests, with the race detector, against a real API server
 fuzz: ## run each fuzz test for FUZZTIME (10s)
 	@go run ./hack/verify fuzz -time $(FUZZTIME) $(UNIT_PACKAGES)
 
+.PHONY: bench
+bench: ## what labguard costs a write, beside a webhook that does nothing, against a real API server (docs/performance.md)
+	@go build -o $(BIN)/bench ./hack/bench
+	@exec $(BIN)/bench
+
 ##@ Before a commit
 
 .PHONY: generate

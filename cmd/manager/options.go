@@ -24,6 +24,7 @@ type options struct {
 	metricsSecure bool
 	probes        string
 	leaderElect   bool
+	releaseHolds  bool
 }
 
 func defaultOptions() *options {
@@ -44,6 +45,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", o.metricsSecure, "serve metrics over TLS to those who may get them (RBAC: get /metrics)")
 	flags.StringVar(&o.probes, "health-probe-bind-address", o.probes, "address of /healthz and /readyz")
 	flags.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect, "let one of several replicas run the controllers; all serve webhooks")
+	flags.BoolVar(&o.releaseHolds, "release-holds", o.releaseHolds, "do nothing but give back everything that the gate holds in the cluster, and end; for when labguard is gone, after its gate was taken down")
 }
 
 // validate says what is wrong with the flags, and what would be right.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -28,6 +29,7 @@ import (
 	"github.com/labguard/labguard/controllers/gate"
 	"github.com/labguard/labguard/controllers/hold"
 	"github.com/labguard/labguard/controllers/imagerecord"
+	"github.com/labguard/labguard/controllers/inventory"
 	"github.com/labguard/labguard/controllers/labworkload"
 	"github.com/labguard/labguard/controllers/served"
 	rollouts "github.com/labguard/labguard/internal/admission"
@@ -41,6 +43,8 @@ const (
 	stopWithin = 20 * time.Second
 	// sampleEvery is how far two samples of the API servers lie apart.
 	sampleEvery = 2 * time.Second
+	// releaseAgain is how soon holds are given back again that were not, and releaseWithin how long that is tried.
+	releaseAgain, releaseWithin = 500 * time.Millisecond, time.Minute
 	// Requests a second to the API server; priority and fairness there do the rest.
 	clientQPS, clientBurst = 200, 400
 )
@@ -60,8 +64,33 @@ func run(ctx context.Context, options *options) error {
 	}
 	restConfig.QPS, restConfig.Burst = clientQPS, clientBurst
 	restConfig.UserAgent = "labguard"
+	if options.releaseHolds {
+		return releaseHolds(ctx, restConfig)
+	}
 	parts := &parts{options: options, config: config, rest: restConfig, clock: clock.RealClock{}, sampleEvery: sampleEvery}
 	return parts.run(ctx)
+}
+
+// releaseHolds gives everything back that the gate holds. It goes on trying for a while, as the API servers and the garbage collector take a moment to take
+// down the gate.
+func releaseHolds(ctx context.Context, config *rest.Config) error {
+	scheme, err := newScheme()
+	if err != nil {
+		return err
+	}
+	direct, err := client.New(config, client.Options{Scheme: scheme})
+	if err != nil {
+		return fmt.Errorf("prepare the connection to the API server: %w", err)
+	}
+	var left error
+	err = wait.PollUntilContextTimeout(ctx, releaseAgain, releaseWithin, true, func(ctx context.Context) (bool, error) {
+		left = hold.Everything{Client: direct, Live: direct}.Release(ctx)
+		return left == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("not everything is given back; delete the ClusterRole %s first, which takes the gate down: %w", gate.AnchorName, errors.Join(left, err))
+	}
+	return nil
 }
 
 // leave takes the gate down if labguard itself is being removed. A mere restart leaves it standing.
@@ -149,7 +178,9 @@ func (p *parts) wire(ctx context.Context) (*gate.Reconciler, error) {
 	if err := kinds.SetupWithManager(p.manager); err != nil {
 		return nil, fmt.Errorf("watch the kinds that are served: %w", err)
 	}
-	p.webhooks(resolver)
+	if err := p.webhooks(ctx, resolver); err != nil {
+		return nil, err
+	}
 	gateKeeper, err := p.controllers(resolver, kinds)
 	if err != nil {
 		return nil, err
@@ -162,13 +193,23 @@ func (p *parts) wire(ctx context.Context) (*gate.Reconciler, error) {
 	return gateKeeper, p.probes()
 }
 
-func (p *parts) webhooks(resolver *registry.Resolver) {
+func (p *parts) webhooks(ctx context.Context, resolver *registry.Resolver) error {
+	views := rollouts.NewViews(p.manager.GetClient())
+	if err := views.Watch(ctx, p.manager.GetCache()); err != nil {
+		return err
+	}
 	handlers := &rollouts.Gate{
-		Reader: p.manager.GetClient(), Facts: resolver, Clock: p.clock, Wait: p.config.Admission.Wait.Duration, User: p.options.user,
+		Reader: views, Facts: resolver, Clock: p.clock, Wait: p.config.Admission.Wait.Duration, User: p.options.user, Platform: p.nodes().Platform,
 	}
 	server := p.manager.GetWebhookServer()
 	server.Register(rollouts.MutatePath, &webhook.Admission{Handler: handlers.Mutating(), RecoverPanic: recoverPanic()})
 	server.Register(rollouts.ValidatePath, &webhook.Admission{Handler: handlers.Validating(), RecoverPanic: recoverPanic()})
+	return nil
+}
+
+// nodes knows the platform of the nodes; what is new of it is known within a minute.
+func (p *parts) nodes() *inventory.Nodes {
+	return &inventory.Nodes{Reader: p.manager.GetClient(), Clock: p.clock}
 }
 
 func recoverPanic() *bool {
@@ -201,18 +242,18 @@ func (p *parts) controllers(resolver *registry.Resolver, kinds *served.Kinds) (*
 	}
 	holds := &hold.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Facts: resolver, Clock: p.clock, Random: rand.Float64,
-		Recorder: p.manager.GetEventRecorder("labguard"),
+		Recorder: p.manager.GetEventRecorder("labguard"), Platform: p.nodes().Platform,
 	}
 	if err := p.manager.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.RolloutRecord{}, gate.EpochField, func(record client.Object) []string {
 		return []string{record.GetName()}
 	}); err != nil {
 		return nil, fmt.Errorf("index rollout records: %w", err)
 	}
-	inventory := &imagerecord.Reconciler{
+	records := &imagerecord.Reconciler{
 		Client: p.manager.GetClient(), Clock: p.clock, Random: rand.Float64,
 		Usage: &imagerecord.Indexed{Reader: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Clock: p.clock},
 	}
-	if err := inventory.SetupWithManager(p.manager); err != nil {
+	if err := records.SetupWithManager(p.manager); err != nil {
 		return nil, fmt.Errorf("set up the image inventory: %w", err)
 	}
 	if err := gateKeeper.SetupWithManager(p.manager, p.serving.rotated, kinds); err != nil {

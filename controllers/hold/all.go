@@ -102,8 +102,8 @@ func (e Everything) undo(ctx context.Context, kind schema.GroupVersionKind, key 
 		return nil
 	case err != nil:
 		return err
-	case hold.Of(answer).Held():
-		return fmt.Errorf("release %s %s: the webhooks still listen and hold it again", kind.Kind, key)
+	case hold.Of(answer).Marked():
+		return fmt.Errorf("release %s %s: the gate still stands and has put the hold back", kind.Kind, key)
 	default:
 		return nil
 	}

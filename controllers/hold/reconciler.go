@@ -60,8 +60,8 @@ type Reconciler struct {
 type scope struct {
 	namespace *corev1.Namespace
 	found     *inventory.Namespace
-	workloads []v1alpha1.LabWorkload
 	records   []v1alpha1.RolloutRecord
+	arranged  *rollout.Namespace
 	platform  posture.Platform
 	now       time.Time
 	// asked are the references whose facts decide about what is held.
@@ -119,7 +119,7 @@ func (r *Reconciler) gather(ctx context.Context, name string) (*scope, error) {
 			return nil, fmt.Errorf("list %T of namespace %s: %w", list, name, err)
 		}
 	}
-	s.workloads, s.records = workloads.Items, records.Items
+	s.records, s.arranged = records.Items, rollout.Arrange(name, workloads.Items, records.Items)
 	if r.Platform != nil {
 		s.platform = r.Platform()
 	}
@@ -150,9 +150,7 @@ func (s *scope) inRecovery() bool {
 // look releases one root workload if it may roll out. It returns when time alone may change that.
 func (r *Reconciler) look(ctx context.Context, s *scope, root *template.Root) (again time.Time, err error) {
 	r.announceHeld(s, root)
-	write := &rollout.Write{
-		Namespace: s.namespace.Name, Root: root, Old: root, Workloads: s.workloads, Records: s.records, Platform: s.platform, Now: s.now,
-	}
+	write := &rollout.Write{Namespace: s.arranged, Root: root, Old: root, Platform: s.platform, Now: s.now}
 	governing := write.Governing()
 	switch {
 	case s.inRecovery():

@@ -264,6 +264,10 @@ func TestMoreThanCanWaitIsLeftOutAndDoesNotBlock(t *testing.T) {
 	if got := written(t, metrics.ImageRecordQueueFull) - before; got != 3 || len(store.waiting) != maxWaiting {
 		t.Errorf("%v left out, %d wait", got, len(store.waiting))
 	}
+	store.Keep(with(lis(), func(c *posture.Content) { c.Digest = digest(0) }))
+	if got := written(t, metrics.ImageRecordQueueFull) - before; got != 3 {
+		t.Errorf("what waits already is counted as left out: %v", got)
+	}
 	run(t, store)
 	eventually(t, "all that waited is written", func() bool { return store.idle() && count.Load() == maxWaiting })
 	store.Keep(with(lis(), func(c *posture.Content) { c.Digest = digest(maxWaiting) }))

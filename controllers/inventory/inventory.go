@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/internal/posture/template"
@@ -41,12 +42,13 @@ type Namespace struct {
 	// Pods are all pods.
 	Pods []corev1.Pod
 
-	byUID map[types.UID]*template.Root
+	byUID    map[types.UID]*template.Root
+	replicas map[types.UID]int32
 }
 
 // List reads the inventory of a namespace.
 func List(ctx context.Context, reader client.Reader, served Served, namespace string) (*Namespace, error) {
-	found := &Namespace{byUID: map[types.UID]*template.Root{}}
+	found := &Namespace{byUID: map[types.UID]*template.Root{}, replicas: map[types.UID]int32{}}
 	lists := []client.ObjectList{
 		&appsv1.DeploymentList{}, &appsv1.StatefulSetList{}, &appsv1.DaemonSetList{}, &appsv1.ReplicaSetList{},
 		&corev1.ReplicationControllerList{}, &batchv1.JobList{}, &batchv1.CronJobList{}, &corev1.PodList{},
@@ -72,11 +74,17 @@ func (n *Namespace) add(object runtime.Object) error {
 	if pod, isPod := object.(*corev1.Pod); isPod {
 		n.Pods = append(n.Pods, *pod)
 	}
+	if deployment, isDeployment := object.(*appsv1.Deployment); isDeployment {
+		n.replicas[deployment.UID] = ptr.Deref(deployment.Spec.Replicas, 1)
+	}
 	if root, known := template.FromObject(object); known {
 		n.put(root)
 	}
 	return nil
 }
+
+// Replicas is how many pods a Deployment declares; zero for anything else.
+func (n *Namespace) Replicas(deployment *template.Root) int32 { return n.replicas[deployment.UID] }
 
 func (n *Namespace) put(root template.Root) {
 	switch {

@@ -54,7 +54,7 @@ func lab() []client.Object {
 	cronJob := &batchv1.CronJob{ObjectMeta: meta("CronJob", "nightly")}
 	cronJob.Spec.JobTemplate.Spec.Template = pods("backup:2")
 	return []client.Object{
-		&appsv1.Deployment{ObjectMeta: meta("Deployment", "lis"), Spec: appsv1.DeploymentSpec{Template: pods("lis:2")}},
+		&appsv1.Deployment{ObjectMeta: meta("Deployment", "lis"), Spec: appsv1.DeploymentSpec{Replicas: new(int32(3)), Template: pods("lis:2")}},
 		&appsv1.ReplicaSet{ObjectMeta: meta("ReplicaSet", "lis-1", controlledBy("Deployment", "lis")), Spec: appsv1.ReplicaSetSpec{Template: pods("lis:1")}},
 		&appsv1.ReplicaSet{ObjectMeta: meta("ReplicaSet", "lis-2", controlledBy("Deployment", "lis")), Spec: appsv1.ReplicaSetSpec{Template: pods("lis:2")}},
 		&appsv1.ReplicaSet{ObjectMeta: meta("ReplicaSet", "bare"), Spec: appsv1.ReplicaSetSpec{Template: pods("bare:1")}},
@@ -100,6 +100,12 @@ func TestANamespaceIsItsRootsItsOwnedTemplatesAndItsPods(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"Job/nightly-1", "ReplicaSet/lis-1", "ReplicaSet/lis-2"}, names(found.Owned)); diff != "" {
 		t.Errorf("owned (-want +got):\n%s", diff)
+	}
+	for i := range found.Roots {
+		root := &found.Roots[i]
+		if want := map[string]int32{"Deployment/lis": 3}[root.Kind+"/"+root.Name]; found.Replicas(root) != want {
+			t.Errorf("%s/%s has %d replicas, want %d", root.Kind, root.Name, found.Replicas(root), want)
+		}
 	}
 	if len(found.Pods) != 3 {
 		t.Errorf("%d pods", len(found.Pods))

@@ -126,7 +126,7 @@ func stripStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
 	return stripped
 }
 
-// StripNode is the transform of nodes: their operating system and architecture, and nothing else.
+// StripNode is the transform of nodes: their operating system and architecture, whether they take pods, and nothing else.
 func StripNode(object any) (any, error) {
 	node, ok := object.(*corev1.Node)
 	if !ok {
@@ -135,6 +135,7 @@ func StripNode(object any) (any, error) {
 	return &corev1.Node{
 		TypeMeta:   node.TypeMeta,
 		ObjectMeta: metav1.ObjectMeta{Name: node.Name, UID: node.UID, ResourceVersion: node.ResourceVersion},
+		Spec:       corev1.NodeSpec{Unschedulable: node.Spec.Unschedulable},
 		Status: corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{
 			OperatingSystem: node.Status.NodeInfo.OperatingSystem, Architecture: node.Status.NodeInfo.Architecture,
 		}},

@@ -117,6 +117,7 @@ func TestACachedPodSaysWhatRunsAndWhere(t *testing.T) {
 func TestACachedNodeIsItsPlatform(t *testing.T) {
 	node := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: "n", UID: "u", ResourceVersion: "7", Labels: map[string]string{"a": "b"}},
+		Spec:       corev1.NodeSpec{Unschedulable: true, PodCIDR: "10.1.0.0/24"},
 		Status: corev1.NodeStatus{
 			NodeInfo:  corev1.NodeSystemInfo{OperatingSystem: "linux", Architecture: "arm64", KernelVersion: "7"},
 			Addresses: []corev1.NodeAddress{{Address: "10.0.0.1"}},
@@ -124,6 +125,7 @@ func TestACachedNodeIsItsPlatform(t *testing.T) {
 	}
 	want := &corev1.Node{
 		ObjectMeta: metav1.ObjectMeta{Name: "n", UID: "u", ResourceVersion: "7"},
+		Spec:       corev1.NodeSpec{Unschedulable: true},
 		Status:     corev1.NodeStatus{NodeInfo: corev1.NodeSystemInfo{OperatingSystem: "linux", Architecture: "arm64"}},
 	}
 	got, err := inventory.StripNode(node)

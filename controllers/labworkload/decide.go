@@ -96,14 +96,14 @@ func orClusterIssuer(kind v1alpha1.IssuerKind) v1alpha1.IssuerKind {
 
 func (r *Reconciler) decideImages(s *scope, d *decision) {
 	gated := s.enforcement.Images && ledger.Begun(s.epoch()) && !s.excluded
-	seen := (&sightings{found: s.found, selector: s.selector, records: s.records, platforms: s.platforms, gated: gated}).all()
-	asked := make([]string, 0, len(seen))
-	for i := range seen {
-		asked = append(asked, seen[i].query.Reference)
-	}
-	r.waiting.set(client.ObjectKeyFromObject(s.workload), asked)
-	report := posture.JudgeImages(posture.NewImageRequirement(s.workload.Spec.Images), r.observe(s, seen), s.now)
+	all := &sightings{found: s.found, selector: s.selector, records: s.records, platforms: s.platforms, common: s.common, gated: gated}
+	seen := all.all()
+	// Before the first question, so that no answer comes in between.
+	r.waiting.set(client.ObjectKeyFromObject(s.workload), asks(seen))
+	requirement := posture.NewImageRequirement(s.workload.Spec.Images)
+	report := posture.JudgeImages(requirement, r.observe(s, requirement, seen), s.now)
 	d.images = &report
+	d.held, d.heldCount = all.held()
 	if !s.enforcement.Images && len(report.Refused) > 0 {
 		d.previewOf().RefusedImages = bound(report.Refused)
 	}

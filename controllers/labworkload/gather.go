@@ -45,6 +45,8 @@ type scope struct {
 	records   []v1alpha1.RolloutRecord
 	services  []corev1.Service
 	platforms map[string]posture.Platform
+	// common is the platform that all nodes have which take pods; zero if they have several.
+	common posture.Platform
 
 	policy        *networkingv1.NetworkPolicy
 	otherPolicies []networkingv1.NetworkPolicy
@@ -57,6 +59,8 @@ type scope struct {
 
 	// unknown are the questions about images that have no answer yet.
 	unknown []posture.ImageQuery
+	// seeksFresher says that an image needs a fresher build, which its tag may come to mean at any time.
+	seeksFresher bool
 }
 
 // certificate is what cert-manager has of the LabWorkload.
@@ -179,10 +183,15 @@ func (r *Reconciler) gatherNodes(ctx context.Context, s *scope) error {
 	if err := r.List(ctx, &nodes, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
+	var open []posture.Platform
 	for i := range nodes.Items {
-		info := nodes.Items[i].Status.NodeInfo
-		s.platforms[nodes.Items[i].Name] = posture.Platform{OS: info.OperatingSystem, Architecture: info.Architecture}
+		node := &nodes.Items[i]
+		s.platforms[node.Name] = platformOf(node)
+		if !node.Spec.Unschedulable {
+			open = append(open, platformOf(node))
+		}
 	}
+	s.common = posture.CommonPlatform(open)
 	return nil
 }
 

@@ -5,8 +5,6 @@ package labworkload
 
 import (
 	"cmp"
-	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -21,8 +19,10 @@ import (
 // sighting is one image as one workload object declares it or one container runs it.
 type sighting struct {
 	reference, running, admission string
-	declared                      bool
-	query                         posture.ImageQuery
+	// elsewhere is what runs under the name that the node gives it, if that is another repository; bare is the digest where the node names none.
+	elsewhere, bare string
+	declared        bool
+	query           posture.ImageQuery
 }
 
 // sightings are all images of the governed workload objects and pods of a namespace. gated says whether the gate stands, so that an image which
@@ -32,20 +32,22 @@ type sightings struct {
 	selector  labels.Selector
 	records   []v1alpha1.RolloutRecord
 	platforms map[string]posture.Platform
-	gated     bool
+	// common is what an image that is declared without a node selector will run on.
+	common posture.Platform
+	gated  bool
 }
 
 func (s *sightings) all() []sighting {
 	var seen []sighting
 	for i := range s.found.Roots {
 		root := &s.found.Roots[i]
-		if root.Kind == "Pod" || root.DeletionTimestamp != nil || !s.selector.Matches(labels.Set(root.Template.Labels)) {
+		// What a held root declares was not let in: it is reported as held.
+		if root.Kind == "Pod" || isHeld(root) || !s.governs(root) {
 			continue
 		}
 		for _, reference := range root.Template.References() {
 			seen = append(seen, sighting{
-				reference: reference, declared: true, admission: s.admission(root, reference),
-				query: root.Template.Query(root.Namespace, reference),
+				reference: reference, declared: true, admission: s.admission(root, reference), query: s.query(root, reference),
 			})
 		}
 	}
@@ -55,10 +57,23 @@ func (s *sightings) all() []sighting {
 	return seen
 }
 
+func (s *sightings) governs(root *template.Root) bool {
+	return root.DeletionTimestamp == nil && s.selector.Matches(labels.Set(root.Template.Labels))
+}
+
+// query asks for an image on the platform that the template's node selector asks for, else on that of all nodes.
+func (s *sightings) query(root *template.Root, reference string) posture.ImageQuery {
+	query := root.Template.Query(root.Namespace, reference)
+	if query.Platform == (posture.Platform{}) {
+		query.Platform = s.common
+	}
+	return query
+}
+
 // ofPod are the images of one live pod: by what runs on its node's platform, not by what the tag means now.
 func (s *sightings) ofPod(pod *corev1.Pod) []sighting {
 	finished := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-	if finished || pod.DeletionTimestamp != nil || !s.selector.Matches(labels.Set(pod.Labels)) {
+	if finished || waitsAtGate(pod) || pod.DeletionTimestamp != nil || !s.selector.Matches(labels.Set(pod.Labels)) {
 		return nil
 	}
 	self, _ := template.FromObject(pod)
@@ -66,12 +81,16 @@ func (s *sightings) ofPod(pod *corev1.Pod) []sighting {
 	identifiers := imageIDs(pod)
 	var seen []sighting
 	for _, image := range self.Template.Images {
-		one := sighting{reference: image.Reference, query: self.Template.Query(pod.Namespace, image.Reference)}
+		one := sighting{reference: image.Reference, query: s.query(&self, image.Reference)}
 		if platform, known := s.platforms[pod.Spec.NodeName]; known {
 			one.query.Platform = platform
 		}
 		if running, found := template.RunningReference(image.Reference, identifiers[image.Container]); found {
 			one.running, one.query.Reference = running, running
+			one.bare, _ = template.BareDigest(identifiers[image.Container])
+			if elsewhere, named := template.ReportedReference(identifiers[image.Container]); named && elsewhere != running {
+				one.elsewhere = elsewhere
+			}
 		}
 		one.admission = s.podAdmission(&self, owner, top, image)
 		seen = append(seen, one)
@@ -121,82 +140,6 @@ func imageIDs(pod *corev1.Pod) map[string]string {
 		}
 	}
 	return identifiers
-}
-
-// observe gathers sightings into distinct images with the facts that are known of each. Facts that are not known yet are asked for.
-func (r *Reconciler) observe(s *scope, seen []sighting) []posture.ObservedImage {
-	var observed []posture.ObservedImage
-	byKey := map[string]int{}
-	for i := range seen {
-		one := &seen[i]
-		key := one.reference + "\n" + one.running + "\n" + one.query.Platform.String()
-		at, known := byKey[key]
-		if !known {
-			at = len(observed)
-			byKey[key] = at
-			facts, found := r.Facts.Lookup(one.query)
-			if facts.Unknown != "" {
-				s.unknown = append(s.unknown, one.query)
-			}
-			if !found {
-				facts = remembered(s.workload.Status.Images, one, facts)
-			}
-			observed = append(observed, posture.ObservedImage{Reference: one.reference, Running: one.running, Facts: facts})
-		}
-		image := &observed[at]
-		image.Declared = image.Declared || one.declared
-		if !one.declared {
-			image.Pods++
-		}
-		image.Admission = worseAdmission(image.Admission, one.admission)
-	}
-	r.markMoved(seen, observed)
-	slices.SortFunc(observed, func(a, b posture.ObservedImage) int {
-		return cmp.Or(cmp.Compare(a.Reference, b.Reference), cmp.Compare(a.Running, b.Running))
-	})
-	return observed
-}
-
-// remembered is what the last report says of an image, while this process asks for it the first time: a restart is no news. The gate never
-// believes it.
-func remembered(reported []v1alpha1.ImageStatus, one *sighting, otherwise posture.ImageFacts) posture.ImageFacts {
-	_, digest, _ := strings.Cut(one.running, "@")
-	at := slices.IndexFunc(reported, func(image v1alpha1.ImageStatus) bool {
-		return image.Reference == one.reference && (digest == "" || image.Digest == digest)
-	})
-	if at < 0 {
-		return otherwise
-	}
-	image := reported[at]
-	os, architecture, _ := strings.Cut(image.Platform, "/")
-	architecture, variant, _ := strings.Cut(architecture, "/")
-	facts := posture.ImageFacts{Digest: image.Digest, Platform: posture.Platform{OS: os, Architecture: architecture, Variant: variant}}
-	switch {
-	case image.Created == nil:
-		facts.Unknown = image.Reason
-	case image.Evidence == string(posture.EvidenceHistory):
-		facts.HistoryCreated = image.Created.Time
-	case image.Evidence == string(posture.EvidenceAnnotation):
-		facts.AnnotationCreated = image.Created.Time
-	default:
-		facts.ConfigCreated = image.Created.Time
-	}
-	return facts
-}
-
-// markMoved marks images whose tag means another digest now than what runs.
-func (r *Reconciler) markMoved(seen []sighting, observed []posture.ObservedImage) {
-	for i := range observed {
-		image := &observed[i]
-		if image.Running == "" || image.Running == image.Reference {
-			continue
-		}
-		at := slices.IndexFunc(seen, func(s sighting) bool { return s.reference == image.Reference && s.running == image.Running })
-		query := seen[at].query
-		query.Reference = image.Reference
-		now, _ := r.Facts.Lookup(query)
-		image.Moved = now.Digest != "" && image.Facts.Digest != "" && now.Digest != image.Facts.Digest && now.ChildDigest != image.Facts.Digest
-	}
 }
 
 // worseAdmission keeps of two admissions the one that a person has to know of.

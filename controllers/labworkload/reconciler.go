@@ -18,6 +18,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/controllers/inventory"
+	"github.com/labguard/labguard/internal/metrics"
 	"github.com/labguard/labguard/internal/outcome"
 	"github.com/labguard/labguard/internal/posture"
 )
@@ -26,6 +27,12 @@ import (
 type Facts interface {
 	Lookup(query posture.ImageQuery) (posture.ImageFacts, bool)
 	NextLook(query posture.ImageQuery) time.Time
+}
+
+// FactsByConfiguration is what Facts may know beyond that: the image whose configuration has a digest. Nodes report that digest for images that were
+// loaded by hand. It answers at once from memory.
+type FactsByConfiguration interface {
+	OfConfig(configDigest string) (posture.ImageFacts, bool)
 }
 
 // Served says which optional kinds the cluster serves.
@@ -55,7 +62,7 @@ type Reconciler struct {
 	Live     client.Reader
 	Facts    Facts
 	Served   Served
-	Clock    clock.PassiveClock
+	Clock    clock.WithTicker
 	Random   func() float64
 	Recorder events.EventRecorder
 	// Excluded are namespaces in which the gate never stands.
@@ -64,6 +71,8 @@ type Reconciler struct {
 	Platform Platform
 
 	waiting references
+	nodes   nodePlatforms
+	tally   tally
 }
 
 // +kubebuilder:rbac:groups=labguard.dev,resources=labworkloads,verbs=get;list;watch
@@ -82,14 +91,20 @@ type Reconciler struct {
 
 // Reconcile gathers, decides, writes children and reports, in this order; the status is written once, also after an error.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
+	if request == heartbeat {
+		metrics.EvaluationTimestamp.WithLabelValues().Set(seconds(r.Clock.Now()))
+		return ctrl.Result{}, nil
+	}
 	workload := &v1alpha1.LabWorkload{}
 	if err := r.Get(ctx, request.NamespacedName, workload); err != nil {
 		if client.IgnoreNotFound(err) == nil {
 			r.waiting.forget(request.NamespacedName)
+			r.tally.forget(request.NamespacedName)
 		}
 		return outcome.Result(client.IgnoreNotFound(err), time.Time{}, r.Clock.Now(), r.Random)
 	}
 	if workload.DeletionTimestamp != nil {
+		r.tally.forget(request.NamespacedName)
 		return ctrl.Result{}, nil
 	}
 	s, err := r.gather(ctx, workload)
@@ -101,6 +116,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		err = r.write(ctx, s, intent)
 	}
 	status := computeStatus(s, decided, err)
+	r.tally.set(request.NamespacedName, decided.images, status.NextChangeAt)
 	err = errors.Join(err, r.report(ctx, workload, status))
 	result, err := outcome.Result(err, r.nextLook(s, status), r.Clock.Now(), r.Random)
 	if err != nil {
@@ -140,7 +156,11 @@ func (r *Reconciler) report(ctx context.Context, workload *v1alpha1.LabWorkload,
 	return nil
 }
 
-// nextLook is when time changes a verdict, or when an image of unknown age is to be asked for again.
+// lookForFresherAfter is how long after a look at the tag of an image that is stale, too young or soon stale the next one comes at the earliest. A
+// fresher build mends no answer by itself, so there is no hurry.
+const lookForFresherAfter = 10 * time.Minute
+
+// nextLook is when time changes a verdict, or when an image of unknown age or the tag of one that needs a fresher build is to be asked for again.
 func (r *Reconciler) nextLook(s *scope, status *v1alpha1.LabWorkloadStatus) time.Time {
 	var next time.Time
 	if status.NextChangeAt != nil {
@@ -148,6 +168,9 @@ func (r *Reconciler) nextLook(s *scope, status *v1alpha1.LabWorkloadStatus) time
 	}
 	for _, query := range s.unknown {
 		next = posture.Earliest(next, r.Facts.NextLook(query))
+	}
+	if s.seeksFresher {
+		next = posture.Earliest(next, s.now.Add(lookForFresherAfter))
 	}
 	return next
 }

@@ -36,11 +36,12 @@ func (r *Reconciler) announce(workload *v1alpha1.LabWorkload, status *v1alpha1.L
 		if before != nil && before.Status == now.Status && before.Reason == now.Reason {
 			continue
 		}
-		if before == nil && now.Status == metav1.ConditionTrue || now.Type == v1alpha1.ConditionReconciling || now.Type == v1alpha1.ConditionCompliant {
+		warns := now.Reason == v1alpha1.ReasonImageSoonStale
+		if before == nil && now.Status == metav1.ConditionTrue && !warns || now.Type == v1alpha1.ConditionReconciling || now.Type == v1alpha1.ConditionCompliant {
 			continue
 		}
 		kind := corev1.EventTypeNormal
-		if now.Status == metav1.ConditionFalse || now.Type == v1alpha1.ConditionStalled {
+		if warns || now.Status == metav1.ConditionFalse || now.Type == v1alpha1.ConditionStalled {
 			kind = corev1.EventTypeWarning
 		}
 		r.Recorder.Eventf(workload, nil, kind, now.Reason, "Report", "%s is %s: %s", now.Type, now.Status, now.Message)

@@ -57,7 +57,8 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, kinds *served.Kinds,
 		Watches(&corev1.Service{}, handler.EnqueueRequestsFromMapFunc(r.byService)).
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.byEndpoints)).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.ofNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
-		Watches(&corev1.Pod{}, r.podEvents())
+		Watches(&corev1.Pod{}, r.podEvents()).
+		Watches(&corev1.Node{}, r.nodeEvents())
 	templates := []client.Object{
 		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &corev1.ReplicationController{}, &batchv1.Job{}, &batchv1.CronJob{},
 	}
@@ -68,7 +69,10 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, kinds *served.Kinds,
 	everyone := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
 		return r.list(ctx, "", func(*v1alpha1.LabWorkload) bool { return true })
 	})
-	built, err := build.WatchesRawSource(r.factEvents(notify)).WatchesRawSource(source.Channel(changed, everyone)).Build(r)
+	for _, raw := range []source.Source{r.factEvents(notify), source.Channel(changed, everyone), r.beats()} {
+		build = build.WatchesRawSource(raw)
+	}
+	built, err := build.Build(r)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,9 @@ type decision struct {
 	images           *posture.ImagesReport
 	preview          *v1alpha1.EnforcementPreview
 	certificate      *v1alpha1.CertificateStatus
+	// held are the first of the rollouts that are held, and heldCount how many there are.
+	held      []v1alpha1.HeldRollout
+	heldCount int
 }
 
 // answers are the verdicts by the name of their condition.
@@ -65,6 +68,7 @@ func computeStatus(s *scope, d *decision, err error) *v1alpha1.LabWorkloadStatus
 	if images := d.images; images != nil {
 		status.Images, status.ImageCount = images.Images, int32(min(images.Count, 1<<30)) //nolint:gosec // bounded right here
 		status.OldestImage, status.StaleAt = instant(images.Oldest), instant(images.NextStale)
+		status.Held, status.HeldCount = d.held, int32(min(d.heldCount, 1<<30)) //nolint:gosec // bounded right here
 	}
 	if s.enforcement.Images && ledger.Begun(s.epoch()) {
 		status.EnforcedSince = s.epoch().EnforcedSince.DeepCopy()

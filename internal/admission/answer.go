@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/labguard/labguard/api/v1alpha1"
@@ -44,22 +43,16 @@ func (g *Gate) ask(ctx context.Context, request *admission.Request, gather gathe
 		return result, nil
 	}
 	result.releases = result.wasHeld() && !hold.Marked(root.Annotations) && request.UserInfo.Username == g.User
-	write := &rollout.Write{Namespace: request.Namespace, Root: root, Old: old, Now: g.Clock.Now()}
-	var workloads v1alpha1.LabWorkloadList
-	if err := g.Reader.List(ctx, &workloads, client.InNamespace(request.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("list LabWorkloads of namespace %s: %w", request.Namespace, err)
+	namespace, err := viewOf(ctx, g.Reader, request.Namespace)
+	if err != nil {
+		return nil, err
 	}
-	write.Workloads = workloads.Items
+	write := &rollout.Write{Namespace: namespace, Root: root, Old: old, Now: g.Clock.Now()}
 	governing := write.Governing()
 	if len(governing) == 0 {
 		result.decision = posture.DecideRollout(posture.RolloutQuestion{})
 		return result, nil
 	}
-	var records v1alpha1.RolloutRecordList
-	if err := g.Reader.List(ctx, &records, client.InNamespace(request.Namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("list rollout records of namespace %s: %w", request.Namespace, err)
-	}
-	write.Records = records.Items
 	result.decide(ctx, g, write, governing, gather)
 	return result, nil
 }
@@ -82,8 +75,24 @@ func (a *answer) decide(ctx context.Context, g *Gate, write *rollout.Write, gove
 			return facts[at]
 		}
 		question.Admitted = a.admittedInThisRequest(wanted, known)
+		question.Fresher = a.fresher(g, write, question.Facts)
 	}
 	a.decision = posture.DecideRollout(question)
+}
+
+// fresher looks whether the tag of a reference that names a digest too means a fresher build by now, as far as that is known.
+func (a *answer) fresher(g *Gate, write *rollout.Write, facts func(string) posture.ImageFacts) func(string) string {
+	return func(reference string) string {
+		tagged, found := posture.Tagged(reference)
+		if !found || tagged == reference {
+			return ""
+		}
+		tag, _ := g.Facts.Lookup(write.Query(tagged))
+		if digest := posture.Fresher(facts(reference), tag, write.Now); digest != posture.FresherNone {
+			return digest
+		}
+		return ""
+	}
 }
 
 // admittedInThisRequest adds to the set what labguard's mutating webhook, maybe of another replica, has written into the object of this very request, for images

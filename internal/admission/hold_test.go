@@ -27,9 +27,9 @@ func holdOnly(spec *v1alpha1.LabWorkloadSpec) {
 	spec.Images.OnStale, spec.Images.OnUnknownAge = v1alpha1.OnStaleHold, v1alpha1.OnStaleHold
 }
 
-// stored sends a request through both webhooks, the mutating one twice, as the API server does if another webhook changes the object in between. It gives what
+// sent sends a request through both webhooks, the mutating one twice, as the API server does if another webhook changes the object in between. It gives what
 // would be stored.
-func stored[T any](t testing.TB, gate *admission.Gate, request webhook.Request) (object T, answer webhook.Response) {
+func sent[T any](t testing.TB, gate *admission.Gate, request webhook.Request) (object T, answer webhook.Response) {
 	t.Helper()
 	for range 2 {
 		mutated := gate.Mutating().Handle(t.Context(), request)
@@ -56,7 +56,7 @@ func stored[T any](t testing.TB, gate *admission.Gate, request webhook.Request) 
 // held is a Deployment in service whose update to a stale image is held.
 func held(t testing.TB, gate *admission.Gate) *appsv1.Deployment {
 	t.Helper()
-	object, answer := stored[appsv1.Deployment](t, gate, update(t, "Deployment", inService(), carrying(deployment(staleImage), inService())))
+	object, answer := sent[appsv1.Deployment](t, gate, update(t, "Deployment", inService(), carrying(deployment(staleImage), inService())))
 	if !answer.Allowed || !object.Spec.Paused {
 		t.Fatalf("not held: %+v", answer)
 	}
@@ -85,7 +85,7 @@ func TestAStaleImageIsHeldInEachKindThatCanBeHeld(t *testing.T) {
 	} {
 		for _, image := range []string{staleImage, unknownImage} {
 			t.Run(kind+" "+image, func(t *testing.T) {
-				object, answer := stored[json.RawMessage](t, gate, create(t, kind, kinds[kind](image, freshImage)))
+				object, answer := sent[json.RawMessage](t, gate, create(t, kind, kinds[kind](image, freshImage)))
 				if held == nil {
 					if answer.Allowed || !strings.Contains(answer.Result.Message, "refused and not held: there is no way to hold a "+kind) {
 						t.Errorf("%+v", answer)
@@ -116,7 +116,7 @@ func gatedIn(where string) func([]byte) bool {
 func TestWhatIsFreshOrAdmittedIsNotHeld(t *testing.T) {
 	gate := gateWith(newImages(), workload("lis", holdOnly), record("deployment-other", v1alpha1.AdmittedFresh, staleImage))
 	for _, images := range [][]string{{freshImage}, {staleImage}, {staleImage, freshImage}} {
-		object, answer := stored[appsv1.Deployment](t, gate, create(t, "Deployment", deployment(images...)))
+		object, answer := sent[appsv1.Deployment](t, gate, create(t, "Deployment", deployment(images...)))
 		if !answer.Allowed || object.Spec.Paused || !ledger.Carries(object.Annotations, images[0]) {
 			t.Errorf("%v: allowed %t, paused %t, %v", images, answer.Allowed, object.Spec.Paused, object.Annotations)
 		}
@@ -125,7 +125,7 @@ func TestWhatIsFreshOrAdmittedIsNotHeld(t *testing.T) {
 
 func TestDenyOfOneLabWorkloadOutweighsHoldOfAnother(t *testing.T) {
 	gate := gateWith(newImages(), workload("lis", holdOnly), workload("strict"))
-	object, answer := stored[appsv1.Deployment](t, gate, create(t, "Deployment", deployment(staleImage)))
+	object, answer := sent[appsv1.Deployment](t, gate, create(t, "Deployment", deployment(staleImage)))
 	if answer.Allowed || object.Spec.Paused || len(answer.Warnings) > 0 {
 		t.Errorf("allowed %t, paused %t, warnings %q", answer.Allowed, object.Spec.Paused, answer.Warnings)
 	}
@@ -152,7 +152,7 @@ func TestNobodyButLabguardReleases(t *testing.T) {
 		t.Run("a tenant "+name, func(t *testing.T) {
 			next := before.DeepCopy()
 			change(next)
-			after, answer := stored[appsv1.Deployment](t, gate, update(t, "Deployment", before, next))
+			after, answer := sent[appsv1.Deployment](t, gate, update(t, "Deployment", before, next))
 			if !answer.Allowed || !after.Spec.Paused || after.Annotations[v1alpha1.HoldAnnotation] == "" || len(answer.Warnings) == 0 {
 				t.Errorf("allowed %t, paused %t, marks %v, warnings %q", answer.Allowed, after.Spec.Paused, after.Annotations, answer.Warnings)
 			}
@@ -179,7 +179,7 @@ func TestLabguardReleasesWhatIsFine(t *testing.T) {
 	before := held(t, gateWith(facts, objects...))
 	before.Spec.Paused = true
 
-	put, answer := stored[appsv1.Deployment](t, gateWith(facts, objects...), release(t, before))
+	put, answer := sent[appsv1.Deployment](t, gateWith(facts, objects...), release(t, before))
 	if !answer.Allowed || !put.Spec.Paused || put.Annotations[v1alpha1.HoldAnnotation] == "" {
 		t.Errorf("the image is stale still, and the hold is not put back: paused %t, %v", put.Spec.Paused, put.Annotations)
 	}
@@ -191,7 +191,7 @@ func TestLabguardReleasesWhatIsFine(t *testing.T) {
 		"a warning is enough":              gateWith(newImages(), workload("lis", warnOnly)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			after, answer := stored[appsv1.Deployment](t, gate, release(t, before))
+			after, answer := sent[appsv1.Deployment](t, gate, release(t, before))
 			if _, marked := after.Annotations[v1alpha1.HoldAnnotation]; !answer.Allowed || after.Spec.Paused || marked {
 				t.Errorf("allowed %t, paused %t, %v", answer.Allowed, after.Spec.Paused, after.Annotations)
 			}
@@ -207,7 +207,7 @@ func TestAHeldObjectDoesNotRunWhatItDeclares(t *testing.T) {
 	before := held(t, gateWith(newImages(), workload("lis", holdOnly)))
 	next := before.DeepCopy()
 	next.Spec.Template.Spec.Containers[0].Args = []string{"-v"}
-	_, answer := stored[appsv1.Deployment](t, gateWith(newImages(), workload("lis")), update(t, "Deployment", before, next))
+	_, answer := sent[appsv1.Deployment](t, gateWith(newImages(), workload("lis")), update(t, "Deployment", before, next))
 	if answer.Allowed || !strings.Contains(answer.Result.Message, "is stale") {
 		t.Errorf("under Deny the image of a held template is let in as what runs: %+v", answer)
 	}
@@ -223,7 +223,7 @@ func TestWhatLetsAHeldObjectRollOutIsRefused(t *testing.T) {
 	old, _ := admitted(sts(oldImage, "RollingUpdate"), oldImage).(*appsv1.StatefulSet)
 	next := sts(staleImage, "RollingUpdate")
 	next.Annotations = old.Annotations
-	before, answer := stored[appsv1.StatefulSet](t, gate, update(t, "StatefulSet", old, next))
+	before, answer := sent[appsv1.StatefulSet](t, gate, update(t, "StatefulSet", old, next))
 	if rolling := before.Spec.UpdateStrategy.RollingUpdate; !answer.Allowed || rolling == nil || *rolling.Partition != 2147483647 {
 		t.Fatalf("not held: %+v", answer)
 	}
@@ -231,7 +231,7 @@ func TestWhatLetsAHeldObjectRollOutIsRefused(t *testing.T) {
 	opened.Spec.UpdateStrategy = appsv1.StatefulSetUpdateStrategy{Type: appsv1.OnDeleteStatefulSetStrategyType}
 	for image, want := range map[string]string{staleImage: "OnDelete", freshImage: "would let it roll out"} {
 		opened.Spec.Template.Spec.Containers[0].Image = image
-		if _, answer := stored[appsv1.StatefulSet](t, gate, update(t, "StatefulSet", &before, opened)); answer.Allowed || !strings.Contains(answer.Result.Message, want) {
+		if _, answer := sent[appsv1.StatefulSet](t, gate, update(t, "StatefulSet", &before, opened)); answer.Allowed || !strings.Contains(answer.Result.Message, want) {
 			t.Errorf("%s: %+v", image, answer)
 		}
 	}
@@ -265,7 +265,7 @@ func TestExceptionsAreRefusedAndNotHeld(t *testing.T) {
 		"another image of a pod": {update(t, "Pod", pod(oldImage), pod(staleImage)), "started"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, answer := stored[json.RawMessage](t, gate, test.request)
+			_, answer := sent[json.RawMessage](t, gate, test.request)
 			if answer.Allowed || !strings.Contains(answer.Result.Message, test.want) {
 				t.Errorf("%+v", answer)
 			}
@@ -287,7 +287,7 @@ func TestADebugContainerIsWarnedAboutUnderHold(t *testing.T) {
 func TestANewPodOfAHeldWorkloadKeepsItsOwnGates(t *testing.T) {
 	object := pod(staleImage)
 	object.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "quota.example/wait"}}
-	got, _ := stored[corev1.Pod](t, gateWith(newImages(), workload("lis", holdOnly)), create(t, "Pod", object))
+	got, _ := sent[corev1.Pod](t, gateWith(newImages(), workload("lis", holdOnly)), create(t, "Pod", object))
 	want := []corev1.PodSchedulingGate{{Name: "quota.example/wait"}, {Name: v1alpha1.SchedulingGate}}
 	if diff := cmp.Diff(want, got.Spec.SchedulingGates); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -39,5 +39,8 @@ var EnforcedNamespaces = prometheus.NewGauge(prometheus.GaugeOpts{
 
 // Collectors are all metrics of this package that are not tied to one instance of something.
 func Collectors() []prometheus.Collector {
-	return []prometheus.Collector{AdmissionDecisions, AdmissionWaits, AdmissionWaitSeconds, HeldRollouts, EnforcedNamespaces, ImageRecordWrites}
+	return []prometheus.Collector{
+		AdmissionDecisions, AdmissionWaits, AdmissionWaitSeconds, HeldRollouts, EnforcedNamespaces, ImageRecordWrites,
+		Images, EvaluationTimestamp, NextChangeTimestamp,
+	}
 }

@@ -5,11 +5,12 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// RegistryLookups counts the questions to the registry adapter by result: known (facts from memory), failed (a remembered failure),
-// missing (a fetch is on its way) or full (too many fetches wait).
+// RegistryLookups counts the questions to the registry adapter by result: known (facts from memory), recorded (facts from an ImageRecord, which are
+// in memory from then on), failed (a remembered failure), missing (a fetch is on its way), slow (as well, and nobody waits for it, as its registry
+// let others wait in vain) or full (too many fetches wait).
 var RegistryLookups = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "labguard_registry_lookups_total",
-	Help: "Questions for facts about images, by result (known, failed, missing, full).",
+	Help: "Questions for facts about images, by result (known, recorded, failed, missing, slow, full).",
 }, []string{"result"})
 
 // RegistryFetches counts finished fetches by result: Resolved, or the reason of the Unknown answer (api/v1alpha1).

@@ -6,6 +6,7 @@ package outcome_test
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"testing"
 	"time"
@@ -107,6 +108,33 @@ func TestTheNextChangeIsSpreadOverAMinute(t *testing.T) {
 				t.Errorf("got %s, %v; want %s", result.RequeueAfter, err, test.want)
 			}
 		})
+	}
+}
+
+// Ten thousand workloads with one base image change at the same instant.
+func TestManyThatChangeAtOneInstantAreLookedAtAboutEvenlyOverAMinute(t *testing.T) {
+	const (
+		objects, slices = 10_000, 20
+		fair            = objects / slices
+	)
+	random := rand.New(rand.NewPCG(1, 2))
+	next := now.Add(time.Hour)
+	var counted [slices]int
+	for range objects {
+		result, err := outcome.Result(nil, next, now, random.Float64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		late := now.Add(result.RequeueAfter).Sub(next)
+		if late <= 0 || late > time.Minute+time.Millisecond {
+			t.Fatalf("looked at %s after the change", late)
+		}
+		counted[min(int(late/(time.Minute/slices)), slices-1)]++
+	}
+	for i, count := range counted {
+		if count < fair*3/4 || count > fair*5/4 {
+			t.Errorf("%d of %d in slice %d, want about %d: %v", count, objects, i, fair, counted)
+		}
 	}
 }
 

@@ -14,6 +14,19 @@ import (
 // maxIndexDepth is how deep an index may lie in an index.
 const maxIndexDepth = 3
 
+// endOfTime is after every date that an image can carry, so that none counts as lying in the future.
+var endOfTime = time.Date(10000, time.January, 1, 0, 0, 0, 0, time.UTC)
+
+// Moment gives a date as facts and records carry it: in UTC and whole seconds. One outside of the years 1 to 9999, which no metav1.Time can
+// carry, counts as absent and is zero.
+func Moment(date time.Time) time.Time {
+	date = date.UTC().Truncate(time.Second)
+	if date.Year() < 1 || date.Year() > 9999 {
+		return time.Time{}
+	}
+	return date
+}
+
 // Content is what one digest says, of an image or of an index. It was verified against the digest and never changes. Its times have whole seconds,
 // so that facts from the memory of one replica and from a record of the cluster are the same.
 type Content struct {
@@ -73,6 +86,16 @@ func factsOfImage(digest string, content Content, outer time.Time) ImageFacts {
 	}
 	if content.Digest != digest {
 		facts.ChildDigest = content.Digest
+	}
+	return facts
+}
+
+// WithSameContent adds when an image with the very same layers was made, or first seen, in the repository. It is told where it says more than the
+// image itself: where it lies before the image's own plausible date, or where the image carries none. A placeholder is never told.
+func WithSameContent(facts ImageFacts, since time.Time) ImageFacts {
+	own, _, _ := creation(facts, endOfTime)
+	if !since.Before(earliestPlausible) && (own.IsZero() || since.Before(own)) {
+		facts.SameContentSince = since
 	}
 	return facts
 }

@@ -175,7 +175,7 @@ func TestAnAdmissionSaysContainerDigestReasonAndTime(t *testing.T) {
 		Facts: factsOf(map[string]ImageFacts{"lis:1": fresh, "data:1": fresh}),
 	})
 	now := metav1.NewTime(today.Truncate(time.Second))
-	want := RolloutDecision{Allowed: true, Admit: []v1alpha1.AdmittedImage{
+	want := RolloutDecision{Allowed: true, NextChange: got.NextChange, Admit: []v1alpha1.AdmittedImage{
 		{Reference: "data:1", Container: "volume data", Digest: someDigest, Time: now, Reason: v1alpha1.AdmittedFresh},
 		{Reference: "lis:1", Container: "init", Digest: someDigest, Time: now, Reason: v1alpha1.AdmittedFresh},
 	}}

@@ -64,7 +64,7 @@ func NewImageRequirement(spec *v1alpha1.ImagesSpec) ImageRequirement {
 
 // ImageVerdict is the answer about the age of one image. The zero value is Unknown.
 type ImageVerdict struct {
-	// Answer is Fresh, Stale, Unknown or Exempt; empty counts as Unknown.
+	// Answer is Fresh, Stale, TooYoung, Unknown or Exempt; empty counts as Unknown.
 	Answer string
 	// Reason is one of the reasons of api/v1alpha1; Detail is one line about an Unknown.
 	Reason, Detail string

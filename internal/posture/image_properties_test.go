@@ -58,6 +58,16 @@ func someRequirement() *rapid.Generator[ImageRequirement] {
 	})
 }
 
+// someRequirementWithMinAge may ask for a minimum age as well.
+func someRequirementWithMinAge() *rapid.Generator[ImageRequirement] {
+	return rapid.Custom(func(t *rapid.T) ImageRequirement {
+		requirement := someRequirement().Draw(t, "requirement")
+		requirement.MinAge = min(requirement.MaxAge, rapid.SampledFrom([]time.Duration{0, 0, 1, time.Hour, 14 * day, 90 * day}).Draw(t, "minAge"))
+		requirement.OnStale = rapid.SampledFrom([]v1alpha1.OnStale{requirement.OnStale, v1alpha1.OnStaleHold}).Draw(t, "orHold")
+		return requirement
+	})
+}
+
 // someReference draws few references, so that they meet; some are no references at all.
 func someReference() *rapid.Generator[string] {
 	return rapid.SampledFrom([]string{
@@ -69,7 +79,7 @@ func someReference() *rapid.Generator[string] {
 func TestPropertyAStaleImageNeverBecomesFreshAgain(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		requirement, reference, facts := someRequirement().Draw(t, "requirement"), someReference().Draw(t, "reference"), someFacts().Draw(t, "facts")
+		requirement, reference, facts := someRequirementWithMinAge().Draw(t, "requirement"), someReference().Draw(t, "reference"), someFacts().Draw(t, "facts")
 		first, second := instants().Draw(t, "first"), instants().Draw(t, "second")
 		if second.Before(first) {
 			first, second = second, first
@@ -87,7 +97,7 @@ func TestPropertyAStaleImageNeverBecomesFreshAgain(t *testing.T) {
 func TestPropertyNextChangeIsTheVeryInstantOfTheNextChange(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		requirement, reference, facts := someRequirement().Draw(t, "requirement"), someReference().Draw(t, "reference"), someFacts().Draw(t, "facts")
+		requirement, reference, facts := someRequirementWithMinAge().Draw(t, "requirement"), someReference().Draw(t, "reference"), someFacts().Draw(t, "facts")
 		now, later := instants().Draw(t, "now"), instants().Draw(t, "later")
 		verdict := JudgeImage(requirement, reference, facts, now)
 		same := func(at time.Time) {
@@ -117,12 +127,52 @@ func TestPropertyNextChangeIsTheVeryInstantOfTheNextChange(t *testing.T) {
 func TestPropertyAStricterLimitNeverMakesAnImageFresher(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		requirement, facts, now := someRequirement().Draw(t, "requirement"), someFacts().Draw(t, "facts"), instants().Draw(t, "now")
+		requirement, facts, now := someRequirementWithMinAge().Draw(t, "requirement"), someFacts().Draw(t, "facts"), instants().Draw(t, "now")
 		stricter := requirement
 		stricter.MaxAge = time.Duration(rapid.Int64Range(0, int64(requirement.MaxAge)).Draw(t, "maxAge"))
 		lax, strict := JudgeImage(requirement, "a:1", facts, now), JudgeImage(stricter, "a:1", facts, now)
 		if lax.Answer == ImageStale && strict.Answer != ImageStale {
 			t.Fatalf("stale with %s, %s with %s", requirement.MaxAge, strict.Answer, stricter.MaxAge)
+		}
+	})
+}
+
+// What the gate would do with an image that it has not let in yet, and what the report says of that image, are one answer at any instant.
+func TestPropertyTheGateAndTheReportGiveOneAnswer(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		requirement, reference, facts := someRequirementWithMinAge().Draw(t, "requirement"), someReference().Draw(t, "reference"), someFacts().Draw(t, "facts")
+		gate := func(at time.Time) (letIn bool) {
+			decision := DecideRollout(RolloutQuestion{
+				Governing: governedBy(requirement), Images: images(reference), Facts: func(string) ImageFacts { return facts }, Now: at,
+			})
+			return decision.Allowed && len(decision.Admit) == 1 && decision.Admit[0].Reason != v1alpha1.AdmittedWarned
+		}
+		report := func(at time.Time) ImagesReport {
+			return JudgeImages(requirement, []ObservedImage{{Reference: reference, Facts: facts, Declared: true}}, at)
+		}
+		agree := func(at time.Time) ImagesReport {
+			said := report(at)
+			fine := said.Images[0].Answer == ImageFresh || said.Images[0].Answer == ImageExempt
+			if fine != gate(at) {
+				t.Fatalf("at %s the report says %s/%s and the gate lets it in: %t", at, said.Images[0].Answer, said.Images[0].Reason, gate(at))
+			}
+			return said
+		}
+		now := instants().Draw(t, "now")
+		said := agree(now)
+		until := said.NextChange
+		if until.IsZero() {
+			until = now.Add(1000 * day)
+		}
+		between := now.Add(time.Duration(rapid.Int64Range(0, int64(until.Sub(now))-1).Draw(t, "between")))
+		for _, at := range []time.Time{between, until.Add(-1)} {
+			if diff := cmp.Diff(said, agree(at)); diff != "" {
+				t.Fatalf("said at %s to change at %s, and is another at %s:\n%s", now, said.NextChange, at, diff)
+			}
+		}
+		if after := agree(until); !said.NextChange.IsZero() && after.Reason == said.Reason && after.Images[0].Reason == said.Images[0].Reason {
+			t.Fatalf("nothing changed at %s: still %s", until, after.Reason)
 		}
 	})
 }

@@ -157,6 +157,35 @@ func TestAnImageGoesStaleAtAnInstant(t *testing.T) {
 	}
 }
 
+func TestAnImageIsTooYoungUntilTheVeryInstantOfItsMinAge(t *testing.T) {
+	t.Parallel()
+	requirement := ninetyDays()
+	requirement.MinAge = 3 * day
+	for name, test := range map[string]struct {
+		age    time.Duration
+		answer string
+		next   time.Duration
+	}{
+		"a clock that is behind":           {-clockSkew, ImageTooYoung, 3*day + clockSkew},
+		"just made":                        {0, ImageTooYoung, 3 * day},
+		"a nanosecond before its minimum":  {3*day - 1, ImageTooYoung, 1},
+		"the minimum is reached":           {3 * day, ImageFresh, 73 * day},
+		"a long time after it may be used": {90 * day, ImageStale, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := JudgeImage(requirement, "lis:1", madeAt(today.Add(-test.age)), today)
+			var next time.Time
+			if test.next != 0 {
+				next = today.Add(test.next)
+			}
+			if got.Answer != test.answer || !got.NextChange.Equal(next) {
+				t.Errorf("got %s until %s, want %s until %s", got.Answer, got.NextChange, test.answer, next)
+			}
+		})
+	}
+}
+
 func TestAnExemptionHasAnEnd(t *testing.T) {
 	t.Parallel()
 	exempt := func(pattern string, ends time.Duration) v1alpha1.ImageExemption {
@@ -233,6 +262,14 @@ func TestTheRequirementIsReadOffTheSpec(t *testing.T) {
 		"a warning that cannot be read is the default": {
 			v1alpha1.ImagesSpec{MaxAge: "2160h", WarnBefore: "soon"},
 			ImageRequirement{MaxAge: 90 * day, WarnBefore: 14 * day, OnStale: v1alpha1.OnStaleDeny, OnUnknownAge: v1alpha1.OnStaleWarn},
+		},
+		"a minimum age is asked for": {
+			v1alpha1.ImagesSpec{MaxAge: "2160h", MinAge: "72h"},
+			ImageRequirement{MaxAge: 90 * day, MinAge: 3 * day, WarnBefore: 14 * day, OnStale: v1alpha1.OnStaleDeny, OnUnknownAge: v1alpha1.OnStaleWarn},
+		},
+		"a minimum age is never longer than the limit": {
+			v1alpha1.ImagesSpec{MaxAge: "8h", MinAge: "72h"},
+			ImageRequirement{MaxAge: 8 * time.Hour, MinAge: 8 * time.Hour, WarnBefore: 2 * time.Hour, OnStale: v1alpha1.OnStaleDeny, OnUnknownAge: v1alpha1.OnStaleWarn},
 		},
 		"a limit that cannot be read is nought": {
 			v1alpha1.ImagesSpec{MaxAge: "90 days"}, ImageRequirement{OnStale: v1alpha1.OnStaleDeny, OnUnknownAge: v1alpha1.OnStaleWarn},

@@ -6,6 +6,7 @@ package posture
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,11 @@ func moved(image ObservedImage) ObservedImage {
 	return image
 }
 
+func withFresher(image ObservedImage, fresher string) ObservedImage {
+	image.Fresher = fresher
+	return image
+}
+
 func TestImagesFreshNamesTheWorstFirst(t *testing.T) {
 	t.Parallel()
 	var (
@@ -38,6 +44,8 @@ func TestImagesFreshNamesTheWorstFirst(t *testing.T) {
 		isOld      = observed("old:1", stale, v1alpha1.AdmittedPreExisting)
 		isSmuggled = observed("smuggled:1", stale, RanWithoutAdmission)
 		isMismatch = observed("other:1", fresh, OwnerMismatch)
+		isYoung    = observed("young:1", madeAt(today.Add(-time.Hour)), v1alpha1.AdmittedFresh)
+		otherStale = observed("other-stale:1", stale, v1alpha1.AdmittedFresh)
 		newcomer   = observed("newcomer:1", fresh, RanWithoutAdmission)
 	)
 	for name, test := range map[string]struct {
@@ -51,14 +59,19 @@ func TestImagesFreshNamesTheWorstFirst(t *testing.T) {
 		},
 		"all fresh is True": {[]ObservedImage{isFresh}, metav1.ConditionTrue, v1alpha1.ReasonImageFresh, "all images are fresh"},
 		"soon stale is True and said": {
-			[]ObservedImage{isFresh, isSoon}, metav1.ConditionTrue, v1alpha1.ReasonImageFresh, "all images are fresh; soon stale: soon:1",
+			[]ObservedImage{isFresh, isSoon}, metav1.ConditionTrue, v1alpha1.ReasonImageSoonStale,
+			"all images are fresh; soon stale, as warnBefore has begun: soon:1",
+		},
+		"soon stale and no fresher build is said before it is too late": {
+			[]ObservedImage{isFresh, withFresher(isSoon, FresherNone)}, metav1.ConditionTrue, v1alpha1.ReasonImageSoonStale,
+			"all images are fresh; soon stale, as warnBefore has begun: soon:1; no fresher build exists: build it anew",
 		},
 		"a tag that has moved is True and said": {
 			[]ObservedImage{moved(isFresh)}, metav1.ConditionTrue, v1alpha1.ReasonImageFresh, "all images are fresh; the tag has moved since the pod was started: fresh:1",
 		},
 		"both are said": {
-			[]ObservedImage{moved(isFresh), isSoon}, metav1.ConditionTrue, v1alpha1.ReasonImageFresh,
-			"all images are fresh; soon stale: soon:1; the tag has moved since the pod was started: fresh:1",
+			[]ObservedImage{moved(isFresh), isSoon}, metav1.ConditionTrue, v1alpha1.ReasonImageSoonStale,
+			"all images are fresh; soon stale, as warnBefore has begun: soon:1; the tag has moved since the pod was started: fresh:1",
 		},
 		"a fresh image that came in without the gate is fresh": {[]ObservedImage{newcomer}, metav1.ConditionTrue, v1alpha1.ReasonImageFresh, "all images are fresh"},
 		"one unknown age is Unknown with its reason": {
@@ -66,6 +79,29 @@ func TestImagesFreshNamesTheWorstFirst(t *testing.T) {
 		},
 		"one stale image is False whatever is unknown": {
 			[]ObservedImage{isUnknown, isStale, isFresh}, metav1.ConditionFalse, v1alpha1.ReasonImageStale, "stale: stale:1",
+		},
+		"what nobody has in a registry is said to be": {
+			[]ObservedImage{observed("loaded:1", ImageFacts{Unknown: v1alpha1.ReasonNotInRegistry}, "")}, metav1.ConditionUnknown, v1alpha1.ReasonImageAgeUnknown,
+			"no age known for loaded:1 (NotInRegistry: loaded into the node by hand, or gone from the registry since)",
+		},
+		"one that is too young is False whatever is unknown": {
+			[]ObservedImage{isUnknown, isYoung, isFresh}, metav1.ConditionFalse, v1alpha1.ReasonImageTooYoung,
+			"younger than minAge: young:1; wait, or go back to an older build",
+		},
+		"one that is stale comes before one that is too young, which waiting mends": {
+			[]ObservedImage{isYoung, isOld}, metav1.ConditionFalse, "PreExisting", "stale and there before enforcement began: old:1",
+		},
+		"a stale image with a fresher build is rolled out again": {
+			[]ObservedImage{withFresher(isStale, someDigest)}, metav1.ConditionFalse, v1alpha1.ReasonImageStale,
+			"stale: stale:1; a fresher build exists: roll out again, so that it is pulled",
+		},
+		"one without is built anew": {
+			[]ObservedImage{withFresher(isOld, FresherNone)}, metav1.ConditionFalse, "PreExisting",
+			"stale and there before enforcement began: old:1; no fresher build exists: build it anew",
+		},
+		"where some have one, each is named": {
+			[]ObservedImage{isStale, withFresher(isWarned, someDigest), withFresher(otherStale, FresherNone)}, metav1.ConditionFalse, v1alpha1.ReasonImageStale,
+			"stale: other-stale:1, stale:1, warned:1; a fresher build exists of warned:1: roll out again; no fresher build exists of other-stale:1: build anew",
 		},
 		"an image that was warned of is stale all the same": {[]ObservedImage{isWarned}, metav1.ConditionFalse, v1alpha1.ReasonImageStale, "stale: warned:1"},
 		"what was there before enforcement is said to be": {
@@ -84,7 +120,7 @@ func TestImagesFreshNamesTheWorstFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := JudgeImages(ninetyDays(), test.images, today)
+			got := JudgeImages(with(func(r *ImageRequirement) { r.MinAge = 2 * time.Hour }), test.images, today)
 			if got.Status() != test.answer || got.Reason != test.reason || got.Message != test.message || got.Count != len(test.images) {
 				t.Errorf("got %s/%s %q of %d, want %s/%s %q", got.Status(), got.Reason, got.Message, got.Count, test.answer, test.reason, test.message)
 			}
@@ -115,6 +151,39 @@ func TestAnEntryOfTheStatusSaysWhatIsKnown(t *testing.T) {
 	}
 	if !report.Oldest.Equal(created) || !report.NextStale.Equal(created.Add(90*day)) || !report.NextChange.Equal(created.Add(76*day)) {
 		t.Errorf("oldest %s, next stale %s, next change %s", report.Oldest, report.NextStale, report.NextChange)
+	}
+}
+
+func TestWhatIsTooYoungChangesAtTheInstantOfItsMinAge(t *testing.T) {
+	t.Parallel()
+	created := today.Add(-time.Hour)
+	report := JudgeImages(with(func(r *ImageRequirement) { r.MinAge = 72 * time.Hour }), []ObservedImage{observed("lis:1", madeAt(created), "")}, today)
+	if got := report.Images[0]; got.Answer != ImageTooYoung || got.Reason != v1alpha1.ReasonImageTooYoung || report.Answers[ImageTooYoung] != 1 {
+		t.Errorf("got %+v, %v", got, report.Answers)
+	}
+	if !report.NextChange.Equal(created.Add(72*time.Hour)) || !report.NextStale.Equal(created.Add(90*day)) {
+		t.Errorf("next change %s, next stale %s", report.NextChange, report.NextStale)
+	}
+}
+
+func TestTheStatusSaysWhetherThereIsAFresherBuildWhereThatMatters(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		image ObservedImage
+		want  string
+	}{
+		"a stale image":                    {observed("lis:1", stale, ""), "sha256:0b"},
+		"one that is soon stale":           {observed("lis:1", madeAt(today.Add(-80*day)), ""), "sha256:0b"},
+		"one whose tag has moved":          {moved(observed("lis:1", fresh, "")), "sha256:0b"},
+		"not a fresh one":                  {observed("lis:1", fresh, ""), ""},
+		"nor one of which no age is known": {observed("lis:1", unknown, ""), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if got := JudgeImages(ninetyDays(), []ObservedImage{withFresher(test.image, "sha256:0b")}, today).Images[0].Fresher; got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
 	}
 }
 
@@ -182,7 +251,7 @@ func someImages() *rapid.Generator[[]ObservedImage] {
 			Reference: someReference().Draw(t, "reference") + rapid.SampledFrom([]string{"", strings.Repeat("é", 700)}).Draw(t, "length"),
 			Running:   rapid.SampledFrom([]string{"", "lis@sha256:0a", "lis@sha256:0b"}).Draw(t, "running"), Declared: rapid.Bool().Draw(t, "declared"),
 			Pods: rapid.IntRange(0, 3).Draw(t, "pods"), Admission: rapid.SampledFrom(admissions).Draw(t, "admission"),
-			Facts: someFacts().Draw(t, "facts"), Moved: rapid.Bool().Draw(t, "moved"),
+			Facts: someFacts().Draw(t, "facts"), Moved: rapid.Bool().Draw(t, "moved"), Fresher: rapid.SampledFrom([]string{"", FresherNone, "sha256:0b"}).Draw(t, "fresher"),
 		}
 	}), 0, 120)
 }
@@ -190,7 +259,7 @@ func someImages() *rapid.Generator[[]ObservedImage] {
 func TestPropertyAReportIsBoundedAndDoesNotDependOnOrder(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		requirement, seen, now := someRequirement().Draw(t, "requirement"), someImages().Draw(t, "images"), instants().Draw(t, "now")
+		requirement, seen, now := someRequirementWithMinAge().Draw(t, "requirement"), someImages().Draw(t, "images"), instants().Draw(t, "now")
 		report := JudgeImages(requirement, seen, now)
 		if diff := cmp.Diff(report, JudgeImages(requirement, rapid.Permutation(seen).Draw(t, "shuffled"), now)); diff != "" {
 			t.Fatalf("another report in another order:\n%s", diff)
@@ -211,7 +280,7 @@ func TestPropertyAReportIsBoundedAndDoesNotDependOnOrder(t *testing.T) {
 func TestPropertyAReportSaysWhenItChanges(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		requirement, seen, now := someRequirement().Draw(t, "requirement"), someImages().Draw(t, "images"), instants().Draw(t, "now")
+		requirement, seen, now := someRequirementWithMinAge().Draw(t, "requirement"), someImages().Draw(t, "images"), instants().Draw(t, "now")
 		report := JudgeImages(requirement, seen, now)
 		until := report.NextChange.Add(-1)
 		if report.NextChange.IsZero() {
@@ -230,13 +299,59 @@ func TestPropertyOneMoreImageNeverMakesTheAnswerBetter(t *testing.T) {
 	t.Parallel()
 	rank := map[metav1.ConditionStatus]int{metav1.ConditionTrue: 0, metav1.ConditionUnknown: 1, metav1.ConditionFalse: 2}
 	rapid.Check(t, func(t *rapid.T) {
-		requirement, seen := someRequirement().Draw(t, "requirement"), someImages().Draw(t, "images")
+		requirement, seen := someRequirementWithMinAge().Draw(t, "requirement"), someImages().Draw(t, "images")
 		if len(seen) < 2 {
 			return
 		}
 		fewer, more := JudgeImages(requirement, seen[1:], today), JudgeImages(requirement, seen, today)
 		if rank[more.Status()] < rank[fewer.Status()] {
 			t.Fatalf("%s/%s became %s/%s by one more image", fewer.Status(), fewer.Reason, more.Status(), more.Reason)
+		}
+	})
+}
+
+func TestSameContentSinceIsReportedWhereItIsEarlierThanTheImageSays(t *testing.T) {
+	t.Parallel()
+	created := today.Add(-10 * day)
+	for name, test := range map[string]struct {
+		since time.Time
+		want  bool
+	}{
+		"files of an older image":        {created.Add(-day), true},
+		"not files that are just as old": {created, false},
+		"not files that were seen later": {created.Add(day), false},
+		"nothing where nothing is known": {time.Time{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			facts := madeAt(created)
+			facts.SameContentSince = test.since
+			got := JudgeImages(ninetyDays(), []ObservedImage{observed("lis:1", facts, "")}, today).Images[0].SameContentSince
+			if (got != nil) != test.want || test.want && !got.Time.Equal(test.since.Truncate(time.Second)) {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+}
+
+func TestPropertySameContentSinceDecidesNothing(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		requirement, seen, now := someRequirementWithMinAge().Draw(t, "requirement"), someImages().Draw(t, "images"), instants().Draw(t, "now")
+		without := JudgeImages(requirement, seen, now)
+		for i := range seen {
+			seen[i].Facts.SameContentSince = instants().Draw(t, "since")
+		}
+		with := JudgeImages(requirement, seen, now)
+		for i := range with.Images {
+			with.Images[i].SameContentSince = nil
+		}
+		sorted := func(report ImagesReport) ImagesReport {
+			slices.SortFunc(report.Images, byUrgency)
+			return report
+		}
+		if diff := cmp.Diff(sorted(without), sorted(with)); diff != "" {
+			t.Fatalf("files that are older than they say changed the report:\n%s", diff)
 		}
 	})
 }

@@ -11,34 +11,6 @@ import (
 	"github.com/labguard/labguard/internal/posture"
 )
 
-// digestCache holds what is known of digests. It never expires, as a digest never changes, and it is the same whoever asks.
-type digestCache struct{ entries *lru.Cache }
-
-type digestKey struct {
-	digest string
-	// platform is what was asked for, as an index answers differently; anyPlatform is set for a manifest of one image.
-	platform    posture.Platform
-	anyPlatform bool
-}
-
-func (c digestCache) get(digest string, platform posture.Platform) (posture.ImageFacts, bool) {
-	for _, key := range []digestKey{{digest: digest, anyPlatform: true}, {digest: digest, platform: platform}} {
-		if found, ok := c.entries.Get(key); ok {
-			facts, ok := found.(posture.ImageFacts)
-			return facts, ok
-		}
-	}
-	return posture.ImageFacts{}, false
-}
-
-func (c digestCache) addImage(facts posture.ImageFacts) {
-	c.entries.Add(digestKey{digest: facts.Digest, anyPlatform: true}, facts)
-}
-
-func (c digestCache) addIndex(facts posture.ImageFacts, wanted posture.Platform) {
-	c.entries.Add(digestKey{digest: facts.Digest, platform: wanted}, facts)
-}
-
 // lookupKey is what one fetch answers. scope is empty for what is asked anonymously or with the operator's credentials, and so is the
 // same for everybody; else it names whose pull secrets are used, so that one namespace's refusal is never another's answer.
 type lookupKey struct {
@@ -82,7 +54,8 @@ func (b blocks) get(host, scope string, now time.Time) (failure, bool) {
 		found, _ := b.entries.Get(key)
 		if known, ok := found.(block); ok && now.Before(known.until) {
 			f := known.failure
-			f.after = known.until.Sub(now)
+			// Whoever waits hears of it at once, so that the host is not a silent one to them.
+			f.after, f.silent = known.until.Sub(now), false
 			return f, true
 		}
 	}

@@ -29,8 +29,6 @@ const (
 	// sessionTTL is how long a login is used again; expired tokens are renewed within it.
 	sessionTTL     = 5 * time.Minute
 	sessionEntries = 1000
-	// maxIndexDepth is how deep an index may lie in an index.
-	maxIndexDepth = 3
 )
 
 // registryClient asks registries. It knows nothing of questions and waiting.
@@ -38,8 +36,9 @@ type registryClient struct {
 	config   Config
 	base     http.RoundTripper
 	clock    clock.PassiveClock
-	digests  digestCache
+	contents *contents
 	sessions *lru.Cache // sessionKey -> *session
+	reads    reads
 }
 
 type sessionKey struct{ repository, credentials string }
@@ -131,8 +130,8 @@ func (s *session) ask(ctx context.Context, method, kind, identifier string, limi
 	return answer, nil
 }
 
-// describe resolves a target and gathers its facts; a digest that is known needs no request.
-func (c *registryClient) describe(ctx context.Context, s *session, t target, platform posture.Platform) (posture.ImageFacts, error) {
+// describe resolves a target and puts its facts together; a digest that is known needs no request. reference is how it was asked for.
+func (c *registryClient) describe(ctx context.Context, s *session, t target, q posture.ImageQuery) (posture.ImageFacts, error) {
 	digest, answer := t.digest, blob{}
 	if digest == "" {
 		var err error
@@ -140,15 +139,40 @@ func (c *registryClient) describe(ctx context.Context, s *session, t target, pla
 			return posture.ImageFacts{}, err
 		}
 	}
-	facts, known := c.digests.get(digest, platform)
-	if !known {
-		var err error
-		if facts, err = c.inspect(ctx, s, digest, answer, platform); err != nil {
+	resolvedAt := c.clock.Now()
+	facts, missing, _ := c.contents.facts(posture.Repository(q.Reference), digest, q.Platform)
+	// What was read is kept at hand, as the memory may be too small for one image.
+	gathered := map[string]posture.Content{}
+	for missing != "" {
+		if missing != digest {
+			answer = blob{}
+		}
+		content, err := c.content(ctx, s, missing, q.Reference, answer)
+		if err != nil {
 			return posture.ImageFacts{}, err
 		}
+		gathered[missing] = content
+		facts, missing = c.gather(digest, q, gathered)
 	}
-	facts.ResolvedAt = c.clock.Now()
+	if facts.Unknown != "" {
+		return posture.ImageFacts{}, &unusableError{reason: facts.Unknown, detail: facts.Detail}
+	}
+	facts.ResolvedAt = resolvedAt
 	return facts, nil
+}
+
+// gather puts facts together from what one fetch has read and from what was known.
+func (c *registryClient) gather(digest string, q posture.ImageQuery, gathered map[string]posture.Content) (posture.ImageFacts, string) {
+	var layers string
+	facts, missing := posture.FactsOf(digest, q.Platform, func(wanted string) (posture.Content, bool) {
+		content, found := gathered[wanted]
+		if !found {
+			content, found, _ = c.contents.get(wanted)
+		}
+		layers = content.Layers
+		return content, found
+	})
+	return c.contents.withSameContent(facts, posture.Repository(q.Reference), layers), missing
 }
 
 // resolveTag asks by HEAD, which registries do not count as a pull; where that gives no digest, by GET, and the body is handed on.
@@ -185,27 +209,47 @@ func headUnsupported(err error) bool {
 	return false
 }
 
-// inspect reads manifest, chosen child and configuration, each verified before it is looked at.
-func (c *registryClient) inspect(
-	ctx context.Context, s *session, digest string, answer blob, platform posture.Platform,
-) (posture.ImageFacts, error) {
-	current, annotations := digest, []map[string]string{}
-	for range maxIndexDepth {
-		m, err := c.manifest(ctx, s, current, answer)
-		if err != nil {
-			return posture.ImageFacts{}, err
+// content is what a digest says. Who asks the same host for it at the same time waits for one answer; if that one fails, each tries for itself, as
+// it may have other credentials.
+func (c *registryClient) content(ctx context.Context, s *session, digest, reference string, answer blob) (posture.Content, error) {
+	read, first := c.reads.join(readKey{host: s.repository.RegistryStr(), digest: digest})
+	if !first {
+		select {
+		case <-ctx.Done():
+			return posture.Content{}, ctx.Err()
+		case <-read.done:
 		}
-		if !m.isIndex() {
-			return c.image(ctx, s, digest, current, m, annotations, platform)
+		if read.found {
+			return read.content, nil
 		}
-		child, err := m.choose(platform)
-		if err != nil {
-			return posture.ImageFacts{}, err
-		}
-		current, answer = child.Digest.String(), blob{}
-		annotations = append([]map[string]string{child.Annotations, m.Annotations}, annotations...)
+		return c.read(ctx, s, digest, reference, answer)
 	}
-	return posture.ImageFacts{}, invalidf("the index lies too deep in other indexes")
+	content, err := c.read(ctx, s, digest, reference, answer)
+	c.reads.finish(read, content, err == nil)
+	return content, err
+}
+
+// read asks for a manifest and the configuration that it names, each verified before it is looked at, and remembers what they say.
+func (c *registryClient) read(ctx context.Context, s *session, digest, reference string, answer blob) (posture.Content, error) {
+	if known, found, _ := c.contents.get(digest); found {
+		return known, nil
+	}
+	m, err := c.manifest(ctx, s, digest, answer)
+	if err != nil {
+		return posture.Content{}, err
+	}
+	var content posture.Content
+	if m.isIndex() {
+		content, err = m.index()
+	} else {
+		content, err = c.image(ctx, s, m)
+	}
+	if err != nil {
+		return posture.Content{}, err
+	}
+	content.Digest, content.Reference, content.FirstSeen = digest, reference, posture.Moment(c.clock.Now())
+	c.contents.add(content)
+	return content, nil
 }
 
 func (c *registryClient) manifest(ctx context.Context, s *session, digest string, answer blob) (manifest, error) {
@@ -228,30 +272,15 @@ func (c *registryClient) manifest(ctx context.Context, s *session, digest string
 	return parseManifest(answer.content, answer.contentType)
 }
 
-// image gathers the facts of one platform's manifest and remembers them, for its own digest and for that of the index.
-func (c *registryClient) image(
-	ctx context.Context, s *session, digest, child string, m manifest, annotations []map[string]string, wanted posture.Platform,
-) (posture.ImageFacts, error) {
+func (c *registryClient) image(ctx context.Context, s *session, m manifest) (posture.Content, error) {
 	var config imageConfig
 	if isImageConfig(m.Config.MediaType) {
 		var err error
 		if config, err = c.imageConfig(ctx, s, m.Config); err != nil {
-			return posture.ImageFacts{}, err
+			return posture.Content{}, err
 		}
 	}
-	labels := config.Config.Labels
-	facts := posture.ImageFacts{
-		Digest: child, Platform: config.platform(), ConfigCreated: config.Created.Time, HistoryCreated: config.newestHistory(),
-		AnnotationCreated: annotated(m.Annotations, labels), ResolvedAt: c.clock.Now(),
-	}
-	c.digests.addImage(facts)
-	if child == digest {
-		return facts, nil
-	}
-	facts.Digest, facts.ChildDigest = digest, child
-	facts.AnnotationCreated = annotated(append(append([]map[string]string{m.Annotations}, annotations...), labels)...)
-	c.digests.addIndex(facts, wanted)
-	return facts, nil
+	return m.image(config), nil
 }
 
 func (c *registryClient) imageConfig(ctx context.Context, s *session, descriptor *v1.Descriptor) (imageConfig, error) {

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
@@ -32,10 +33,19 @@ type Config struct {
 	NegativeTTL time.Duration
 	// MaxRetryAfter caps what a registry may ask for with Retry-After. Default 10 min.
 	MaxRetryAfter time.Duration
-	// Workers is how many fetches run at once, MaxPending how many may wait for one. Default 8 and 1024.
-	Workers, MaxPending int
+	// WorkersPerHost is how many fetches run at once for the images of one registry, Workers how many in all. Default 4 and 64.
+	WorkersPerHost, Workers int
+	// MaxPending is how many fetches may wait or run; those for one registry are at most half of them. Default 1024.
+	MaxPending int
+	// RequestsPerSecond is how many HTTP requests one host gets in the long run, RequestBurst how many at once. Default 20 and 40.
+	RequestsPerSecond, RequestBurst int
 	// CacheEntries bounds each of the caches (references, digests); the least recently used go first. Default 20,000.
 	CacheEntries int
+	// Records keep what digests say beyond this process. None by default.
+	Records Records
+	// Random gives numbers from 0 up to 1, by which lifetimes are spread, so that what was learned at one time is not asked again at one time.
+	// Default math/rand/v2.
+	Random func() float64
 	// Identity is labguard's own ServiceAccount as namespace:name, for the command in messages. Default labguard-system:labguard.
 	Identity string
 }
@@ -70,8 +80,11 @@ const (
 	defaultTagTTL           = 60 * time.Second
 	defaultNegativeTTL      = 30 * time.Second
 	defaultMaxRetryAfter    = 10 * time.Minute
-	defaultWorkers          = 8
+	defaultWorkersPerHost   = 4
+	defaultWorkers          = 64
 	defaultMaxPending       = 1024
+	defaultRequestRate      = 20
+	defaultRequestBurst     = 40
 	defaultCacheEntries     = 20000
 	defaultIdentity         = "labguard-system:labguard"
 
@@ -87,13 +100,24 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.TagTTL, defaultTagTTL)
 	setDefault(&c.NegativeTTL, defaultNegativeTTL)
 	setDefault(&c.MaxRetryAfter, defaultMaxRetryAfter)
+	setDefault(&c.WorkersPerHost, defaultWorkersPerHost)
 	setDefault(&c.Workers, defaultWorkers)
 	setDefault(&c.MaxPending, defaultMaxPending)
+	setDefault(&c.RequestsPerSecond, defaultRequestRate)
+	setDefault(&c.RequestBurst, defaultRequestBurst)
 	setDefault(&c.CacheEntries, defaultCacheEntries)
 	if c.Identity == "" {
 		c.Identity = defaultIdentity
 	}
+	if c.Random == nil {
+		c.Random = rand.Float64
+	}
 	return c
+}
+
+// spread lengthens a lifetime by a random part of up to a fifth. It never shortens one, as a registry may have asked for it.
+func (c Config) spread(lifetime time.Duration) time.Duration {
+	return lifetime + time.Duration(c.Random()*float64(lifetime)/5)
 }
 
 func setDefault[T int | int64 | time.Duration](value *T, fallback T) {

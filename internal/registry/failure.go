@@ -26,6 +26,8 @@ type failure struct {
 	after time.Duration
 	// wholeHost says that other requests to the host would fail the same way.
 	wholeHost bool
+	// silent says that the host did not answer in time.
+	silent bool
 	// aborted says that labguard stopped the fetch itself, so that it says nothing about the registry.
 	aborted bool
 }
@@ -63,7 +65,7 @@ func classify(host string, err error, withCredentials bool) failure {
 		login     *transport.Error
 		answer    *statusError
 		invalid   *invalidError
-		platform  *noPlatformError
+		unusable  *unusableError
 		plaintext *plaintextError
 	)
 	switch {
@@ -80,14 +82,19 @@ func classify(host string, err error, withCredentials bool) failure {
 		return f
 	case errors.As(err, &invalid):
 		return failed(v1alpha1.ReasonInvalidImage, "registry %s: %s", host, invalid.detail)
-	case errors.As(err, &platform):
-		return failed(v1alpha1.ReasonNoMatchingPlatform, "registry %s: %s", host, platform.Error())
+	case errors.As(err, &unusable):
+		return failed(unusable.reason, "registry %s: %s", host, unusable.detail)
+	case errors.Is(err, errHeldBack):
+		return failed(v1alpha1.ReasonNotResolved, "labguard has too many questions for registry %s and holds back; it asks again later", host)
 	case errors.Is(err, errTooLarge):
 		return failed(v1alpha1.ReasonInvalidImage, "registry %s sends more than an image's description may have", host)
 	case errors.As(err, &answer):
 		return classifyStatus(host, answer.code, withCredentials)
 	case errors.As(err, &login):
-		return classifyStatus(host, login.StatusCode, withCredentials)
+		f := classifyStatus(host, login.StatusCode, withCredentials)
+		// The ping is the same for every image of the host; what a token server says may depend on the repository.
+		f.wholeHost = f.unreachable() && login.Request != nil && login.Request.URL.Path == "/v2/"
+		return f
 	default:
 		return classifyConnection(host, err)
 	}
@@ -132,7 +139,7 @@ func classifyConnection(host string, err error) failure {
 	case errors.As(err, &dial) && dial.Op == "dial":
 		f.detail, f.wholeHost = fmt.Sprintf("no connection to registry %s", host), true
 	case errors.Is(err, context.DeadlineExceeded), isTimeout(err):
-		f.detail = fmt.Sprintf("registry %s did not answer in time", host)
+		f.detail, f.silent = fmt.Sprintf("registry %s did not answer in time", host), true
 	case strings.Contains(err.Error(), "www-authenticate"), strings.Contains(err.Error(), "bearer response"):
 		f.detail = fmt.Sprintf("the login that registry %s asks for cannot be done", host)
 	default:

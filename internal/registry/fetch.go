@@ -44,7 +44,7 @@ func (f *fetcher) shared(ctx context.Context, q posture.ImageQuery) (posture.Ima
 		if !e.upstream {
 			budget /= time.Duration(len(endpoints))
 		}
-		facts, fail := f.endpoint(ctx, e, t, q.Platform, budget)
+		facts, fail := f.endpoint(ctx, e, t, q, budget)
 		if fail.reason == "" || fail.aborted {
 			return facts, fail
 		}
@@ -58,7 +58,7 @@ func (f *fetcher) shared(ctx context.Context, q posture.ImageQuery) (posture.Ima
 
 // endpoint asks one place. A mirror has its share of the time, the registry all that is left.
 func (f *fetcher) endpoint(
-	ctx context.Context, e endpoint, t target, platform posture.Platform, budget time.Duration,
+	ctx context.Context, e endpoint, t target, q posture.ImageQuery, budget time.Duration,
 ) (posture.ImageFacts, failure) {
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
@@ -74,7 +74,7 @@ func (f *fetcher) endpoint(
 			auths = matching
 		}
 	}
-	return f.tryAll(ctx, t, platform, auths, "")
+	return f.tryAll(ctx, t, q, auths, "")
 }
 
 // scoped asks the registry itself with the pull secrets that the kubelet would use, in its order: the pod's, then those of its
@@ -94,7 +94,7 @@ func (f *fetcher) scoped(ctx context.Context, q posture.ImageQuery, scope string
 	if len(found.auths) == 0 {
 		return posture.ImageFacts{}, f.noCredentials(host, q.Namespace, found, denied)
 	}
-	facts, fail := f.tryAll(ctx, t, q.Platform, found.auths, scope)
+	facts, fail := f.tryAll(ctx, t, q, found.auths, scope)
 	if fail.reason == v1alpha1.ReasonCredentialsRejected {
 		f.secrets.Forget(q.Namespace)
 		if found.forbidden {
@@ -121,12 +121,12 @@ func (f *fetcher) noCredentials(host, namespace string, found pullSecrets, denie
 
 // tryAll goes on to the next credentials only where others may help.
 func (f *fetcher) tryAll(
-	ctx context.Context, t target, platform posture.Platform, auths []authn.AuthConfig, scope string,
+	ctx context.Context, t target, q posture.ImageQuery, auths []authn.AuthConfig, scope string,
 ) (posture.ImageFacts, failure) {
 	var fail failure
 	for _, auth := range auths {
 		var facts posture.ImageFacts
-		if facts, fail = f.try(ctx, t, platform, auth, scope); !fail.denied() {
+		if facts, fail = f.try(ctx, t, q, auth, scope); !fail.denied() {
 			return facts, fail
 		}
 	}
@@ -134,7 +134,7 @@ func (f *fetcher) tryAll(
 }
 
 func (f *fetcher) try(
-	ctx context.Context, t target, platform posture.Platform, auth authn.AuthConfig, scope string,
+	ctx context.Context, t target, q posture.ImageQuery, auth authn.AuthConfig, scope string,
 ) (posture.ImageFacts, failure) {
 	host := t.repository.RegistryStr()
 	if fail, blocked := f.blocks.get(host, scope, f.clock.Now()); blocked {
@@ -144,14 +144,14 @@ func (f *fetcher) try(
 	connected := err == nil
 	var facts posture.ImageFacts
 	if connected {
-		facts, err = f.client.describe(ctx, login, t, platform)
+		facts, err = f.client.describe(ctx, login, t, q)
 	}
 	if err == nil {
 		return facts, failure{}
 	}
 	f.client.drop(t.repository, auth)
 	fail := classify(hostOf(t.repository.Registry), err, auth != (authn.AuthConfig{}))
-	if !connected && fail.unreachable() && (ctx.Err() != nil || isTimeout(err)) {
+	if !connected && fail.silent {
 		fail.wholeHost = true
 	}
 	if fail.wholeHost {
@@ -163,9 +163,9 @@ func (f *fetcher) try(
 // lifetime is how long a failure is remembered.
 func (f *fetcher) lifetime(fail failure) time.Duration {
 	if fail.after > 0 {
-		return min(max(fail.after, minRetryAfter), f.config.MaxRetryAfter)
+		return f.config.spread(min(max(fail.after, minRetryAfter), f.config.MaxRetryAfter))
 	}
-	return f.config.NegativeTTL
+	return f.config.spread(f.config.NegativeTTL)
 }
 
 // pullSecrets is what a pod's pull secrets hold for one repository.

@@ -185,6 +185,9 @@ func digestOf(body []byte) string {
 // running starts a resolver that stops with the test.
 func running(t *testing.T, config Config, secrets SecretReader, passive clock.PassiveClock) *Resolver {
 	t.Helper()
+	if config.Random == nil {
+		config.Random = func() float64 { return 0 }
+	}
 	resolver, err := New(config, secrets, passive)
 	if err != nil {
 		t.Fatal(err)

@@ -49,12 +49,16 @@ func TestARegistryThatOthersWrote(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	config, err := image.ConfigName()
+	if err != nil {
+		t.Fatal(err)
+	}
 	site := RegistryConfig{Host: host, Insecure: true, AllowedAddresses: loopback}
 	resolver := running(t, Config{Registries: []RegistryConfig{site}}, nil, fakeClock())
 	facts := resolve(t, resolver, posture.ImageQuery{Reference: host + "/lab/lis:v1", Platform: posture.Platform{OS: "linux", Architecture: "arm64"}})
 	expected := posture.ImageFacts{
 		Digest: want.String(), ChildDigest: child.String(), Platform: posture.Platform{OS: "linux", Architecture: "arm64"},
-		ConfigCreated: built, ResolvedAt: start,
+		ConfigDigest: config.String(), ConfigCreated: built, ResolvedAt: start,
 	}
 	if diff := cmp.Diff(expected, facts); diff != "" {
 		t.Errorf("facts (-want +got):\n%s", diff)

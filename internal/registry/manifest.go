@@ -4,6 +4,7 @@
 package registry
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -21,6 +22,9 @@ const (
 	annotationCreated = "org.opencontainers.image.created"
 	// annotationReference marks the attestation manifests that BuildKit puts into an index beside the images.
 	annotationReference = "vnd.docker.reference.type"
+	// maxIndexedImages and maxPlatformBytes are what an ImageRecord takes (api/v1alpha1), and bound the memory that one index can take.
+	maxIndexedImages = 256
+	maxPlatformBytes = 128
 )
 
 // accepted is what labguard can read; schema 1 is not in it.
@@ -35,15 +39,10 @@ func invalidf(format string, args ...any) error {
 	return &invalidError{detail: fmt.Sprintf(format, args...)}
 }
 
-// noPlatformError says that an index has no image for a platform.
-type noPlatformError struct{ wanted posture.Platform }
+// unusableError says that what a digest means is no image for the one who asks.
+type unusableError struct{ reason, detail string }
 
-func (e *noPlatformError) Error() string {
-	if e.wanted == (posture.Platform{}) {
-		return "the index lists no image"
-	}
-	return fmt.Sprintf("the index has no image for %s", e.wanted)
-}
+func (e *unusableError) Error() string { return e.detail }
 
 // manifest is what labguard reads of an image manifest or an index.
 type manifest struct {
@@ -94,69 +93,75 @@ func errSchema1() error {
 	return invalidf("the manifest is in the retired Docker schema 1; push the image again with a current tool")
 }
 
-// choose picks the image of an index: that of the platform; if none is asked for, that of linux/amd64, else the first real one.
-func (m manifest) choose(wanted posture.Platform) (v1.Descriptor, error) {
-	images := m.images()
-	if wanted != (posture.Platform{}) {
-		if chosen, found := match(images, wanted); found {
-			return chosen, nil
-		}
-		return v1.Descriptor{}, &noPlatformError{wanted: wanted}
-	}
-	if chosen, found := match(images, posture.Platform{OS: "linux", Architecture: "amd64"}); found {
-		return chosen, nil
-	}
-	if len(images) == 0 {
-		return v1.Descriptor{}, &noPlatformError{}
-	}
-	return images[0], nil
-}
-
-// images leaves out the attestations: they have a marker annotation, or the platform unknown/unknown.
-func (m manifest) images() []v1.Descriptor {
-	var images []v1.Descriptor
+// index is the content of an index: all its images, in its order.
+func (m manifest) index() (posture.Content, error) {
+	images := make([]posture.IndexedImage, 0, min(len(m.Manifests), maxIndexedImages))
 	for _, descriptor := range m.Manifests {
-		if _, marked := descriptor.Annotations[annotationReference]; marked {
+		if isAttestation(descriptor) || descriptor.Digest.Hex == "" {
 			continue
 		}
-		if p := descriptor.Platform; p != nil && (p.OS == "unknown" || p.Architecture == "unknown") {
-			continue
+		if len(images) == maxIndexedImages {
+			return posture.Content{}, invalidf("the index lists more than %d images", maxIndexedImages)
 		}
-		if descriptor.Digest.Hex == "" {
-			continue
-		}
-		images = append(images, descriptor)
+		images = append(images, posture.IndexedImage{
+			Digest: descriptor.Digest.String(), Platform: indexedPlatform(descriptor.Platform), AnnotationCreated: annotated(descriptor.Annotations),
+		})
 	}
-	return images
+	return posture.Content{IsIndex: true, Images: images, AnnotationCreated: annotated(m.Annotations)}, nil
 }
 
-// match prefers the very variant, then takes any of the architecture unless both sides name different ones.
-func match(images []v1.Descriptor, wanted posture.Platform) (v1.Descriptor, bool) {
-	var near *v1.Descriptor
-	for i, descriptor := range images {
-		p := descriptor.Platform
-		if p == nil || p.OS != wanted.OS || p.Architecture != wanted.Architecture {
-			continue
-		}
-		if variant(p.Architecture, p.Variant) == variant(wanted.Architecture, wanted.Variant) {
-			return descriptor, true
-		}
-		if near == nil && (p.Variant == "" || wanted.Variant == "") {
-			near = &images[i]
-		}
+// isAttestation says whether an entry is no image: attestations have a marker annotation, or the platform unknown/unknown.
+func isAttestation(descriptor v1.Descriptor) bool {
+	if _, marked := descriptor.Annotations[annotationReference]; marked {
+		return true
 	}
-	if near == nil {
-		return v1.Descriptor{}, false
-	}
-	return *near, true
+	p := descriptor.Platform
+	return p != nil && (p.OS == "unknown" || p.Architecture == "unknown")
 }
 
-// variant fills in what is meant where none is given: v8 is the only variant of arm64 in use.
-func variant(architecture, variant string) string {
-	if architecture == "arm64" && variant == "" {
-		return "v8"
+func indexedPlatform(p *v1.Platform) posture.Platform {
+	if p == nil {
+		return posture.Platform{}
 	}
-	return variant
+	return recordable(posture.Platform{OS: p.OS, Architecture: p.Architecture, Variant: p.Variant})
+}
+
+// recordable is a platform as its own text gives it back, so that memory and records say the same of an image whose builder wrote nonsense. One
+// that is too long for a record counts as not given.
+func recordable(p posture.Platform) posture.Platform {
+	text := p.String()
+	if len(text) > maxPlatformBytes {
+		return posture.Platform{}
+	}
+	return posture.ParsePlatform(text)
+}
+
+// image is the content of one platform's image.
+func (m manifest) image(config imageConfig) posture.Content {
+	content := posture.Content{
+		Platform: config.platform(), Layers: layersOf(config.RootFS.DiffIDs), ConfigCreated: config.Created.Time,
+		HistoryCreated: config.newestHistory(), AnnotationCreated: annotated(m.Annotations, config.Config.Labels),
+	}
+	if isImageConfig(m.Config.MediaType) {
+		content.ConfigDigest = m.Config.Digest.String()
+	}
+	return content
+}
+
+// layersOf is a digest over the digests of the uncompressed layers, which are the same however a registry or a builder compresses them. It is
+// empty if there are none or one is no digest: then nothing can be said about the content.
+func layersOf(diffIDs []string) string {
+	if len(diffIDs) == 0 {
+		return ""
+	}
+	hasher := sha256.New()
+	for _, diffID := range diffIDs {
+		if _, err := v1.NewHash(diffID); err != nil {
+			return ""
+		}
+		_, _ = hasher.Write([]byte(diffID + "\n")) // hash.Hash never fails
+	}
+	return "sha256:" + hex.EncodeToString(hasher.Sum(nil))
 }
 
 // imageConfig is what labguard reads of an image's configuration. Dates are read leniently: one that is no date counts as absent.
@@ -171,6 +176,9 @@ type imageConfig struct {
 	Config struct {
 		Labels map[string]string `json:"Labels"`
 	} `json:"config"`
+	RootFS struct {
+		DiffIDs words `json:"diff_ids"`
+	} `json:"rootfs"`
 }
 
 func parseConfig(body []byte) (imageConfig, error) {
@@ -182,7 +190,7 @@ func parseConfig(body []byte) (imageConfig, error) {
 }
 
 func (c imageConfig) platform() posture.Platform {
-	return posture.Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant}
+	return recordable(posture.Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant})
 }
 
 func (c imageConfig) newestHistory() time.Time {
@@ -206,13 +214,25 @@ func (d *date) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
+// words are read leniently too: what is no list of strings counts as absent.
+type words []string
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (w *words) UnmarshalJSON(raw []byte) error {
+	var texts []string
+	if json.Unmarshal(raw, &texts) == nil {
+		*w = texts
+	}
+	return nil
+}
+
 // parseDate gives the zero time for what is no date, so that it counts as absent.
 func parseDate(text string) time.Time {
 	parsed, err := time.Parse(time.RFC3339, text)
 	if err != nil {
 		return time.Time{}
 	}
-	return parsed.UTC()
+	return posture.Moment(parsed)
 }
 
 // annotated is the first date that one of the maps carries.

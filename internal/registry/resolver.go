@@ -24,17 +24,25 @@ const (
 	// deniedTTL is how long it is remembered that an image needs credentials, so that its private registry is not asked anonymously
 	// each time. It delays nobody: what a namespace's own credentials gave has its own, shorter memory.
 	deniedTTL = 10 * time.Minute
+
+	detailPending = "the registry has been asked and has not answered yet"
+	detailSlow    = "the registry has been asked and has not answered in time; labguard goes on asking and waits for it no longer"
 )
 
 // Resolver answers questions about images from memory and fetches what it does not know in the background.
 type Resolver struct {
-	config  Config
-	fetcher *fetcher
-	clock   clock.PassiveClock
-	digests digestCache
-	queue   chan *flight
+	config   Config
+	fetcher  *fetcher
+	clock    clock.PassiveClock
+	contents *contents
+	// targets are references that were parsed before: the validator asks for the same ones over and over.
+	targets *lru.Cache // reference -> target
+	// wake tells the dispatcher that a fetch may be ready to start.
+	wake chan struct{}
 
 	mu        sync.Mutex
+	queue     queue
+	slow      *lru.Cache // host -> time.Time until which nobody waits for it
 	entries   *lru.Cache // lookupKey -> entry
 	flights   map[lookupKey]*flight
 	listeners []func(reference string)
@@ -46,6 +54,9 @@ type flight struct {
 	key    lookupKey
 	query  posture.ImageQuery
 	denied failure
+	// host is the registry that the reference names, lane where the fetch waits or runs.
+	host string
+	lane *lane
 	// done is closed once facts are set.
 	done  chan struct{}
 	facts posture.ImageFacts
@@ -58,18 +69,21 @@ func New(config Config, secrets SecretReader, passive clock.PassiveClock) (*Reso
 	if err != nil {
 		return nil, fmt.Errorf("read registry configuration: %w", err)
 	}
-	digests := digestCache{entries: lru.New(config.CacheEntries)}
+	known := newContents(config.CacheEntries, config.Records, passive)
 	return &Resolver{
-		config: config, clock: passive, digests: digests,
+		config: config, clock: passive, contents: known,
 		fetcher: &fetcher{
 			config: config, sites: all, secrets: secrets, clock: passive,
 			blocks: blocks{entries: lru.New(config.CacheEntries)},
 			client: &registryClient{
 				config: config, base: newRoundTripper(config, all, passive), clock: passive,
-				digests: digests, sessions: lru.New(sessionEntries),
+				contents: known, sessions: lru.New(sessionEntries),
 			},
 		},
-		queue:   make(chan *flight, config.MaxPending),
+		targets: lru.New(config.CacheEntries),
+		wake:    make(chan struct{}, 1),
+		queue:   newQueue(config),
+		slow:    lru.New(sessionEntries),
 		entries: lru.New(config.CacheEntries),
 		flights: map[lookupKey]*flight{},
 	}, nil
@@ -89,35 +103,43 @@ func (r *Resolver) NeedLeaderElection() bool { return false }
 // Start fetches until the context ends; it returns when the last fetch has been given up. A Resolver is started once.
 func (r *Resolver) Start(ctx context.Context) error {
 	var workers sync.WaitGroup
-	for range r.config.Workers {
-		workers.Go(func() { r.work(ctx) })
+	for ctx.Err() == nil {
+		for f := r.next(); f != nil; f = r.next() {
+			workers.Go(func() { r.run(ctx, f) })
+		}
+		select {
+		case <-ctx.Done():
+		case <-r.wake:
+		}
 	}
 	workers.Wait()
 	r.mu.Lock()
 	r.stopped = true
 	r.mu.Unlock()
-	for {
-		select {
-		case f := <-r.queue:
-			r.finish(f, notResolved("labguard is stopping"), failure{aborted: true})
-		default:
-			return nil
-		}
+	for f := r.next(); f != nil; f = r.next() {
+		r.finish(f, notResolved("labguard is stopping"), failure{aborted: true})
 	}
+	return nil
+}
+
+func (r *Resolver) next() *flight {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.queue.next()
 }
 
 // Lookup answers from memory: it never blocks and never does I/O. What was known stands while it is asked for anew, so that a report does not
 // flap each time a tag has to be looked up again; Resolve is for those who need it exact. If nothing was known the second result is false, the
 // facts say NotResolved, and a fetch is on its way. A remembered failure counts as known.
 func (r *Resolver) Lookup(q posture.ImageQuery) (posture.ImageFacts, bool) {
-	facts, _, known := r.look(q)
-	if known {
-		return facts, true
+	found := r.look(q)
+	if found.known {
+		return found.facts, true
 	}
 	if earlier, found := r.earlier(q); found {
 		return earlier, true
 	}
-	return facts, false
+	return found.facts, false
 }
 
 // earlier is what was known last, be it fresh or not.
@@ -131,32 +153,26 @@ func (r *Resolver) earlier(q posture.ImageQuery) (posture.ImageFacts, bool) {
 	return last.facts, found
 }
 
-// Resolve answers from memory or waits for the fetch, which everybody who asks shares, until the context ends. It then says NotResolved
-// while the fetch goes on and fills the memory.
-func (r *Resolver) Resolve(ctx context.Context, q posture.ImageQuery) posture.ImageFacts {
-	facts, pending, known := r.look(q)
-	for !known && pending != nil {
-		select {
-		case <-ctx.Done():
-			return facts
-		case <-pending.done:
-		}
-		if pending.key.scope != "" || q.Namespace == "" || !wantsCredentials(pending.facts.Unknown) {
-			return pending.facts
-		}
-		facts, pending, known = r.look(q)
+// OfConfig is what is known of the image whose configuration has a digest, for nodes that report that as the image of a container, as they do for
+// images that were loaded by hand. It answers at once, and no registry is asked: none can find an image by its configuration.
+func (r *Resolver) OfConfig(configDigest string) (posture.ImageFacts, bool) {
+	content, found := r.contents.ofConfig(configDigest)
+	if !found || content.IsIndex {
+		return posture.ImageFacts{}, false
 	}
-	return facts
+	facts, _ := posture.FactsOf(content.Digest, content.Platform, func(string) (posture.Content, bool) { return content, true })
+	facts.ResolvedAt = content.FirstSeen
+	return r.contents.withSameContent(facts, posture.Repository(content.Reference), content.Layers), true
 }
 
 // NextLook is the instant from which asking again may give another answer; zero if never. While a fetch is on its way that is when it has ended
 // in any case: listeners hear of it only if it changes something.
 func (r *Resolver) NextLook(q posture.ImageQuery) time.Time {
-	facts, _, known := r.find(q)
-	if !known {
+	found := r.find(q)
+	if !found.known {
 		return r.clock.Now().Add(r.config.Timeout)
 	}
-	if facts.Unknown == "" && strings.Contains(q.Reference, "@") {
+	if found.facts.Unknown == "" && strings.Contains(q.Reference, "@") {
 		return time.Time{}
 	}
 	r.mu.Lock()
@@ -169,75 +185,108 @@ func (r *Resolver) NextLook(q posture.ImageQuery) time.Time {
 	return time.Time{}
 }
 
-func (r *Resolver) look(q posture.ImageQuery) (facts posture.ImageFacts, pending *flight, known bool) {
-	facts, pending, known = r.find(q)
-	result := "missing"
-	switch {
-	case known && facts.Unknown == "":
-		result = "known"
-	case known:
-		result = "failed"
-	case pending == nil:
-		result = "full"
-	}
-	metrics.RegistryLookups.WithLabelValues(result).Inc()
-	return facts, pending, known
+// answer is what memory has about a query. If it is not known, pending is the fetch that will tell; nil if none could be begun.
+type answer struct {
+	facts           posture.ImageFacts
+	pending         *flight
+	known, recorded bool
 }
 
-func (r *Resolver) find(q posture.ImageQuery) (posture.ImageFacts, *flight, bool) {
-	t, err := parseReference(q.Reference)
-	if err != nil {
-		fail := invalidReference()
-		return posture.ImageFacts{Unknown: fail.reason, Detail: fail.detail}, nil, true
-	}
-	if t.digest != "" {
-		if facts, found := r.digests.get(t.digest, q.Platform); found {
-			return facts, nil, true
+func (r *Resolver) look(q posture.ImageQuery) answer {
+	found := r.find(q)
+	result := "missing"
+	switch {
+	case found.known && found.facts.Unknown != "":
+		result = "failed"
+	case found.recorded:
+		result = "recorded"
+	case found.known:
+		result = "known"
+	case found.pending == nil:
+		result = "full"
+	default:
+		if _, isSlow := r.slowness(found.pending); isSlow {
+			result = "slow"
 		}
 	}
+	metrics.RegistryLookups.WithLabelValues(result).Inc()
+	return found
+}
+
+func (r *Resolver) find(q posture.ImageQuery) answer {
+	t, err := r.target(q.Reference)
+	if err != nil {
+		fail := invalidReference()
+		return answer{facts: posture.ImageFacts{Unknown: fail.reason, Detail: fail.detail}, known: true}
+	}
+	if t.digest != "" {
+		if facts, missing, recorded := r.contents.facts(posture.Repository(q.Reference), t.digest, q.Platform); missing == "" {
+			return answer{facts: facts, known: true, recorded: recorded}
+		}
+	}
+	host := t.repository.RegistryStr()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	shared, fresh := r.entry(keyOf(q, ""))
 	if !fresh {
-		return r.begin(keyOf(q, ""), q, failure{})
+		return r.begin(&flight{key: keyOf(q, ""), query: q, host: host})
 	}
 	if !shared.failure.denied() || q.Namespace == "" {
-		return shared.facts, nil, true
+		return answer{facts: shared.facts, known: true}
 	}
 	scoped, fresh := r.entry(keyOf(q, scopeOf(q)))
 	if !fresh {
-		return r.begin(keyOf(q, scopeOf(q)), q, shared.failure)
+		return r.begin(&flight{key: keyOf(q, scopeOf(q)), query: q, host: host, denied: shared.failure})
 	}
-	return scoped.facts, nil, true
+	return answer{facts: scoped.facts, known: true}
 }
 
-// begin joins the fetch of a key or queues one. The caller holds the lock.
-func (r *Resolver) begin(key lookupKey, q posture.ImageQuery, denied failure) (posture.ImageFacts, *flight, bool) {
-	if f, found := r.flights[key]; found {
-		return notResolved("the registry has been asked and has not answered yet"), f, false
+// target parses a reference, once.
+func (r *Resolver) target(reference string) (target, error) {
+	known, _ := r.targets.Get(reference)
+	if t, ok := known.(*target); ok {
+		return *t, nil
+	}
+	t, err := parseReference(reference)
+	if err == nil {
+		r.targets.Add(reference, &t)
+	}
+	return t, err
+}
+
+// begin joins the fetch of a key or queues this one. The caller holds the lock.
+func (r *Resolver) begin(f *flight) answer {
+	if earlier, found := r.flights[f.key]; found {
+		return answer{facts: notResolved(detailPending), pending: earlier}
 	}
 	if r.stopped {
-		return notResolved("labguard is stopping"), nil, false
+		return answer{facts: notResolved("labguard is stopping")}
 	}
-	f := &flight{key: key, query: q, denied: denied, done: make(chan struct{})}
+	f.done = make(chan struct{})
+	if !r.queue.add(f) {
+		return answer{facts: notResolved("too many images wait to be looked up; labguard asks again later")}
+	}
+	r.flights[f.key] = f
+	metrics.RegistryPending.Inc()
+	r.nudge()
+	return answer{facts: notResolved(detailPending), pending: f}
+}
+
+// nudge wakes the dispatcher, which need not be told twice.
+func (r *Resolver) nudge() {
 	select {
-	case r.queue <- f:
-		r.flights[key] = f
-		metrics.RegistryPending.Inc()
-		return notResolved("the registry has been asked and has not answered yet"), f, false
+	case r.wake <- struct{}{}:
 	default:
-		return notResolved("too many images wait to be looked up; labguard asks again later"), nil, false
 	}
 }
 
-func (r *Resolver) work(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case f := <-r.queue:
-			r.run(ctx, f)
-		}
+// ended says whether the facts of a fetch are there.
+func (f *flight) ended() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -269,11 +318,11 @@ func (r *Resolver) finish(f *flight, facts posture.ImageFacts, fail failure) {
 	r.mu.Lock()
 	now := r.clock.Now()
 	before, _ := r.stored(f.key)
-	kept := entry{facts: facts, failure: fail, until: now.Add(r.config.TagTTL)}
+	kept := entry{facts: facts, failure: fail, until: now.Add(r.config.spread(r.config.TagTTL))}
 	if fail.reason != "" {
 		kept.until = now.Add(r.fetcher.lifetime(fail))
 		if f.key.scope == "" && fail.reason == v1alpha1.ReasonCredentialsNotReadable {
-			kept.until = now.Add(deniedTTL)
+			kept.until = now.Add(r.config.spread(deniedTTL))
 		}
 		if fail.transient() && before.facts.Digest != "" && now.Sub(before.facts.ResolvedAt) < tagGrace {
 			kept.facts, kept.failure = before.facts, failure{}
@@ -283,11 +332,19 @@ func (r *Resolver) finish(f *flight, facts posture.ImageFacts, fail failure) {
 		r.entries.Add(f.key, kept)
 	}
 	f.facts = kept.facts
+	close(f.done)
 	delete(r.flights, f.key)
+	switch {
+	case fail.silent && !fail.wholeHost: // else the next fetch ends at once, with a better answer
+		r.markSlow(f.lane)
+	case !fail.aborted:
+		r.markAnswering(f.lane)
+	}
+	r.queue.done(f)
 	metrics.RegistryPending.Dec()
 	listeners := r.listeners
 	r.mu.Unlock()
-	close(f.done)
+	r.nudge()
 	if fail.aborted || same(before.facts, kept.facts) {
 		return
 	}

@@ -71,6 +71,7 @@ func TestAnImageIsDescribedByItsDates(t *testing.T) {
 			want.Digest = server.typedImage("lis", "v1", manifestType, configType, test.config, test.annotations)
 			want.ResolvedAt = start
 			if len(test.config) > 0 {
+				want.ConfigDigest = digestOf(encode(test.config))
 				want.Platform = posture.Platform{OS: "linux", Architecture: "amd64"}
 			}
 			resolver := running(t, Config{Registries: []RegistryConfig{server.site()}}, nil, fakeClock())
@@ -297,12 +298,12 @@ func TestATagStandsWhileItsRegistryIsAway(t *testing.T) {
 
 func TestTheCachesAreBounded(t *testing.T) {
 	server := newFakeRegistry(t)
-	resolver := running(t, Config{Registries: []RegistryConfig{server.site()}, CacheEntries: 10}, nil, fakeClock())
+	resolver := running(t, Config{Registries: []RegistryConfig{server.site()}, CacheEntries: 10, RequestBurst: 1000}, nil, fakeClock())
 	for i := range 50 {
 		server.image("lis", fmt.Sprint("v", i), configAt(built.Add(time.Duration(i)*time.Minute)))
 		resolve(t, resolver, ask(fmt.Sprintf("%s/lis:v%d", server.host(), i)))
 	}
-	if entries, digests := resolver.entries.Len(), resolver.digests.entries.Len(); entries > 10 || digests > 10 {
+	if entries, digests := resolver.entries.Len(), resolver.contents.memory.Len(); entries > 10 || digests > 10 {
 		t.Errorf("%d references and %d digests remembered, want at most 10 each", entries, digests)
 	}
 	if len(resolver.flights) != 0 {

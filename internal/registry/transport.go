@@ -31,6 +31,8 @@ var (
 	errTooManyRedirects = errors.New("too many redirects")
 	errTooLarge         = errors.New("the answer is too large")
 	errSecretRedirect   = errors.New("a login was redirected to another host")
+	// errHeldBack says that labguard's own limit leaves no room for a request before the deadline of the fetch. The registry was not asked.
+	errHeldBack = errors.New("too many requests for this host")
 )
 
 // plaintextError says that a registry sends labguard on to plain http, which is not configured for that host.
@@ -51,6 +53,7 @@ type roundTripper struct {
 	maxRedirects int
 	maxBytes     int64
 	clock        clock.PassiveClock
+	limits       *limits
 }
 
 func newRoundTripper(config Config, all sites, passive clock.PassiveClock) http.RoundTripper {
@@ -58,6 +61,7 @@ func newRoundTripper(config Config, all sites, passive clock.PassiveClock) http.
 	t := &roundTripper{
 		sites: all, plain: newTransport(g, nil), withCA: map[string]http.RoundTripper{},
 		maxRedirects: config.MaxRedirects, maxBytes: max(config.MaxManifestBytes, config.MaxConfigBytes) + 1, clock: passive,
+		limits: newLimits(config),
 	}
 	for host, s := range all {
 		if s.roots != nil {
@@ -87,6 +91,9 @@ func newTransport(g guard, config *tls.Config) *http.Transport {
 func (t *roundTripper) RoundTrip(request *http.Request) (*http.Response, error) {
 	host := strings.ToLower(request.URL.Host)
 	if err := t.check(request, host); err != nil {
+		return nil, err
+	}
+	if err := t.limits.wait(request.Context(), host); err != nil {
 		return nil, err
 	}
 	next, found := t.withCA[host]

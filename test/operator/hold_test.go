@@ -5,14 +5,11 @@ package operator
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
-	batchv1 "k8s.io/api/batch/v1"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -110,7 +107,10 @@ func TestHold(t *testing.T) {
 			return l.file(fmt.Sprintf("apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: lis}\nspec: {serviceName: none, replicas: 3, selector: {matchLabels: {app: lis}}, "+
 				"updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 2}}, template: %s}\n", template("lis", image)))
 		}
-		git := func(image string) { l.Helper(); l.may("apply", "--server-side", "--field-manager=flux", "-f", declared(image)) }
+		git := func(image string) {
+			l.Helper()
+			l.may("apply", "--server-side", "--field-manager=flux", "-f", declared(image))
+		}
 		git(fresh)
 		l.admitted("statefulset-lis", fresh, v1alpha1.AdmittedFresh)
 		l.settled("lis")
@@ -140,53 +140,7 @@ func TestHold(t *testing.T) {
 			t.Errorf("the partition is owned by %q", owner)
 		}
 	})
-	t.Run("what is new is held by gates and suspension, and only labguard takes them off", func(t *testing.T) {
-		l := newLab(t)
-		l.govern("lis", holdStale)
-		image := operator.Push(l, "hold-c:1", 200*day)
-		for _, kind := range []string{"statefulset", "daemonset", "job", "cronjob", "pod"} {
-			l.apply(manifests("lis", image)[kind])
-		}
-		l.may("patch", "pod", "lis", "--type=merge", "-p", `{"spec":{"schedulingGates":[]}}`)
-		l.may("patch", "job", "lis", "--type=merge", "-p", `{"spec":{"suspend":false}}`)
-		l.may("label", "pod", "lis", "tier=one")
-		gates := func(spec *corev1.PodSpec, suspended *bool) string {
-			state, err := json.Marshal([]any{spec.SchedulingGates, suspended})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return string(state)
-		}
-		states := func() map[string]string {
-			var set appsv1.StatefulSet
-			var daemons appsv1.DaemonSet
-			var job batchv1.Job
-			var cron batchv1.CronJob
-			var pod corev1.Pod
-			if err := errors.Join(l.get("lis", &set), l.get("lis", &daemons), l.get("lis", &job), l.get("lis", &cron), l.get("lis", &pod)); err != nil {
-				t.Fatal(err)
-			}
-			return map[string]string{
-				"StatefulSet": gates(&set.Spec.Template.Spec, nil), "DaemonSet": gates(&daemons.Spec.Template.Spec, nil), "Pod": gates(&pod.Spec, nil),
-				"Job": gates(&job.Spec.Template.Spec, job.Spec.Suspend), "CronJob": gates(&cron.Spec.JobTemplate.Spec.Template.Spec, cron.Spec.Suspend),
-			}
-		}
-		gated, suspended := `[[{"name":"labguard.dev/image-age"}],null]`, `[null,true]`
-		for kind, want := range map[string]string{"StatefulSet": gated, "DaemonSet": gated, "Pod": gated, "Job": suspended, "CronJob": suspended} {
-			if got := states()[kind]; got != want {
-				t.Errorf("%s is %s, want %s", kind, got, want)
-			}
-		}
-		l.change("lis", func(spec *v1alpha1.LabWorkloadSpec) { spec.Enforcement = v1alpha1.EnforcementAudit })
-		operator.Eventually(l, "everything is given back under Audit", func() error {
-			for kind, state := range states() {
-				if strings.Contains(state, "labguard") || strings.Contains(state, "true") {
-					return fmt.Errorf("%s is %s", kind, state)
-				}
-			}
-			return nil
-		})
-	})
+	t.Run("what is new is held by gates and suspension, and only labguard takes them off", func(t *testing.T) { newIsHeld(t) })
 	t.Run("recovery releases, without the webhook", func(t *testing.T) {
 		l := newLab(t)
 		l.govern("lis", holdStale)
@@ -212,6 +166,78 @@ func TestHold(t *testing.T) {
 		manager.Run(t)
 		until(l, "lis", "released", isPaused(false))
 	})
+}
+
+// TestHoldsAreGivenBackWithoutLabguard runs the one line of docs/install.md while labguard is dead and its gate refuses.
+func TestHoldsAreGivenBackWithoutLabguard(t *testing.T) {
+	manager := operator.Start(t, operator.Options{})
+	l, pods := newLab(t), newLab(t)
+	for _, one := range []*lab{l, pods} {
+		one.govern("lis", holdStale)
+	}
+	image := operator.Push(t, "hold-f:1", 200*day)
+	l.apply(deployment("lis", image))
+	l.apply(manifests("lis", image)["job"])
+	pods.apply(manifests("lis", image)["pod"])
+	until(l, "lis", "held", isPaused(true))
+	manager.Kill(t)
+	l.kubectl("delete", "clusterrole", "labguard-webhook-anchor")
+	if output, err := manager.Once(t, "--release-holds"); err != nil {
+		t.Fatalf("%v: %s", err, output)
+	}
+	until(l, "lis", "released", isPaused(false))
+	for _, kind := range []struct {
+		lab  *lab
+		name string
+		path string
+	}{{l, "job", "{.spec.suspend}"}, {pods, "pod", "{.spec.schedulingGates}"}, {pods, "pod", `{.metadata.annotations.labguard\.dev/hold}`}} {
+		if got := kind.lab.kubectl("get", kind.name, "lis", "-n", kind.lab.namespace, "-o", "jsonpath="+kind.path); strings.Trim(got, "false[]") != "" {
+			t.Errorf("%s %s is %s", kind.name, kind.path, got)
+		}
+	}
+	install(t) // the anchor is back, and with it the gate
+	manager.Run(t)
+	l.ready("lis")
+}
+
+// newIsHeld holds one new object of each kind, each in a namespace of its own, since workloads with one selector take each other's pods.
+func newIsHeld(t *testing.T) {
+	suspended := func(spec map[string]any) bool { return spec["suspend"] == true }
+	gated := func(spec map[string]any) bool {
+		encoded, err := json.Marshal(spec)
+		return err == nil && strings.Contains(string(encoded), `"schedulingGates":[{"name":"labguard.dev/image-age"}]`)
+	}
+	for kind, held := range map[string]func(map[string]any) bool{
+		"statefulset": gated, "daemonset": gated, "pod": gated, "job": suspended, "cronjob": suspended,
+	} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t)
+			l.govern("lis", holdStale)
+			l.apply(manifests("lis", operator.Push(l, "hold-c:1", 200*day))[kind])
+			is := func(what string, want bool) {
+				l.Helper()
+				operator.Eventually(l, kind+" "+what, func() error {
+					var object struct {
+						Spec map[string]any `json:"spec"`
+					}
+					if err := json.Unmarshal([]byte(l.kubectl("get", kind, "lis", "-n", l.namespace, "-o", "json")), &object); err != nil {
+						return err
+					}
+					if held(object.Spec) != want {
+						return fmt.Errorf("its spec is %v", object.Spec)
+					}
+					return nil
+				})
+			}
+			is("is held", true)
+			l.may("patch", kind, "lis", "--type=merge", "-p", `{"spec":{"suspend":false,"schedulingGates":[],"template":{"spec":{"schedulingGates":[]}}}}`)
+			is("stays held", true)
+			l.may("label", kind, "lis", "tier=one")
+			l.change("lis", func(spec *v1alpha1.LabWorkloadSpec) { spec.Enforcement = v1alpha1.EnforcementAudit })
+			is("is given back under Audit", false)
+		})
+	}
 }
 
 // replicaSets waits until the newest revision of a Deployment has an image.

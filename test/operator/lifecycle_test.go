@@ -535,6 +535,10 @@ func TestUninstall(t *testing.T) {
 	running := operator.Start(t, operator.Options{})
 	l := newLab(t)
 	l.govern("lis")
+	held := newLab(t)
+	held.govern("lis", holdStale)
+	held.apply(deployment("lis", operator.Push(t, "lab/gone:held", 200*day)))
+	until(held, "lis", "held", isPaused(true))
 	kubectl(t, "delete", "namespace", "labguard-system", "--wait=false")
 	noGate := func() error {
 		if found := gate(t, l.namespace); len(found) > 0 {
@@ -543,6 +547,7 @@ func TestUninstall(t *testing.T) {
 		return nil
 	}
 	operator.Eventually(t, "the gate is gone", noGate)
+	until(held, "lis", "released", isPaused(false))
 	kubectl(t, "wait", "--for=delete", "--timeout=120s", "namespace/labguard-system")
 	running.Stop(t)
 	if err := noGate(); err != nil {

@@ -15,24 +15,48 @@ type Set struct {
 	own, shared map[string]v1alpha1.AdmittedImage
 }
 
-// NewSet gathers what counts for one root workload: the admissions in its own annotations (of the old object, which nobody but
+// Records are the RolloutRecords of one namespace, arranged once to make a Set for each of many root workloads. Nobody may change the records
+// meanwhile. The zero value is a namespace without records.
+type Records struct {
+	named  map[string]*v1alpha1.RolloutRecord
+	shared map[string]v1alpha1.AdmittedImage
+}
+
+// Arrange arranges the records of one namespace.
+func Arrange(records []v1alpha1.RolloutRecord) Records {
+	result := Records{named: make(map[string]*v1alpha1.RolloutRecord, len(records)), shared: map[string]v1alpha1.AdmittedImage{}}
+	for i := range records {
+		result.named[records[i].Name] = &records[i]
+		for _, image := range records[i].Spec.Admitted {
+			if image.JoinsNamespace() {
+				prefer(result.shared, image)
+			}
+		}
+	}
+	return result
+}
+
+// Named is the record with a name, or nil.
+func (r Records) Named(name string) *v1alpha1.RolloutRecord {
+	return r.named[name]
+}
+
+// Set gathers what counts for one root workload: the admissions in its own annotations (of the old object, which nobody but
 // labguard can have written), those of its own records (its own and its controller's), and of every record of the namespace the
 // admissions whose reason joins the namespace. Of the record that Jobs and bare pods share only the latter count, since
 // it belongs to no root in particular.
-func NewSet(annotations map[string]string, own []string, records []v1alpha1.RolloutRecord) Set {
-	set := Set{own: map[string]v1alpha1.AdmittedImage{}, shared: map[string]v1alpha1.AdmittedImage{}}
+func (r Records) Set(annotations map[string]string, own []string) Set {
+	set := Set{own: map[string]v1alpha1.AdmittedImage{}, shared: r.shared}
 	for _, image := range Admissions(annotations) {
 		prefer(set.own, image)
 	}
-	for i := range records {
-		mine := slices.Contains(own, records[i].Name) && records[i].Name != v1alpha1.RunOnceRecordName
-		for _, image := range records[i].Spec.Admitted {
-			switch {
-			case mine:
-				prefer(set.own, image)
-			case image.JoinsNamespace():
-				prefer(set.shared, image)
-			}
+	for _, name := range own {
+		record := r.named[name]
+		if record == nil || name == v1alpha1.RunOnceRecordName {
+			continue
+		}
+		for _, image := range record.Spec.Admitted {
+			prefer(set.own, image)
 		}
 	}
 	for _, reference := range References(annotations) {
@@ -41,6 +65,11 @@ func NewSet(annotations map[string]string, own []string, records []v1alpha1.Roll
 		}
 	}
 	return set
+}
+
+// NewSet is the Set of one root workload by the records of its namespace. Whoever asks about several root workloads arranges them once.
+func NewSet(annotations map[string]string, own []string, records []v1alpha1.RolloutRecord) Set {
+	return Arrange(records).Set(annotations, own)
 }
 
 // reasons are all there are, the one that says most for an image first.
@@ -61,11 +90,12 @@ func prefer(images map[string]v1alpha1.AdmittedImage, image v1alpha1.AdmittedIma
 
 // Admitted says why a reference is admitted. What is recorded for the root itself comes before what the namespace shares.
 func (s Set) Admitted(reference string) (v1alpha1.AdmissionReason, bool) {
-	if image, found := s.own[reference]; found {
-		return image.Reason, true
+	for _, images := range []map[string]v1alpha1.AdmittedImage{s.own, s.shared} {
+		if image, found := images[reference]; found {
+			return image.Reason, true
+		}
 	}
-	image, found := s.shared[reference]
-	return image.Reason, found
+	return "", false
 }
 
 // Last is the newest image recorded for the root itself other than those given; empty if there is none.

@@ -7,10 +7,8 @@ import (
 	"slices"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/posture/hold"
 	"github.com/labguard/labguard/internal/posture/ledger"
@@ -19,48 +17,37 @@ import (
 
 // Write is one write to a root workload with what is known of its namespace.
 type Write struct {
-	Namespace string
 	// Root is the object as it is to be, Old as it is; nil for a CREATE.
 	Root, Old *template.Root
-	// Workloads and Records are those of the namespace.
-	Workloads []v1alpha1.LabWorkload
-	Records   []v1alpha1.RolloutRecord
+	// Namespace is where it is written.
+	Namespace *Namespace
 	// Platform is what the nodes of the cluster have in common; it counts where the pods do not ask for one.
 	Platform posture.Platform
 	Now      time.Time
 }
 
 // Governing are the LabWorkloads that enforce image age on the write, by the labels that its pods have or had: a label that moves in the same write is no
-// way out. A selector that cannot be read selects nothing; the controller reports it as Stalled.
+// way out.
 func (w *Write) Governing() []posture.Governing {
-	var governing []posture.Governing
-	for i := range w.Workloads {
-		workload := &w.Workloads[i]
-		if posture.EnforcementAt(&workload.Spec, w.Now).Images && w.selectedBy(&workload.Spec.Selector) {
-			governing = append(governing, posture.Governing{
-				Name: w.Namespace + "/" + workload.Name, Requirement: posture.NewImageRequirement(workload.Spec.Images),
-			})
-		}
-	}
-	return governing
+	return w.Namespace.governing(w.Now, w.labels())
 }
 
 // Frozen says whether a LabWorkload that selects the object is suspended, so that labguard releases nothing.
 func (w *Write) Frozen() bool {
-	return slices.ContainsFunc(w.Workloads, func(workload v1alpha1.LabWorkload) bool {
-		return workload.Spec.Suspend && w.selectedBy(&workload.Spec.Selector)
-	})
+	return w.Namespace.frozen(w.labels())
 }
 
-func (w *Write) selectedBy(of *metav1.LabelSelector) bool {
-	selector, err := metav1.LabelSelectorAsSelector(of)
-	return err == nil && (selector.Matches(labels.Set(w.Root.Template.Labels)) || w.Old != nil && selector.Matches(labels.Set(w.Old.Template.Labels)))
+func (w *Write) labels() []labels.Set {
+	if w.Old == nil {
+		return []labels.Set{w.Root.Template.Labels}
+	}
+	return []labels.Set{w.Root.Template.Labels, w.Old.Template.Labels}
 }
 
 // Admitted are the admissions that count for the root: what its annotations say (of the old object, where nobody but labguard can have written
 // them), its records, and what its namespace shares.
 func (w *Write) Admitted() ledger.Set {
-	return ledger.NewSet(w.earlier(), w.records(), w.Records)
+	return w.Namespace.records.Set(w.earlier(), w.records())
 }
 
 func (w *Write) earlier() map[string]string {
@@ -111,14 +98,15 @@ func (w *Write) Unknown(question *posture.RolloutQuestion) []posture.ImageQuery 
 	var wanted []posture.ImageQuery
 	for _, reference := range w.Root.Template.References() {
 		if _, admitted := question.Admitted(reference); !admitted && !slices.Contains(question.Running, reference) {
-			wanted = append(wanted, w.query(reference))
+			wanted = append(wanted, w.Query(reference))
 		}
 	}
 	return wanted
 }
 
-func (w *Write) query(reference string) posture.ImageQuery {
-	query := w.Root.Template.Query(w.Namespace, reference)
+// Query is the question to a registry for one reference as the pods would pull it.
+func (w *Write) Query(reference string) posture.ImageQuery {
+	query := w.Root.Template.Query(w.Namespace.name, reference)
 	if query.Platform == (posture.Platform{}) {
 		query.Platform = w.Platform
 	}

@@ -4,6 +4,8 @@
 package template
 
 import (
+	"cmp"
+
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -58,12 +60,8 @@ func (t Template) Query(namespace, reference string) posture.ImageQuery {
 
 // FromPod reads the labels and the spec of a pod or of a pod template.
 func FromPod(meta metav1.ObjectMeta, spec *corev1.PodSpec) Template {
-	result := Template{
-		Labels: meta.Labels, ServiceAccount: spec.ServiceAccountName, Platform: selectedPlatform(spec.NodeSelector), Gated: hold.Gated(spec.SchedulingGates),
-	}
-	if result.ServiceAccount == "" {
-		result.ServiceAccount = "default"
-	}
+	result := newTemplate(meta.Labels, spec.ServiceAccountName, spec.NodeSelector)
+	result.Gated = hold.Gated(spec.SchedulingGates)
 	for i := range spec.InitContainers {
 		result.add(spec.InitContainers[i].Name, spec.InitContainers[i].Image)
 	}
@@ -72,7 +70,7 @@ func FromPod(meta metav1.ObjectMeta, spec *corev1.PodSpec) Template {
 	}
 	for i := range spec.Volumes {
 		if image := spec.Volumes[i].Image; image != nil {
-			result.add("volume "+spec.Volumes[i].Name, image.Reference)
+			result.addVolume(spec.Volumes[i].Name, image.Reference)
 		}
 	}
 	for _, secret := range spec.ImagePullSecrets {
@@ -80,6 +78,12 @@ func FromPod(meta metav1.ObjectMeta, spec *corev1.PodSpec) Template {
 	}
 	return result
 }
+
+func newTemplate(labels map[string]string, serviceAccount string, nodeSelector map[string]string) Template {
+	return Template{Labels: labels, ServiceAccount: cmp.Or(serviceAccount, "default"), Platform: selectedPlatform(nodeSelector)}
+}
+
+func (t *Template) addVolume(name, reference string) { t.add("volume "+name, reference) }
 
 // add keeps an image; an empty one (a container whose image another admission plugin sets) is none.
 func (t *Template) add(container, reference string) {

@@ -203,6 +203,14 @@ func (o *Operator) awaitReady(t testing.TB) {
 	}
 }
 
+// Once runs the program of the manager as an administrator of the cluster, with flags that make it end by itself, and returns what it prints.
+func (o *Operator) Once(t testing.TB, arguments ...string) (string, error) {
+	t.Helper()
+	command := exec.CommandContext(context.WithoutCancel(t.Context()), o.binary, append([]string{"--kubeconfig=" + cluster.Kubeconfig()}, arguments...)...)
+	output, err := command.CombinedOutput()
+	return string(output), err
+}
+
 // Kill ends the manager at once, as a node that dies does.
 func (o *Operator) Kill(t testing.TB) { o.end(t, syscall.SIGKILL) }
 

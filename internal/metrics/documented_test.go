@@ -1,0 +1,113 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package metrics_test
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/yaml"
+
+	"github.com/labguard/labguard/internal/metrics"
+)
+
+const (
+	page   = "../../docs/metrics.md"
+	alerts = "../../config/prometheus/alerts.yaml"
+)
+
+var (
+	inDescription = regexp.MustCompile(`fqName: "([^"]+)"`)
+	inText        = regexp.MustCompile(`\blabguard_[a-z0-9_]+`)
+)
+
+// registered are the names of all metrics.
+func registered(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	for _, collector := range slices.Concat(metrics.Collectors(), metrics.RegistryCollectors()) {
+		descriptions := make(chan *prometheus.Desc, 100)
+		collector.Describe(descriptions)
+		close(descriptions)
+		for description := range descriptions {
+			name := inDescription.FindStringSubmatch(description.String())
+			if name == nil {
+				t.Fatalf("no name in %s", description)
+			}
+			names = append(names, name[1])
+		}
+	}
+	return distinct(names)
+}
+
+// named are the names of metrics in a file, each without what Prometheus adds to the name of a histogram.
+func named(t *testing.T, path string) (names []string, text string) {
+	t.Helper()
+	read, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range inText.FindAllString(string(read), -1) {
+		for _, suffix := range []string{"_bucket", "_sum", "_count"} {
+			name = strings.TrimSuffix(name, suffix)
+		}
+		names = append(names, name)
+	}
+	return distinct(names), string(read)
+}
+
+func distinct(names []string) []string {
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func TestEveryMetricIsDocumentedAndEveryDocumentedMetricExists(t *testing.T) {
+	documented, _ := named(t, page)
+	if diff := cmp.Diff(registered(t), documented); diff != "" {
+		t.Errorf("metrics (-registered +documented):\n%s", diff)
+	}
+}
+
+func TestEveryAlertIsAboutMetricsThatExistAndIsDocumented(t *testing.T) {
+	all := registered(t)
+	used, text := named(t, alerts)
+	for _, name := range used {
+		if !slices.Contains(all, name) {
+			t.Errorf("%s is in an alert and nowhere else", name)
+		}
+	}
+	var rule struct {
+		Spec struct {
+			Groups []struct {
+				Rules []struct {
+					Alert       string            `json:"alert"`
+					Expr        string            `json:"expr"`
+					Annotations map[string]string `json:"annotations"`
+				} `json:"rules"`
+			} `json:"groups"`
+		} `json:"spec"`
+	}
+	if err := yaml.Unmarshal([]byte(text), &rule); err != nil {
+		t.Fatal(err)
+	}
+	_, documentation := named(t, page)
+	alerted := 0
+	for _, group := range rule.Spec.Groups {
+		for _, one := range group.Rules {
+			alerted++
+			row := "| `" + one.Alert + "` | `" + one.Expr + "` |"
+			if !strings.Contains(documentation, row) || one.Annotations["summary"] == "" {
+				t.Errorf("%s lacks the row %s, or has no summary", page, row)
+			}
+		}
+	}
+	if alerted == 0 || !slices.Contains(used, "labguard_evaluation_timestamp_seconds") {
+		t.Errorf("%d alerts, none of which hears the heartbeat", alerted)
+	}
+}
