@@ -181,7 +181,7 @@ func (p *parts) wire(ctx context.Context) (*gate.Reconciler, error) {
 	if err := p.webhooks(ctx, resolver); err != nil {
 		return nil, err
 	}
-	gateKeeper, err := p.controllers(resolver, kinds)
+	gateKeeper, err := p.controllers(ctx, resolver, kinds)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +217,7 @@ func recoverPanic() *bool {
 	return &yes
 }
 
-func (p *parts) controllers(resolver *registry.Resolver, kinds *served.Kinds) (*gate.Reconciler, error) {
+func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, kinds *served.Kinds) (*gate.Reconciler, error) {
 	excluded := p.config.excluded(p.options.namespace)
 	gateKeeper := &gate.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Authority: p.serving, Clock: p.clock, Random: rand.Float64,
@@ -244,7 +244,7 @@ func (p *parts) controllers(resolver *registry.Resolver, kinds *served.Kinds) (*
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Facts: resolver, Clock: p.clock, Random: rand.Float64,
 		Recorder: p.manager.GetEventRecorder("labguard"), Platform: p.nodes().Platform,
 	}
-	if err := p.manager.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.RolloutRecord{}, gate.EpochField, func(record client.Object) []string {
+	if err := p.manager.GetFieldIndexer().IndexField(ctx, &v1alpha1.RolloutRecord{}, gate.EpochField, func(record client.Object) []string {
 		return []string{record.GetName()}
 	}); err != nil {
 		return nil, fmt.Errorf("index rollout records: %w", err)
