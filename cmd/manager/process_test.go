@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -97,6 +98,10 @@ func startProcess(t *testing.T) *process {
 	p := &process{clock: &jumpingClock{}}
 	t.Cleanup(func() {
 		p.end(t)
+		// An event about a namespace that is being deleted is forbidden as well; what a right is missing for says who cannot do what.
+		if processLog.has(`labguard\" cannot `) {
+			t.Error("labguard misses rights")
+		}
 		if t.Failed() {
 			t.Logf("the last words of the manager:\n%s", processLog.tail())
 		}
@@ -180,6 +185,13 @@ func (w *words) Write(line []byte) (int, error) {
 		w.kept = append([]byte{}, w.kept[over:]...)
 	}
 	return len(line), nil
+}
+
+// has says whether a text was written lately.
+func (w *words) has(text string) bool {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	return bytes.Contains(w.kept, []byte(text))
 }
 
 // tail are the last lines.
