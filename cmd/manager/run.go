@@ -17,7 +17,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	controllermetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
@@ -92,7 +91,7 @@ func newManager(config *rest.Config, options *options, serving *serving) (ctrl.M
 	}
 	metricsOptions := metricsserver.Options{BindAddress: options.metrics, SecureServing: options.metricsSecure}
 	if options.metricsSecure {
-		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
+		metricsOptions.FilterProvider = onlyScrapers
 	}
 	timeout := stopWithin
 	return ctrl.NewManager(config, ctrl.Options{
