@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -19,6 +20,7 @@ import (
 	controllermetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/controllers/enforcement"
@@ -62,7 +64,7 @@ func run(ctx context.Context, options *options) error {
 	}
 	serving.reader = manager.GetAPIReader()
 	parts := &parts{manager: manager, options: options, config: config, serving: serving, rest: restConfig, clock: clock.RealClock{}}
-	gateKeeper, err := parts.wire()
+	gateKeeper, err := parts.wire(ctx)
 	if err != nil {
 		return err
 	}
@@ -113,7 +115,7 @@ type parts struct {
 }
 
 // wire puts adapters, controllers and webhooks together.
-func (p *parts) wire() (*gate.Reconciler, error) {
+func (p *parts) wire(ctx context.Context) (*gate.Reconciler, error) {
 	secrets := registry.NewPullSecrets(p.manager.GetAPIReader(), p.clock)
 	resolver, err := registry.New(registry.Config{Registries: p.config.Registries, Identity: p.options.identity()}, secrets, p.clock)
 	if err != nil {
@@ -123,7 +125,9 @@ func (p *parts) wire() (*gate.Reconciler, error) {
 	if err := kinds.SetupWithManager(p.manager); err != nil {
 		return nil, fmt.Errorf("watch the kinds that are served: %w", err)
 	}
-	p.webhooks(resolver)
+	if err := p.webhooks(ctx, resolver); err != nil {
+		return nil, err
+	}
 	gateKeeper, err := p.controllers(resolver, kinds)
 	if err != nil {
 		return nil, err
@@ -136,14 +140,22 @@ func (p *parts) wire() (*gate.Reconciler, error) {
 	return gateKeeper, p.probes()
 }
 
-func (p *parts) webhooks(resolver *registry.Resolver) {
+func (p *parts) webhooks(ctx context.Context, resolver *registry.Resolver) error {
+	views := rollouts.NewViews(p.manager.GetClient())
+	if err := views.Watch(ctx, p.manager.GetCache()); err != nil {
+		return err
+	}
 	handlers := &rollouts.Gate{
-		Reader: p.manager.GetClient(), Facts: resolver, Clock: p.clock, Wait: p.config.Admission.Wait.Duration, User: p.options.user,
+		Reader: views, Facts: resolver, Clock: p.clock, Wait: p.config.Admission.Wait.Duration, User: p.options.user,
 	}
 	server := p.manager.GetWebhookServer()
-	server.Register(rollouts.MutatePath, &webhook.Admission{Handler: handlers.Mutating(), RecoverPanic: recoverPanic()})
-	server.Register(rollouts.ValidatePath, &webhook.Admission{Handler: handlers.Validating(), RecoverPanic: recoverPanic()})
+	server.Register(rollouts.MutatePath, &webhook.Admission{Handler: handlers.Mutating(), RecoverPanic: recoverPanic(), LogConstructor: plainLog})
+	server.Register(rollouts.ValidatePath, &webhook.Admission{Handler: handlers.Validating(), RecoverPanic: recoverPanic(), LogConstructor: plainLog})
+	return nil
 }
+
+// plainLog is the logger of a request as it is: the handlers write no log, and encoding the object, the user and so on for each request costs time.
+func plainLog(base logr.Logger, _ *admission.Request) logr.Logger { return base }
 
 func recoverPanic() *bool {
 	yes := true
