@@ -8,11 +8,11 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"reflect"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/api/v1alpha1"
@@ -80,7 +80,7 @@ func Same(a, b runtime.ApplyConfiguration) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return cmp.Equal(first, second), nil
+	return reflect.DeepEqual(first, second), nil
 }
 
 func fields(configuration runtime.ApplyConfiguration) (map[string]any, error) {
