@@ -83,7 +83,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		failed = append(failed, err)
 	}
 	failed = append(failed, r.deleteOutdated(ctx, s))
-	r.waiting.set(request.Name, append([]string{}, s.asked...))
+	r.waiting.set(request.Name, s.asked)
 	if err := errors.Join(failed...); err != nil {
 		return outcome.Result(err, time.Time{}, r.Clock.Now(), r.Random)
 	}
@@ -128,7 +128,7 @@ func (r *Reconciler) gather(ctx context.Context, name string) (*scope, error) {
 }
 
 func (r *Reconciler) forget(namespace string) {
-	r.waiting.set(namespace, nil)
+	r.waiting.forget(namespace)
 	metrics.HeldRollouts.DeleteLabelValues(namespace)
 }
 
@@ -186,8 +186,11 @@ func (r *Reconciler) factsOf(queries []posture.ImageQuery) func(string) posture.
 	return func(reference string) posture.ImageFacts { return known[reference] }
 }
 
-// announceHeld sends an event about a root that was not known to be held: its record does not say so yet.
+// announceHeld sends an event about a root that was not known to be held: neither its record says so yet nor has this process said it.
 func (r *Reconciler) announceHeld(s *scope, root *template.Root) {
+	if !r.waiting.begins(s.namespace.Name, root.UID) {
+		return
+	}
 	name := ledger.RecordName(root.Kind, root.Name)
 	for i := range s.records {
 		if s.records[i].Name == name && s.records[i].Spec.Held != nil {

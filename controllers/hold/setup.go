@@ -84,39 +84,64 @@ func (r *Reconciler) factEvents(notify func(func(reference string))) source.Sour
 	}))
 }
 
-// waiting remembers which namespaces hold something, and for which images.
+// waiting remembers what each namespace holds, and for which images that waits.
 type waiting struct {
 	lock sync.Mutex
-	all  map[string][]string
+	all  map[string]*wait
 }
 
-// set notes the images that a namespace waits for; nil: it holds nothing.
+type wait struct {
+	references []string
+	roots      map[types.UID]bool
+}
+
+// begins notes that a root is held. It is false if that was known.
+func (w *waiting) begins(namespace string, root types.UID) bool {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	known := w.at(namespace).roots[root]
+	w.at(namespace).roots[root] = true
+	return !known
+}
+
+// set notes the images that a namespace waits for.
 func (w *waiting) set(namespace string, references []string) {
 	w.lock.Lock()
 	defer w.lock.Unlock()
-	if references == nil {
-		delete(w.all, namespace)
-		return
-	}
+	w.at(namespace).references = references
+}
+
+// at is what is remembered of a namespace. The caller holds the lock.
+func (w *waiting) at(namespace string) *wait {
 	if w.all == nil {
-		w.all = map[string][]string{}
+		w.all = map[string]*wait{}
 	}
-	w.all[namespace] = references
+	if w.all[namespace] == nil {
+		w.all[namespace] = &wait{roots: map[types.UID]bool{}}
+	}
+	return w.all[namespace]
+}
+
+// forget drops a namespace that holds nothing.
+func (w *waiting) forget(namespace string) {
+	w.lock.Lock()
+	defer w.lock.Unlock()
+	delete(w.all, namespace)
 }
 
 func (w *waiting) holds(namespace string) bool {
 	w.lock.Lock()
 	defer w.lock.Unlock()
-	_, found := w.all[namespace]
-	return found
+	return w.all[namespace] != nil
 }
 
+// of are the namespaces that wait for an image.
 func (w *waiting) of(reference string) []string {
 	w.lock.Lock()
 	defer w.lock.Unlock()
 	var namespaces []string
-	for namespace, references := range w.all {
-		if slices.Contains(references, reference) {
+	for namespace, one := range w.all {
+		if slices.Contains(one.references, reference) {
 			namespaces = append(namespaces, namespace)
 		}
 	}

@@ -93,6 +93,14 @@ spec:
   selector: {matchExpressions: [{key: batch.kubernetes.io/job-name, operator: Exists}]}
   enforcement: Enforce
   images: {maxAge: 2160h, onUnknownAge: Warn}
+---
+apiVersion: labguard.dev/v1alpha1
+kind: LabWorkload
+metadata: {name: portal, namespace: ` + chemistry + `}
+spec:
+  selector: {matchLabels: {app: portal}}
+  enforcement: Enforce
+  images: {maxAge: 2160h, onStale: Hold}
 `
 
 // deployment is a Deployment of one container.

@@ -52,6 +52,9 @@ func (s *stage) push(ctx context.Context, image string, age time.Duration) error
 	var content v1.Image = empty.Image
 	if age != 0 {
 		words = fmt.Sprintf("%.0f days old", age.Hours()/24)
+		if age < 2*day {
+			words = "a day old"
+		}
 		if content, err = mutate.CreatedAt(content, v1.Time{Time: time.Now().Add(-age).UTC()}); err != nil {
 			return fmt.Errorf("push %s: %w", image, err)
 		}
@@ -65,7 +68,7 @@ func (s *stage) push(ctx context.Context, image string, age time.Duration) error
 
 // tour is what a team sees.
 func (s *stage) tour(ctx context.Context) error {
-	for _, part := range []func(context.Context) error{s.declare, s.rollOut, s.goStale, s.report} {
+	for _, part := range []func(context.Context) error{s.declare, s.rollOut, s.hold, s.goStale, s.report} {
 		if err := part(ctx); err != nil {
 			return err
 		}
@@ -147,6 +150,35 @@ func (s *stage) rollOut(ctx context.Context) error {
 	return s.show(ctx, "create", "job", "-n", chemistry, "import", "--image="+s.registry+"/lab/reproducible:1")
 }
 
+// hold shows a pipeline that is not to fail: what is stale is stored and waits, and rolls out by itself once its tag is built anew.
+func (s *stage) hold(ctx context.Context) error {
+	title("Where a LabWorkload holds instead of refusing, a stale image waits for a fresh build")
+	if err := s.push(ctx, "lab/portal:3", 200*day); err != nil {
+		return err
+	}
+	if err := s.apply(ctx, "Deployment portal with lab/portal:3", deployment(chemistry, "portal", s.registry+"/lab/portal:3")); err != nil {
+		return err
+	}
+	if err := s.show(ctx, "get", "deployment", "-n", chemistry, "portal", "-o",
+		`jsonpath=paused: {.spec.paused}, what comes back: {.metadata.annotations.labguard\.dev/hold}{"\n"}`); err != nil {
+		return err
+	}
+	say("Somebody builds it anew under the same tag:")
+	if err := s.push(ctx, "lab/portal:3", day); err != nil {
+		return err
+	}
+	if err := s.until(ctx, "labguard has seen that and let it roll out (a tag is looked at once a minute)", func(ctx context.Context) error {
+		answer, err := s.kubectl(ctx, "get", "deployment", "-n", chemistry, "portal", "-o", "jsonpath={.spec.paused}")
+		if err == nil && answer == "true" {
+			err = errors.New("it is held")
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	return s.show(ctx, "get", "events", "-n", chemistry, "--field-selector", "involvedObject.name=portal")
+}
+
 // goStale lets an image go stale while its workload runs, and shows that nothing stops.
 func (s *stage) goStale(ctx context.Context) error {
 	title("An image goes stale while its workload runs")
@@ -200,6 +232,7 @@ func (s *stage) report(ctx context.Context) error {
 		{"get", "lw", "-A", "-o", "wide"},
 		{"get", "lw", "-n", pathology, "lis", "-o", "jsonpath={range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{'\\n'}{end}"},
 		{"get", "rolloutrecords", "-A"},
+		{"get", "imagerecords"},
 	} {
 		if err := s.show(ctx, words...); err != nil {
 			return err
