@@ -107,20 +107,22 @@ func TestGatedPodsAndPodsWithoutAnImageDoNotRun(t *testing.T) {
 	image := operator.Push(t, "kubelet/waits:1", time.Hour)
 	gated := podSpec(image, corev1.RestartPolicyAlways)
 	gated.SchedulingGates = []corev1.PodSchedulingGate{{Name: "example.com/wait"}}
-	missing := cluster.RegistryHost() + "/kubelet/none:1"
+	missing := cluster.RegistryHost() + "/kubelet/" + l.namespace + ":1"
 	l.create(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "gated"}, Spec: gated})
 	l.create(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "missing"}, Spec: podSpec(missing, corev1.RestartPolicyAlways)})
 	operator.Eventually(t, "the pod without an image says so", func() error {
 		pod := l.pod("missing")
-		if len(pod.Status.ContainerStatuses) == 1 && pod.Status.ContainerStatuses[0].State.Waiting.Reason == "ErrImagePull" {
-			return nil
+		for _, status := range pod.Status.ContainerStatuses {
+			if status.State.Waiting != nil && status.State.Waiting.Reason == "ErrImagePull" {
+				return nil
+			}
 		}
 		return fmt.Errorf("it is %+v", pod.Status)
 	})
 	if pod := l.pod("gated"); pod.Spec.NodeName != "" || pod.Status.Phase != corev1.PodPending {
 		t.Errorf("the gated pod is %s on %q", pod.Status.Phase, pod.Spec.NodeName)
 	}
-	operator.Push(t, "kubelet/none:1", time.Hour)
+	operator.Push(t, "kubelet/"+l.namespace+":1", time.Hour)
 	l.running("missing", missing)
 }
 
