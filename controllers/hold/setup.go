@@ -87,10 +87,10 @@ func (r *Reconciler) factEvents(notify func(func(reference string))) source.Sour
 // waiting remembers what each namespace holds, and for which images that waits.
 type waiting struct {
 	lock sync.Mutex
-	all  map[string]*wait
+	all  map[string]*waited
 }
 
-type wait struct {
+type waited struct {
 	references []string
 	roots      map[types.UID]bool
 }
@@ -112,12 +112,12 @@ func (w *waiting) set(namespace string, references []string) {
 }
 
 // at is what is remembered of a namespace. The caller holds the lock.
-func (w *waiting) at(namespace string) *wait {
+func (w *waiting) at(namespace string) *waited {
 	if w.all == nil {
-		w.all = map[string]*wait{}
+		w.all = map[string]*waited{}
 	}
 	if w.all[namespace] == nil {
-		w.all[namespace] = &wait{roots: map[types.UID]bool{}}
+		w.all[namespace] = &waited{roots: map[types.UID]bool{}}
 	}
 	return w.all[namespace]
 }
