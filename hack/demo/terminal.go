@@ -21,7 +21,7 @@ func title(text string) {
 	fmt.Printf("\n== %s\n", text)
 }
 
-func say(format string, args ...any) { fmt.Printf("\n"+format+"\n", args...) }
+func say(text string) { fmt.Printf("\n%s\n", text) }
 
 // kubectl runs kubectl and returns what it prints; the error has what it complains about.
 func (s *stage) kubectl(ctx context.Context, words ...string) (string, error) {
