@@ -31,14 +31,14 @@ import (
 // silent is a registry that never answers.
 type silent struct{ asked chan posture.ImageQuery }
 
-func (s silent) Lookup(posture.ImageQuery) (posture.ImageFacts, bool) {
+func (s silent) Current(posture.ImageQuery) (posture.ImageFacts, bool) {
 	return posture.ImageFacts{Unknown: v1alpha1.ReasonNotResolved, Detail: "the registry has been asked and has not answered yet"}, false
 }
 
 func (s silent) Resolve(ctx context.Context, query posture.ImageQuery) posture.ImageFacts {
 	s.asked <- query
 	<-ctx.Done()
-	facts, _ := s.Lookup(query)
+	facts, _ := s.Current(query)
 	return facts
 }
 
@@ -78,6 +78,40 @@ func TestARequestWaitsOnceForAllItsImages(t *testing.T) {
 					t.Errorf("%+v", validated)
 				}
 			})
+		})
+	}
+}
+
+// moved is a tag that meant something a while ago and means something else by now.
+type moved struct{ meant, means posture.ImageFacts }
+
+func (m moved) Current(posture.ImageQuery) (posture.ImageFacts, bool) { return m.meant, false }
+
+func (m moved) Resolve(context.Context, posture.ImageQuery) posture.ImageFacts { return m.means }
+
+func TestATagIsJudgedByWhatItMeansNow(t *testing.T) {
+	young, old := made(24*time.Hour), made(200*24*time.Hour)
+	for name, test := range map[string]struct {
+		facts   moved
+		allowed bool
+	}{
+		"a fresh build was pushed under it":       {moved{meant: old, means: young}, true},
+		"an old build was pushed under it":        {moved{meant: young, means: old}, false},
+		"nobody answers, and what it meant stays": {moved{meant: young, means: young}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gate := gateWith(test.facts, workload("lis"))
+			write := create(t, "Deployment", deployment("registry.lab.example/lis:1"))
+			mutated := gate.Mutating().Handle(t.Context(), write)
+			if admitted := len(mutated.Patches) > 0; admitted != test.allowed {
+				t.Fatalf("admitted: %t", admitted)
+			}
+			if test.allowed {
+				write.Object.Raw = patched(t, write.Object.Raw, mutated)
+			}
+			if got := gate.Validating().Handle(t.Context(), write); got.Allowed != test.allowed {
+				t.Errorf("%+v", got.Result)
+			}
 		})
 	}
 }
