@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,6 +130,45 @@ func TestARequestThatIsGivenUpWaitsNoLonger(t *testing.T) {
 	})
 }
 
+func TestTheRequestBeyondThoseThatMayWaitIsAnsweredAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const may = 256
+		facts := silent{asked: make(chan posture.ImageQuery, 2*may)}
+		gate := gateWith(facts, workload("lis", warnOnly))
+		before := counts(t, metrics.AdmissionWaits)
+		ask := func(image string) (admitted bool, waited time.Duration) {
+			start := time.Now()
+			answer := gate.Mutating().Handle(t.Context(), create(t, "Deployment", deployment(image)))
+			return len(answer.Patches) > 0, time.Since(start)
+		}
+		var waiting sync.WaitGroup
+		for i := range may {
+			waiting.Go(func() {
+				if _, waited := ask(fmt.Sprintf("registry.lab.example/lis:%d", i)); waited != gate.Wait {
+					t.Errorf("request %d waited %s, want %s", i, waited, gate.Wait)
+				}
+			})
+		}
+		synctest.Wait()
+		if admitted, waited := ask("registry.lab.example/lis:more"); waited != 0 || !admitted {
+			t.Errorf("one more waited %s, and was let in as of unknown age: %t", waited, admitted)
+		}
+		if len(facts.asked) != may {
+			t.Errorf("%d questions wait, want %d", len(facts.asked), may)
+		}
+		waiting.Wait()
+		if _, waited := ask("registry.lab.example/lis:later"); waited != gate.Wait {
+			t.Errorf("when nobody waits any more, a request waited %s", waited)
+		}
+		after := counts(t, metrics.AdmissionWaits)
+		for result, want := range map[string]float64{"expired": may + 1, "full": 1, "answered": 0} {
+			if got := after[result] - before[result]; got != want {
+				t.Errorf("%s counted %v times, want %v", result, got, want)
+			}
+		}
+	})
+}
+
 func TestOnlyWhatIsNewIsAskedFor(t *testing.T) {
 	facts := newImages()
 	object := deployment(freshImage, freshImage, oldImage, staleImage)
@@ -244,7 +284,7 @@ func TestDecisionsAreCounted(t *testing.T) {
 	gate := gateWith(newImages(), workload("lis"), warnsAbout("other"))
 	warned := deployment(staleImage)
 	warned.Spec.Template.Labels = map[string]string{"app": "other"}
-	before := decisions(t)
+	before := counts(t, metrics.AdmissionDecisions)
 	send(t, gate, create(t, "Deployment", deployment(freshImage)))
 	send(t, gate, create(t, "Deployment", deployment(staleImage)))
 	send(t, gate, create(t, "Deployment", deployment(unknownImage)))
@@ -253,7 +293,7 @@ func TestDecisionsAreCounted(t *testing.T) {
 	canary.UserInfo.Username, canary.DryRun = labguard, new(true)
 	canary.Object.Raw = []byte(`{"metadata":{"annotations":{"` + v1alpha1.HoldAnnotation + `":"` + posture.CanaryMark("n-1") + `"}}}`)
 	send(t, gate, canary)
-	after := decisions(t)
+	after := counts(t, metrics.AdmissionDecisions)
 	for decision, want := range map[string]float64{"allowed": 1, "denied": 2, "warned": 1} {
 		if got := after[decision] - before[decision]; got != want {
 			t.Errorf("%s counted %v times, want %v", decision, got, want)
@@ -267,21 +307,22 @@ func warnsAbout(app string) client.Object {
 	return governing
 }
 
-func decisions(t *testing.T) map[string]float64 {
+// counts are what a counter with one label says.
+func counts(t *testing.T, counter prometheus.Collector) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(metrics.AdmissionDecisions)
+	registry.MustRegister(counter)
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	counts := map[string]float64{}
+	found := map[string]float64{}
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
-			counts[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
+			found[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
 		}
 	}
-	return counts
+	return found
 }
 
 // cached reads lists as a cache that nobody copies from.
