@@ -233,6 +233,27 @@ func TestAnIndexInAnIndexIsFollowedAndACircleEnds(t *testing.T) {
 	}
 }
 
+func TestIndexesThatListEachOtherManyTimesAreLookedAtOnce(t *testing.T) {
+	const wide = 10 // as many indexes on each of three levels, each of which lists all of the level below
+	var objects []client.Object
+	below := []posture.IndexedImage{{Digest: lis().Digest}}
+	for level := range 3 {
+		var these []posture.IndexedImage
+		for i := range wide {
+			one := digest(100 + level*wide + i)
+			objects = append(objects, recordOf(t, posture.Content{Digest: one, Reference: "r.example/lis:1", FirstSeen: start, IsIndex: true, Images: below}))
+			these = append(these, posture.IndexedImage{Digest: one})
+		}
+		below = these
+	}
+	questions := 0
+	usage := &Indexed{Reader: newFake(t, objects...)}
+	yes, err := usage.anyName(t.Context(), recordOf(t, lis()), func(string) (bool, error) { questions++; return false, nil })
+	if want := 2 + 3*wide; yes || err != nil || questions != want {
+		t.Errorf("%d questions, want %d, as the image has two names: %t, %v", questions, want, yes, err)
+	}
+}
+
 func TestADigestIsFoundBehindWhateverStandsBeforeIt(t *testing.T) {
 	for text, want := range map[string]string{
 		digest(1): digest(1), "docker-pullable://r.example/lis@" + digest(1): digest(1), "docker://" + digest(1): digest(1), "r.example/lis:1@" + digest(1): digest(1),

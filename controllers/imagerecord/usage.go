@@ -47,7 +47,7 @@ type Indexed struct {
 
 // InUse implements Usage.
 func (u *Indexed) InUse(ctx context.Context, record *v1alpha1.ImageRecord) (bool, error) {
-	return u.anyName(ctx, record, maxIndexDepth, func(digest string) (bool, error) {
+	return u.anyName(ctx, record, func(digest string) (bool, error) {
 		for _, list := range referringLists() {
 			err := u.Reader.List(ctx, list, client.MatchingFields{byDigest: digest}, client.Limit(1), client.UnsafeDisableDeepCopy)
 			if err != nil {
@@ -70,30 +70,49 @@ func (u *Indexed) InUseLive(ctx context.Context, record *v1alpha1.ImageRecord) (
 		}
 		u.asked, u.digests = now, digests
 	}
-	return u.anyName(ctx, record, maxIndexDepth, func(digest string) (bool, error) { return u.digests[digest], nil })
+	return u.anyName(ctx, record, func(digest string) (bool, error) { return u.digests[digest], nil })
 }
 
-// anyName says whether a question is answered with yes for one of the digests that stand for the image of a record.
-func (u *Indexed) anyName(ctx context.Context, record *v1alpha1.ImageRecord, depth int, question func(digest string) (bool, error)) (bool, error) {
-	for _, digest := range append(configOf(record), record.Spec.Digest) {
-		if yes, err := question(digest); yes || err != nil {
-			return yes, err
+// anyName says whether a question is answered with yes for one of the digests that stand for the image of a record. It goes up level by level, and
+// looks at each index once, however many of the indexes below list it.
+func (u *Indexed) anyName(ctx context.Context, record *v1alpha1.ImageRecord, question func(digest string) (bool, error)) (bool, error) {
+	seen := map[string]bool{}
+	level := []v1alpha1.ImageRecord{*record}
+	for depth := 0; len(level) > 0; depth++ {
+		var above []v1alpha1.ImageRecord
+		for i := range level {
+			one := &level[i]
+			if seen[one.Spec.Digest] {
+				continue
+			}
+			seen[one.Spec.Digest] = true
+			for _, digest := range append(configOf(one), one.Spec.Digest) {
+				if yes, err := question(digest); yes || err != nil {
+					return yes, err
+				}
+			}
+			if depth == maxIndexDepth {
+				continue
+			}
+			indexes, err := u.listing(ctx, one.Spec.Digest)
+			if err != nil {
+				return false, err
+			}
+			above = append(above, indexes...)
 		}
-	}
-	if depth == 0 {
-		return false, nil
-	}
-	var indexes v1alpha1.ImageRecordList
-	err := u.Reader.List(ctx, &indexes, client.MatchingFields{byListed: record.Spec.Digest}, client.Limit(maxIndexes), client.UnsafeDisableDeepCopy)
-	if err != nil {
-		return false, fmt.Errorf("look for indexes that list %s: %w", record.Spec.Digest, err)
-	}
-	for i := range indexes.Items {
-		if yes, err := u.anyName(ctx, &indexes.Items[i], depth-1, question); yes || err != nil {
-			return yes, err
-		}
+		level = above
 	}
 	return false, nil
+}
+
+// listing are the records of indexes that list a digest. They are those of the cache: nobody may change them.
+func (u *Indexed) listing(ctx context.Context, digest string) ([]v1alpha1.ImageRecord, error) {
+	var indexes v1alpha1.ImageRecordList
+	err := u.Reader.List(ctx, &indexes, client.MatchingFields{byListed: digest}, client.Limit(maxIndexes), client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, fmt.Errorf("look for indexes that list %s: %w", digest, err)
+	}
+	return indexes.Items, nil
 }
 
 // liveDigests are those that LabWorkloads and RolloutRecords refer to: all of the cluster, but few beside its pods.

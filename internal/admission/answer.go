@@ -87,7 +87,7 @@ func (a *answer) fresher(g *Gate, write *rollout.Write, facts func(string) postu
 		if !found || tagged == reference {
 			return ""
 		}
-		tag, _ := g.Facts.Lookup(write.Query(tagged))
+		tag, _ := g.Facts.Current(write.Query(tagged))
 		if digest := posture.Fresher(facts(reference), tag, write.Now); digest != posture.FresherNone {
 			return digest
 		}

@@ -206,7 +206,7 @@ func furnished(object *appsv1.Deployment) *appsv1.Deployment {
 // knownImages is a registry that has answered already.
 type knownImages map[string]posture.ImageFacts
 
-func (k knownImages) Lookup(query posture.ImageQuery) (posture.ImageFacts, bool) {
+func (k knownImages) Current(query posture.ImageQuery) (posture.ImageFacts, bool) {
 	facts, known := k[query.Reference]
 	return facts, known
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,14 +32,14 @@ import (
 // silent is a registry that never answers.
 type silent struct{ asked chan posture.ImageQuery }
 
-func (s silent) Lookup(posture.ImageQuery) (posture.ImageFacts, bool) {
+func (s silent) Current(posture.ImageQuery) (posture.ImageFacts, bool) {
 	return posture.ImageFacts{Unknown: v1alpha1.ReasonNotResolved, Detail: "the registry has been asked and has not answered yet"}, false
 }
 
 func (s silent) Resolve(ctx context.Context, query posture.ImageQuery) posture.ImageFacts {
 	s.asked <- query
 	<-ctx.Done()
-	facts, _ := s.Lookup(query)
+	facts, _ := s.Current(query)
 	return facts
 }
 
@@ -82,6 +83,40 @@ func TestARequestWaitsOnceForAllItsImages(t *testing.T) {
 	}
 }
 
+// moved is a tag that meant something a while ago and means something else by now.
+type moved struct{ meant, means posture.ImageFacts }
+
+func (m moved) Current(posture.ImageQuery) (posture.ImageFacts, bool) { return m.meant, false }
+
+func (m moved) Resolve(context.Context, posture.ImageQuery) posture.ImageFacts { return m.means }
+
+func TestATagIsJudgedByWhatItMeansNow(t *testing.T) {
+	young, old := made(24*time.Hour), made(200*24*time.Hour)
+	for name, test := range map[string]struct {
+		facts   moved
+		allowed bool
+	}{
+		"a fresh build was pushed under it":       {moved{meant: old, means: young}, true},
+		"an old build was pushed under it":        {moved{meant: young, means: old}, false},
+		"nobody answers, and what it meant stays": {moved{meant: young, means: young}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gate := gateWith(test.facts, workload("lis"))
+			write := create(t, "Deployment", deployment("registry.lab.example/lis:1"))
+			mutated := gate.Mutating().Handle(t.Context(), write)
+			if admitted := len(mutated.Patches) > 0; admitted != test.allowed {
+				t.Fatalf("admitted: %t", admitted)
+			}
+			if test.allowed {
+				write.Object.Raw = patched(t, write.Object.Raw, mutated)
+			}
+			if got := gate.Validating().Handle(t.Context(), write); got.Allowed != test.allowed {
+				t.Errorf("%+v", got.Result)
+			}
+		})
+	}
+}
+
 func TestARequestThatIsGivenUpWaitsNoLonger(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		facts := silent{asked: make(chan posture.ImageQuery, 100)}
@@ -91,6 +126,45 @@ func TestARequestThatIsGivenUpWaitsNoLonger(t *testing.T) {
 		gateWith(facts, workload("lis")).Mutating().Handle(ctx, create(t, "Deployment", deployment(eightImages()...)))
 		if waited := time.Since(start); waited != 300*time.Millisecond {
 			t.Errorf("waited %s", waited)
+		}
+	})
+}
+
+func TestTheRequestBeyondThoseThatMayWaitIsAnsweredAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const may = 256
+		facts := silent{asked: make(chan posture.ImageQuery, 2*may)}
+		gate := gateWith(facts, workload("lis", warnOnly))
+		before := counts(t, metrics.AdmissionWaits)
+		ask := func(image string) (admitted bool, waited time.Duration) {
+			start := time.Now()
+			answer := gate.Mutating().Handle(t.Context(), create(t, "Deployment", deployment(image)))
+			return len(answer.Patches) > 0, time.Since(start)
+		}
+		var waiting sync.WaitGroup
+		for i := range may {
+			waiting.Go(func() {
+				if _, waited := ask(fmt.Sprintf("registry.lab.example/lis:%d", i)); waited != gate.Wait {
+					t.Errorf("request %d waited %s, want %s", i, waited, gate.Wait)
+				}
+			})
+		}
+		synctest.Wait()
+		if admitted, waited := ask("registry.lab.example/lis:more"); waited != 0 || !admitted {
+			t.Errorf("one more waited %s, and was let in as of unknown age: %t", waited, admitted)
+		}
+		if len(facts.asked) != may {
+			t.Errorf("%d questions wait, want %d", len(facts.asked), may)
+		}
+		waiting.Wait()
+		if _, waited := ask("registry.lab.example/lis:later"); waited != gate.Wait {
+			t.Errorf("when nobody waits any more, a request waited %s", waited)
+		}
+		after := counts(t, metrics.AdmissionWaits)
+		for result, want := range map[string]float64{"expired": may + 1, "full": 1, "answered": 0} {
+			if got := after[result] - before[result]; got != want {
+				t.Errorf("%s counted %v times, want %v", result, got, want)
+			}
 		}
 	})
 }
@@ -210,7 +284,7 @@ func TestDecisionsAreCounted(t *testing.T) {
 	gate := gateWith(newImages(), workload("lis"), warnsAbout("other"))
 	warned := deployment(staleImage)
 	warned.Spec.Template.Labels = map[string]string{"app": "other"}
-	before := decisions(t)
+	before := counts(t, metrics.AdmissionDecisions)
 	send(t, gate, create(t, "Deployment", deployment(freshImage)))
 	send(t, gate, create(t, "Deployment", deployment(staleImage)))
 	send(t, gate, create(t, "Deployment", deployment(unknownImage)))
@@ -219,7 +293,7 @@ func TestDecisionsAreCounted(t *testing.T) {
 	canary.UserInfo.Username, canary.DryRun = labguard, new(true)
 	canary.Object.Raw = []byte(`{"metadata":{"annotations":{"` + v1alpha1.HoldAnnotation + `":"` + posture.CanaryMark("n-1") + `"}}}`)
 	send(t, gate, canary)
-	after := decisions(t)
+	after := counts(t, metrics.AdmissionDecisions)
 	for decision, want := range map[string]float64{"allowed": 1, "denied": 2, "warned": 1} {
 		if got := after[decision] - before[decision]; got != want {
 			t.Errorf("%s counted %v times, want %v", decision, got, want)
@@ -233,21 +307,22 @@ func warnsAbout(app string) client.Object {
 	return governing
 }
 
-func decisions(t *testing.T) map[string]float64 {
+// counts are what a counter with one label says.
+func counts(t *testing.T, counter prometheus.Collector) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(metrics.AdmissionDecisions)
+	registry.MustRegister(counter)
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	counts := map[string]float64{}
+	found := map[string]float64{}
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
-			counts[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
+			found[metric.GetLabel()[0].GetValue()] = metric.GetCounter().GetValue()
 		}
 	}
-	return counts
+	return found
 }
 
 // cached reads lists as a cache that nobody copies from.

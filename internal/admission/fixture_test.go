@@ -46,7 +46,7 @@ var (
 	labels = map[string]string{"app": "lis"}
 )
 
-// images is what the registry knows in these tests: Lookup and Resolve answer the same.
+// images is what the registry knows in these tests: Current and Resolve answer the same.
 type images struct {
 	lock    sync.Mutex
 	facts   map[string]posture.ImageFacts
@@ -66,7 +66,7 @@ func newImages() *images {
 	}}
 }
 
-func (i *images) Lookup(query posture.ImageQuery) (posture.ImageFacts, bool) {
+func (i *images) Current(query posture.ImageQuery) (posture.ImageFacts, bool) {
 	i.lock.Lock()
 	defer i.lock.Unlock()
 	i.queries = append(i.queries, query)
@@ -75,7 +75,7 @@ func (i *images) Lookup(query posture.ImageQuery) (posture.ImageFacts, bool) {
 }
 
 func (i *images) Resolve(_ context.Context, query posture.ImageQuery) posture.ImageFacts {
-	facts, _ := i.Lookup(query)
+	facts, _ := i.Current(query)
 	i.lock.Lock()
 	defer i.lock.Unlock()
 	i.resolved++

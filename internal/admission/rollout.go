@@ -26,9 +26,10 @@ const (
 // ephemeralContainers is the subresource of debug containers. They get a warning and no refusal.
 const ephemeralContainers = "ephemeralcontainers"
 
-// Facts knows images. Lookup answers at once from memory; Resolve waits until the facts are there or the context ends.
+// Facts knows images. Current answers at once from memory, and says whether that is exact: what a tag meant a while ago is not. Resolve waits until the
+// facts are there or the context ends.
 type Facts interface {
-	Lookup(query posture.ImageQuery) (posture.ImageFacts, bool)
+	Current(query posture.ImageQuery) (posture.ImageFacts, bool)
 	Resolve(ctx context.Context, query posture.ImageQuery) posture.ImageFacts
 }
 

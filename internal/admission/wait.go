@@ -16,14 +16,14 @@ import (
 // never fills the memory of labguard, nor the API server, with requests that wait.
 const maxWaiting = 256
 
-// gatherer gives the facts that it can for queries, in their order, and which of them are known.
+// gatherer gives the facts that it can for queries, in their order, and which of them are known for certain.
 type gatherer func(ctx context.Context, queries []posture.ImageQuery) ([]posture.ImageFacts, []bool)
 
 // recall gives what is known already.
 func (g *Gate) recall(_ context.Context, queries []posture.ImageQuery) (facts []posture.ImageFacts, known []bool) {
 	facts, known = make([]posture.ImageFacts, len(queries)), make([]bool, len(queries))
 	for i := range queries {
-		facts[i], known[i] = g.Facts.Lookup(queries[i])
+		facts[i], known[i] = g.Facts.Current(queries[i])
 	}
 	return facts, known
 }
@@ -44,7 +44,7 @@ func (g *Gate) await(ctx context.Context, queries []posture.ImageQuery) (facts [
 	if g.waiting.Add(1) > maxWaiting {
 		metrics.AdmissionWaits.WithLabelValues("full").Inc()
 		for i := range facts {
-			if !known[i] {
+			if !known[i] && facts[i].Unknown == v1alpha1.ReasonNotResolved {
 				facts[i] = posture.ImageFacts{Unknown: v1alpha1.ReasonNotResolved, Detail: "too many requests wait for registries already"}
 			}
 		}

@@ -129,7 +129,7 @@ func (r *Resolver) next() *flight {
 }
 
 // Lookup answers from memory: it never blocks and never does I/O. What was known stands while it is asked for anew, so that a report does not
-// flap each time a tag has to be looked up again; Resolve is for those who need it exact. If nothing was known the second result is false, the
+// flap each time a tag has to be looked up again; Current and Resolve are for those who need it exact. If nothing was known the second result is false, the
 // facts say NotResolved, and a fetch is on its way. A remembered failure counts as known.
 func (r *Resolver) Lookup(q posture.ImageQuery) (posture.ImageFacts, bool) {
 	found := r.look(q)
@@ -140,6 +140,25 @@ func (r *Resolver) Lookup(q posture.ImageQuery) (posture.ImageFacts, bool) {
 		return earlier, true
 	}
 	return found.facts, false
+}
+
+// Current is Lookup for those who need it exact: what a tag meant counts for its time and no longer. Where nothing exact is known the second result
+// is false, a fetch is on its way, and the facts are those that stand until the registry has answered, as Resolve gives them.
+func (r *Resolver) Current(q posture.ImageQuery) (posture.ImageFacts, bool) {
+	found := r.look(q)
+	if found.known {
+		return found.facts, true
+	}
+	return r.standing(q, found.facts), false
+}
+
+// standing is what a tag was seen to mean within the last hour, or else what is to be said otherwise.
+func (r *Resolver) standing(q posture.ImageQuery, otherwise posture.ImageFacts) posture.ImageFacts {
+	last, found := r.earlier(q)
+	if found && last.Digest != "" && r.clock.Since(last.ResolvedAt) < tagGrace {
+		return last
+	}
+	return otherwise
 }
 
 // earlier is what was known last, be it fresh or not.

@@ -269,13 +269,41 @@ func TestWhatWasKnownIsReportedWhileItIsAskedForAnew(t *testing.T) {
 	if facts, found := resolver.Lookup(absent); !found || facts.Unknown != v1alpha1.ReasonImageNotFound {
 		t.Errorf("a failure: %+v, want the last one", facts)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if facts := resolver.Resolve(ctx, known); facts.Unknown != v1alpha1.ReasonNotResolved {
-		t.Errorf("who needs it exact got %+v, want NotResolved until the registry has answered", facts)
-	}
 	if next := resolver.NextLook(absent); !next.After(passive.Now()) {
 		t.Errorf("while the registry is asked the next look is %s: nobody would look again", next)
+	}
+}
+
+func TestWhatATagMeantIsExactForItsTimeAndStandsForAnHourWhereNobodyAnswers(t *testing.T) {
+	server, passive := newFakeRegistry(t), fakeClock()
+	digest := server.image("lis", "v1", configAt(built))
+	resolver := running(t, Config{Registries: []RegistryConfig{server.site()}}, nil, passive)
+	query := ask(server.host() + "/lis:v1")
+	resolve(t, resolver, query)
+	if facts, exact := resolver.Current(query); !exact || facts.Digest != digest {
+		t.Errorf("within its time: %+v, exact: %t", facts, exact)
+	}
+	hold := make(chan struct{})
+	server.intercept = func(http.ResponseWriter, *http.Request) bool { <-hold; return false }
+	defer close(hold)
+	waitInVain := func() posture.ImageFacts {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		return resolver.Resolve(ctx, query)
+	}
+	passive.Step(2 * time.Minute)
+	if facts, exact := resolver.Current(query); exact || facts.Digest != digest {
+		t.Errorf("after its time: %+v, exact: %t, want what it meant last, and that this is not exact", facts, exact)
+	}
+	if facts := waitInVain(); facts.Digest != digest {
+		t.Errorf("who has waited in vain got %+v, want what the tag meant last", facts)
+	}
+	passive.Step(time.Hour)
+	if facts, exact := resolver.Current(query); exact || facts.Unknown != v1alpha1.ReasonNotResolved {
+		t.Errorf("after an hour: %+v, exact: %t, want NotResolved", facts, exact)
+	}
+	if facts := waitInVain(); facts.Unknown != v1alpha1.ReasonNotResolved {
+		t.Errorf("who has waited in vain after an hour got %+v, want NotResolved", facts)
 	}
 }
 

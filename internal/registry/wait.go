@@ -11,21 +11,24 @@ import (
 	"github.com/labguard/labguard/internal/posture"
 )
 
-// Resolve answers from memory or waits for the fetch, which everybody who asks shares, until the context ends. It then says NotResolved
-// while the fetch goes on and fills the memory. A registry that let somebody wait in vain costs nobody else a wait until it has answered.
+// Resolve answers from memory or waits for the fetch, which everybody who asks shares, until the context ends. It then says what a tag
+// was seen to mean within the last hour, or NotResolved, while the fetch goes on and fills the memory. A registry that let somebody wait in vain costs nobody else a wait until it has answered.
 func (r *Resolver) Resolve(ctx context.Context, q posture.ImageQuery) posture.ImageFacts {
 	found := r.look(q)
 	for !found.known && found.pending != nil {
 		pending := found.pending
 		if detail := r.wait(ctx, pending); detail != "" {
-			return notResolved(detail)
+			return r.standing(q, notResolved(detail))
 		}
 		if pending.key.scope != "" || q.Namespace == "" || !wantsCredentials(pending.facts.Unknown) {
 			return pending.facts
 		}
 		found = r.look(q)
 	}
-	return found.facts
+	if found.known {
+		return found.facts
+	}
+	return r.standing(q, found.facts)
 }
 
 // wait waits for the end of a fetch. It gives up with the context, and at once if the host of the fetch is known to be slow; it then says why.
