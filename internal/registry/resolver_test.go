@@ -334,7 +334,7 @@ func TestTheCachesAreBounded(t *testing.T) {
 	if entries, digests := resolver.entries.Len(), resolver.contents.memory.Len(); entries > 10 || digests > 10 {
 		t.Errorf("%d references and %d digests remembered, want at most 10 each", entries, digests)
 	}
-	resolver.mu.Lock()
+	resolver.mu.Lock() // whoever waits is woken before the fetch is taken out, in one hold of the lock
 	defer resolver.mu.Unlock()
 	if len(resolver.flights) != 0 {
 		t.Errorf("%d fetches left over", len(resolver.flights))
