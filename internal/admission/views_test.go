@@ -29,7 +29,7 @@ type counted struct {
 	image string
 	lists int
 	err   error
-	// meanwhile is called while a request is listing.
+	// meanwhile is called once when a request has read the records, before it gets them.
 	meanwhile func()
 }
 
@@ -42,8 +42,11 @@ func (c *counted) List(_ context.Context, list client.ObjectList, _ ...client.Li
 			Spec:       v1alpha1.RolloutRecordSpec{Admitted: []v1alpha1.AdmittedImage{{Reference: c.image, Reason: v1alpha1.AdmittedFresh}}},
 		}}
 	}
-	meanwhile, err := c.meanwhile, c.err
-	c.meanwhile = nil
+	var meanwhile func()
+	if _, ok := list.(*v1alpha1.RolloutRecordList); ok {
+		meanwhile, c.meanwhile = c.meanwhile, nil
+	}
+	err := c.err
 	c.lock.Unlock()
 	if meanwhile != nil {
 		meanwhile()
