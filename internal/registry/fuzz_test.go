@@ -78,6 +78,7 @@ func FuzzConfig(f *testing.F) {
 		f.Add([]byte(`{"created":"` + year + `-12-31T23:59:59.999999999-23:59","history":[{"created":"` + year + `-01-01T00:00:00+23:59"}]}`))
 	}
 	f.Add([]byte(`{"rootfs":{"type":"layers","diff_ids":["` + digestOf(nil) + `","` + digestOf([]byte("b")) + `"]}}`))
+	f.Add([]byte(`{"os":"//"}`))
 	f.Add([]byte(`{"rootfs":{"diff_ids":[7]},"os":"a/b/c","architecture":"d","variant":"/"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		config, err := parseConfig(body)

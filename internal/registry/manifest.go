@@ -133,7 +133,11 @@ func recordable(p posture.Platform) posture.Platform {
 	if len(text) > maxPlatformBytes {
 		return posture.Platform{}
 	}
-	return posture.ParsePlatform(text)
+	read := posture.ParsePlatform(text)
+	if read.String() == "" {
+		return posture.Platform{} // a variant alone says nothing, and no text carries it
+	}
+	return read
 }
 
 // image is the content of one platform's image.

@@ -351,8 +351,8 @@ func (r *Resolver) finish(f *flight, facts posture.ImageFacts, fail failure) {
 		r.entries.Add(f.key, kept)
 	}
 	f.facts = kept.facts
-	close(f.done)
 	delete(r.flights, f.key)
+	close(f.done) // before its host is called slow, so that who waits for it hears this answer
 	switch {
 	case fail.silent && !fail.wholeHost: // else the next fetch ends at once, with a better answer
 		r.markSlow(f.lane)

@@ -274,3 +274,21 @@ func TestAListenerThatNeverAnswersCostsTheBudgetOnce(t *testing.T) {
 		t.Errorf("%d unknown images took %s", unknowns, took)
 	}
 }
+
+func TestAFetchThatFoundItsRegistrySilentSparesOthersTheWait(t *testing.T) {
+	server := newFakeRegistry(t)
+	server.intercept = func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == "/v2/" {
+			return false
+		}
+		<-r.Context().Done()
+		return true
+	}
+	resolver := running(t, Config{Registries: []RegistryConfig{server.site()}, Timeout: 200 * time.Millisecond}, nil, fakeClock())
+	if facts := resolve(t, resolver, ask(server.host()+"/lis:v1")); facts.Unknown != v1alpha1.ReasonRegistryUnreachable {
+		t.Errorf("the first: %+v", facts)
+	}
+	if facts := resolve(t, resolver, ask(server.host()+"/lis:v2")); facts.Detail != detailSlow {
+		t.Errorf("the next: %+v, want an answer at once", facts)
+	}
+}
