@@ -40,8 +40,9 @@ func cpuOf(process *program) (time.Duration, error) {
 	return time.Duration(ticks * tickNanoseconds), nil
 }
 
-// memory is resident memory in KiB: now, and at most since the process began.
-type memory struct{ now, peak int64 }
+// memory is resident memory in KiB: now, at most since the process began, and what of it no file backs. The rest is the program itself, which the
+// kernel drops and reads again as it likes.
+type memory struct{ now, peak, anonymous int64 }
 
 func memoryOf(process *program) (memory, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process.command.Process.Pid))
@@ -57,6 +58,8 @@ func memoryOf(process *program) (memory, error) {
 			found.now = kibibytes
 		case "VmHWM":
 			found.peak = kibibytes
+		case "RssAnon":
+			found.anonymous = kibibytes
 		}
 	}
 	return found, nil

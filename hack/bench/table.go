@@ -104,8 +104,8 @@ func (m *measurement) printAims(w io.Writer) error {
 		cpu = max(cpu, ours.cpuPerThousand())
 	}
 	_, err := fmt.Fprintf(w, "\nlabguard/no-op at p50: %.2f (aim %.2f)\nCPU of the manager: %.2f s per 1,000 requests (aim %.2f)\n"+
-		"resident memory of the manager: %d MiB before, %d MiB after, %d MiB at most (aim %d)\n",
-		worst, aimRatio, cpu.Seconds(), aimCPU.Seconds(), m.idle.now>>10, m.busy.now>>10, m.busy.peak>>10, aimMiB)
+		"resident memory of the manager: %d MiB before, %d MiB after, %d MiB at most (aim %d); %d MiB of it is not the program itself\n",
+		worst, aimRatio, cpu.Seconds(), aimCPU.Seconds(), m.idle.now>>10, m.busy.now>>10, m.busy.peak>>10, aimMiB, m.busy.anonymous>>10)
 	if err != nil {
 		return fmt.Errorf("print the table: %w", err)
 	}
