@@ -22,6 +22,7 @@ import (
 	"github.com/labguard/labguard/internal/metrics"
 	"github.com/labguard/labguard/internal/outcome"
 	"github.com/labguard/labguard/internal/posture"
+	"github.com/labguard/labguard/internal/posture/hold"
 	"github.com/labguard/labguard/internal/posture/ledger"
 	"github.com/labguard/labguard/internal/posture/rollout"
 	"github.com/labguard/labguard/internal/posture/template"
@@ -132,12 +133,25 @@ func (r *Reconciler) forget(namespace string) {
 	metrics.HeldRollouts.DeleteLabelValues(namespace)
 }
 
-// held are the root workloads and bare pods that are held.
+// held are the root workloads and bare pods that are held, and what is held though a controller owns it: a Job that a person made from a CronJob, or an
+// object that somebody gave an owner later. An owner lets nobody out of a hold, so it must not keep anybody in it either. ReplicaSets have copies of
+// the marker of their Deployment, and are held with it.
 func (s *scope) held() []*template.Root {
 	var held []*template.Root
 	for i := range s.found.Roots {
 		if root := &s.found.Roots[i]; root.Held() && root.DeletionTimestamp == nil {
 			held = append(held, root)
+		}
+	}
+	for i := range s.found.Owned {
+		if root := &s.found.Owned[i]; root.Kind != "ReplicaSet" && root.Held() && root.DeletionTimestamp == nil {
+			held = append(held, root)
+		}
+	}
+	for i := range s.found.Pods {
+		root, _ := template.FromObject(&s.found.Pods[i])
+		if root.Controller() != nil && hold.Marked(root.Annotations) && root.DeletionTimestamp == nil {
+			held = append(held, &root)
 		}
 	}
 	return held
