@@ -183,12 +183,12 @@ func givesBackWhatGitDeclares(t *testing.T, clock *jumpingClock) {
 	apply(fresh)
 	w.settled("created", 3)
 	w.undisturbed("Git brings a stale image", func() { apply(stale) })
-	w.held("lis", `{"updateStrategy":{"rollingUpdate":{"partition":2}}}`)
+	w.held("lis", setHeld("2"))
 	w.undisturbed("Git applies it again", func() { apply(stale) })
-	w.held("lis", `{"updateStrategy":{"rollingUpdate":{"partition":2}}}`)
+	w.held("lis", setHeld("2"))
 	// A patch carries the holding value along, which must not be taken for what was declared.
 	w.undisturbed("somebody patches it", func() { w.may("set", "env", "statefulset/lis", "STAGE=held") })
-	w.held("lis", `{"updateStrategy":{"rollingUpdate":{"partition":2}}}`)
+	w.held("lis", setHeld("2"))
 	clock.push(t, tag, time.Hour)
 	w.free("lis")
 	operator.Eventually(t, "the pod above the partition is updated", func() error {

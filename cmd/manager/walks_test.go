@@ -43,8 +43,13 @@ type kind struct {
 	spec string
 }
 
-// templateGate is the marker of a new StatefulSet or DaemonSet whose pods are gated.
+// templateGate is the marker of a new DaemonSet whose pods are gated.
 const templateGate = `{"template":{"spec":{"schedulingGates":null}}}`
+
+// setHeld is the marker of a held StatefulSet whose partition was declared before.
+func setHeld(partition string) string {
+	return `{"template":{"spec":{"schedulingGates":null}},"updateStrategy":{"rollingUpdate":{"partition":` + partition + `}}}`
+}
 
 const rolling = "  selector: {matchLabels: {app: %[1]s}}\n  template: {metadata: {labels: {app: %[1]s, team: lis}}, spec: {containers: [{name: c, image: %[2]q}]}}\n"
 
@@ -60,12 +65,12 @@ var kinds = map[string]kind{
 	},
 	"StatefulSet of 1": {
 		name: "statefulset", replicas: 1, budget: 1, updates: true, rolls: true, scales: true, heals: true, object: &appsv1.StatefulSet{},
-		holds: `{"updateStrategy":{"rollingUpdate":{"partition":0}}}`, holdsNew: templateGate,
+		holds: setHeld("0"), holdsNew: setHeld("null"),
 		spec: "spec:\n  serviceName: none\n  replicas: 1\n" + rolling,
 	},
 	"StatefulSet of 3": {
 		name: "statefulset", replicas: 3, budget: 1, updates: true, rolls: true, scales: true, heals: true, object: &appsv1.StatefulSet{},
-		holds: `{"updateStrategy":{"rollingUpdate":{"partition":0}}}`, holdsNew: templateGate,
+		holds: setHeld("0"), holdsNew: setHeld("null"),
 		spec: "spec:\n  serviceName: none\n  replicas: 3\n" + rolling,
 	},
 	"DaemonSet": {

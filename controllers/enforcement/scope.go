@@ -144,6 +144,11 @@ func (s *scope) observation(proof *v1alpha1.Epoch) ledger.Observation {
 		Namespace: s.namespace.Name, Records: s.records, Inhabited: len(s.workloads) > 0,
 		Proof: proof, Recovery: s.inRecovery(), Now: s.now,
 	}
+	for _, held := range s.inventory.Held() {
+		if held.Controller() != nil {
+			seen.HeldOwned++
+		}
+	}
 	inUse := s.inventory.InUse()
 	for i := range s.inventory.Pods {
 		if root, known := template.FromObject(&s.inventory.Pods[i]); known && !root.Template.Gated { // a gated pod runs nothing

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,6 @@ import (
 	"github.com/labguard/labguard/internal/metrics"
 	"github.com/labguard/labguard/internal/outcome"
 	"github.com/labguard/labguard/internal/posture"
-	"github.com/labguard/labguard/internal/posture/hold"
 	"github.com/labguard/labguard/internal/posture/ledger"
 	"github.com/labguard/labguard/internal/posture/rollout"
 	"github.com/labguard/labguard/internal/posture/template"
@@ -78,12 +78,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	var failed []error
 	var next time.Time
-	for _, root := range s.held() {
+	for _, root := range s.found.Held() {
 		again, err := r.look(ctx, s, root)
 		next = posture.Earliest(next, again)
 		failed = append(failed, err)
 	}
-	failed = append(failed, r.deleteOutdated(ctx, s))
+	failed = append(failed, r.renew(ctx, s))
 	r.waiting.set(request.Name, s.asked)
 	if err := errors.Join(failed...); err != nil {
 		return outcome.Result(err, time.Time{}, r.Clock.Now(), r.Random)
@@ -108,7 +108,7 @@ func (r *Reconciler) gather(ctx context.Context, name string) (*scope, error) {
 	if s.found, err = inventory.List(ctx, r.Client, r.Served, name); err != nil {
 		return nil, err
 	}
-	held := len(s.held())
+	held := len(s.found.Held())
 	if held == 0 && len(s.outdated()) == 0 {
 		r.forget(name)
 		return nil, nil
@@ -131,30 +131,6 @@ func (r *Reconciler) gather(ctx context.Context, name string) (*scope, error) {
 func (r *Reconciler) forget(namespace string) {
 	r.waiting.forget(namespace)
 	metrics.HeldRollouts.DeleteLabelValues(namespace)
-}
-
-// held are the root workloads and bare pods that are held, and what is held though a controller owns it: a Job that a person made from a CronJob, or an
-// object that somebody gave an owner later. An owner lets nobody out of a hold, so it must not keep anybody in it either. ReplicaSets have copies of
-// the marker of their Deployment, and are held with it.
-func (s *scope) held() []*template.Root {
-	var held []*template.Root
-	for i := range s.found.Roots {
-		if root := &s.found.Roots[i]; root.Held() && root.DeletionTimestamp == nil {
-			held = append(held, root)
-		}
-	}
-	for i := range s.found.Owned {
-		if root := &s.found.Owned[i]; root.Kind != "ReplicaSet" && root.Held() && root.DeletionTimestamp == nil {
-			held = append(held, root)
-		}
-	}
-	for i := range s.found.Pods {
-		root, _ := template.FromObject(&s.found.Pods[i])
-		if root.Controller() != nil && hold.Marked(root.Annotations) && root.DeletionTimestamp == nil {
-			held = append(held, &root)
-		}
-	}
-	return held
 }
 
 func (s *scope) inRecovery() bool {
@@ -206,10 +182,9 @@ func (r *Reconciler) announceHeld(s *scope, root *template.Root) {
 		return
 	}
 	name := ledger.RecordName(root.Kind, root.Name)
-	for i := range s.records {
-		if s.records[i].Name == name && s.records[i].Spec.Held != nil {
-			return
-		}
+	known := func(record v1alpha1.RolloutRecord) bool { return record.Name == name && record.Spec.Held != nil }
+	if name != v1alpha1.RunOnceRecordName && slices.ContainsFunc(s.records, known) { // what Jobs and bare pods share tells none of them from another
+		return
 	}
 	r.announce(root, corev1.EventTypeWarning, v1alpha1.ReasonRolloutHeld,
 		"held until its images are fine: "+strings.Join(first(root.Template.References()), ", "))

@@ -19,6 +19,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/labguard/labguard/internal/posture/hold"
 	"github.com/labguard/labguard/internal/posture/template"
 )
 
@@ -147,6 +148,30 @@ func (n *Namespace) OwnerOf(object *template.Root) (owner, top *template.Root) {
 		current = next
 	}
 	return owner, nil
+}
+
+// Held are the root workloads and bare pods that labguard holds, and what it holds though a controller owns it: a Job that a person made from a CronJob, or
+// an object that somebody gave an owner later. An owner lets nobody out of a hold, so it must not keep anybody in it either. ReplicaSets have
+// copies of the marker of their Deployment, and are held with it.
+func (n *Namespace) Held() []*template.Root {
+	var held []*template.Root
+	for i := range n.Roots {
+		if root := &n.Roots[i]; root.Held() && root.DeletionTimestamp == nil {
+			held = append(held, root)
+		}
+	}
+	for i := range n.Owned {
+		if root := &n.Owned[i]; root.Kind != "ReplicaSet" && root.Held() && root.DeletionTimestamp == nil {
+			held = append(held, root)
+		}
+	}
+	for i := range n.Pods {
+		root, _ := template.FromObject(&n.Pods[i])
+		if root.Controller() != nil && hold.Marked(root.Annotations) && root.DeletionTimestamp == nil {
+			held = append(held, &root)
+		}
+	}
+	return held
 }
 
 // InUse are, for each root workload by UID, the references that its old revisions and pods have.

@@ -26,7 +26,8 @@ func Strip(object any) (any, error) {
 		}, nil
 	case *appsv1.StatefulSet:
 		return &appsv1.StatefulSet{
-			TypeMeta: o.TypeMeta, ObjectMeta: stripMeta(o.ObjectMeta), Spec: appsv1.StatefulSetSpec{Template: stripTemplate(o.Spec.Template)},
+			TypeMeta: o.TypeMeta, ObjectMeta: stripMeta(o.ObjectMeta),
+			Spec: appsv1.StatefulSetSpec{Template: stripTemplate(o.Spec.Template), UpdateStrategy: o.Spec.UpdateStrategy, Ordinals: o.Spec.Ordinals},
 		}, nil
 	case *appsv1.DaemonSet:
 		return &appsv1.DaemonSet{

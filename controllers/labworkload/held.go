@@ -7,7 +7,6 @@ import (
 	"cmp"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -20,23 +19,10 @@ import (
 // maxHeld is how many held rollouts a status lists.
 const maxHeld = 20
 
-// isHeld says whether labguard holds a root workload. The mark of a canary is no hold.
-func isHeld(root *template.Root) bool {
-	mark, marked := root.Annotations[v1alpha1.HoldAnnotation]
-	_, canary := posture.CanaryNonce(mark)
-	return marked && !canary
-}
-
-// waitsAtGate says whether a pod was not let in yet, so that nothing of it runs.
-func waitsAtGate(pod *corev1.Pod) bool {
-	return slices.ContainsFunc(pod.Spec.SchedulingGates, func(gate corev1.PodSchedulingGate) bool { return gate.Name == v1alpha1.SchedulingGate })
-}
-
 // held are the governed root workloads that are held, the first of them by kind and name, and how many there are.
 func (s *sightings) held() (listed []v1alpha1.HeldRollout, count int) {
-	for i := range s.found.Roots {
-		root := &s.found.Roots[i]
-		if isHeld(root) && s.governs(root) {
+	for _, root := range s.found.Held() {
+		if s.governs(root) {
 			listed = append(listed, s.heldRollout(root))
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/controllers/inventory"
 	"github.com/labguard/labguard/internal/posture"
+	"github.com/labguard/labguard/internal/posture/hold"
 	"github.com/labguard/labguard/internal/posture/ledger"
 	"github.com/labguard/labguard/internal/posture/template"
 )
@@ -42,7 +43,7 @@ func (s *sightings) all() []sighting {
 	for i := range s.found.Roots {
 		root := &s.found.Roots[i]
 		// What a held root declares was not let in: it is reported as held.
-		if root.Kind == "Pod" || isHeld(root) || !s.governs(root) {
+		if root.Kind == "Pod" || root.Held() || !s.governs(root) {
 			continue
 		}
 		for _, reference := range root.Template.References() {
@@ -73,7 +74,7 @@ func (s *sightings) query(root *template.Root, reference string) posture.ImageQu
 // ofPod are the images of one live pod: by what runs on its node's platform, not by what the tag means now.
 func (s *sightings) ofPod(pod *corev1.Pod) []sighting {
 	finished := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
-	if finished || waitsAtGate(pod) || pod.DeletionTimestamp != nil || !s.selector.Matches(labels.Set(pod.Labels)) {
+	if finished || hold.Gated(pod.Spec.SchedulingGates) || pod.DeletionTimestamp != nil || !s.selector.Matches(labels.Set(pod.Labels)) {
 		return nil
 	}
 	self, _ := template.FromObject(pod)

@@ -38,7 +38,7 @@ func choose(old, object *Object) (brake, string) {
 	}
 	for _, hook := range hooks {
 		if _, found := object.annotations()[hook]; found {
-			return brake{}, "it is a hook (" + hook + "), and the tool that sent it would wait for its time-out"
+			return nil, "it is a hook (" + hook + "), and the tool that sent it would wait for its time-out"
 		}
 	}
 	creates := old == nil
@@ -56,7 +56,7 @@ func choose(old, object *Object) (brake, string) {
 	case "Pod":
 		return gated, pod(creates, object)
 	default:
-		return brake{}, fmt.Sprintf("there is no way to hold a %s", object.kind)
+		return nil, fmt.Sprintf("there is no way to hold a %s", object.kind)
 	}
 }
 
@@ -84,12 +84,12 @@ func (o *Object) onDelete() bool { return o.text("spec", "updateStrategy", "type
 func statefulSet(old, object *Object) (brake, string) {
 	switch {
 	case object.onDelete():
-		return brake{}, onDelete
+		return nil, onDelete
 	case old == nil:
-		return gatedTemplates, ""
+		return partitioned, ""
 	case old.number("status", "observedGeneration") != old.number("metadata", "generation"),
 		old.text("status", "currentRevision") != old.text("status", "updateRevision"):
-		return brake{}, "an earlier rollout of the StatefulSet has not finished; try again then"
+		return nil, "an earlier rollout of the StatefulSet has not finished; try again then"
 	default:
 		return partitioned, ""
 	}
@@ -117,14 +117,18 @@ func Put(old, object *Object) error {
 	if problem != "" {
 		return fmt.Errorf("hold a %s: %s", object.kind, problem)
 	}
-	kept, again := object.kept(old, chosen)
-	return object.mark(patchOf(chosen.path, chosen.pull(object, again, kept)))
+	patch := map[string]any{}
+	for _, one := range chosen {
+		kept, again := object.kept(old, one)
+		put(patch, one.path, one.pull(object, again, kept))
+	}
+	return object.mark(patch)
 }
 
 // kept is what an earlier pull of the brake has replaced, by the marker of the new object, which nobody but labguard writes, or of the old one.
-func (o *Object) kept(old *Object, b brake) (value any, found bool) {
+func (o *Object) kept(old *Object, of field) (value any, found bool) {
 	for _, marked := range []*Object{o, old} {
-		if value, found := at(marked.earlier(), b.path); found {
+		if value, found := at(marked.earlier(), of.path); found {
 			return value, true
 		}
 	}
@@ -143,8 +147,10 @@ func Release(old, object *Object) {
 	if !known {
 		return
 	}
-	kept, _ := at(old.earlier(), found.path)
-	found.loosen(object, kept)
+	for _, one := range found {
+		kept, _ := at(old.earlier(), one.path)
+		one.loosen(object, kept)
+	}
 	unstructured.RemoveNestedField(object.fields, "metadata", "annotations", v1alpha1.HoldAnnotation)
 }
 
@@ -155,8 +161,10 @@ func GivenBack(old, object *Object) bool {
 	if !known {
 		return true
 	}
-	kept, _ := at(old.earlier(), found.path)
-	return !object.Marked() && (!found.holds(object) || found.value != nil && kept == found.value)
+	return !object.Marked() && !slices.ContainsFunc(found, func(one field) bool {
+		kept, _ := at(old.earlier(), one.path)
+		return one.holds(object) && (one.value == nil || kept != one.value)
+	})
 }
 
 // Gated says whether scheduling gates have labguard's.
@@ -169,13 +177,19 @@ func Gated(gates []corev1.PodSchedulingGate) bool {
 // somebody wrote it that way, loses the gate.
 func Undo(object *Object) map[string]any {
 	patch := map[string]any{"metadata": map[string]any{"annotations": map[string]any{v1alpha1.HoldAnnotation: nil}}}
+	spec, earlier := map[string]any{}, object.earlier()
 	found, known := object.inUse()
-	switch {
-	case known && found.holds(object):
-		earlier, _ := at(object.earlier(), found.path)
-		patch["spec"] = patchOf(found.path, earlier)
-	case object.kind == "Pod" && gated.holds(object):
-		patch["spec"] = patchOf(gated.path, orNothing(slices.DeleteFunc(slices.Clone(gatesOf(object.get(gated.path))), isOurGate)))
+	for _, one := range found {
+		if one.holds(object) {
+			value, _ := at(earlier, one.path)
+			put(spec, one.path, value)
+		}
+	}
+	if own := gated[0]; !known && object.kind == "Pod" && own.holds(object) {
+		put(spec, own.path, orNothing(slices.DeleteFunc(slices.Clone(gatesOf(object.get(own.path))), isOurGate)))
+	}
+	if len(spec) > 0 {
+		patch["spec"] = spec
 	}
 	return patch
 }

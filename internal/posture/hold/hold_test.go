@@ -58,6 +58,9 @@ func (o object) marker() string { return o.Metadata.Annotations[v1alpha1.HoldAnn
 const (
 	rolling = `"updateStrategy":{"rollingUpdate":{"partition":`
 	gate    = `{"name":"labguard.dev/image-age"}`
+	// held and open are the template of a StatefulSet that is held, and what its marker says of it.
+	held = `"template":{"spec":{"schedulingGates":[` + gate + `]}},`
+	open = `"template":{"spec":{"schedulingGates":null}},`
 )
 
 func TestAHoldReplacesOneFieldAndTheMarkerSaysWhatWasThere(t *testing.T) {
@@ -69,16 +72,16 @@ func TestAHoldReplacesOneFieldAndTheMarkerSaysWhatWasThere(t *testing.T) {
 		"a new Job":                         {"Job", "", `{"suspend":false}`, `{"suspend":true}`, `{"suspend":false}`},
 		"a new CronJob":                     {"CronJob", "", `{}`, `{"suspend":true}`, `{"suspend":null}`},
 		"a StatefulSet": {
-			"StatefulSet", `{}`, `{` + rolling + `0}}}`, `{` + rolling + `2147483647}}}`, `{"updateStrategy":{"rollingUpdate":{"partition":0}}}`,
+			"StatefulSet", `{}`, `{` + rolling + `0}}}`, `{` + held + rolling + `2147483647}}}`, `{` + open + rolling + `0}}}`,
 		},
 		"a StatefulSet with a canary": {
-			"StatefulSet", `{}`, `{` + rolling + `2}}}`, `{` + rolling + `2147483647}}}`, `{"updateStrategy":{"rollingUpdate":{"partition":2}}}`,
+			"StatefulSet", `{}`, `{` + rolling + `2}}}`, `{` + held + rolling + `2147483647}}}`, `{` + open + rolling + `2}}}`,
 		},
 		"a StatefulSet without a strategy": {
-			"StatefulSet", `{}`, `{}`, `{"updateStrategy":{"rollingUpdate":{"partition":2147483647}}}`, `{"updateStrategy":{"rollingUpdate":{"partition":null}}}`,
+			"StatefulSet", `{}`, `{}`, `{` + held + rolling + `2147483647}}}`, `{` + open + rolling + `null}}}`,
 		},
 		"a new StatefulSet": {
-			"StatefulSet", "", `{"template":{"spec":{}}}`, `{"template":{"spec":{"schedulingGates":[` + gate + `]}}}`, `{"template":{"spec":{"schedulingGates":null}}}`,
+			"StatefulSet", "", `{"template":{"spec":{}}}`, `{` + held + rolling + `2147483647}}}`, `{` + open + rolling + `null}}}`,
 		},
 		"a new DaemonSet with a gate of its own": {
 			"DaemonSet", "", `{"template":{"spec":{"schedulingGates":[{"name":"a"}]}}}`, `{"template":{"spec":{"schedulingGates":[{"name":"a"},` + gate + `]}}}`,
@@ -110,7 +113,7 @@ func TestAHoldReplacesOneFieldAndTheMarkerSaysWhatWasThere(t *testing.T) {
 }
 
 func TestWhatCannotBeHeldSaysWhy(t *testing.T) {
-	held := `|{"annotations":{"labguard.dev/hold":"{\"updateStrategy\":{\"rollingUpdate\":{\"partition\":0}}}"}}`
+	marked := `|{"annotations":{"labguard.dev/hold":"{\"template\":{\"spec\":{\"schedulingGates\":null}},\"updateStrategy\":{\"rollingUpdate\":{\"partition\":0}}}"}}`
 	for name, test := range map[string]struct{ kind, old, spec, want string }{
 		"an update of a CronJob":              {"CronJob", `{}`, `{}`, "in service"},
 		"an update of a DaemonSet":            {"DaemonSet", `{}`, `{}`, "in service"},
@@ -124,7 +127,7 @@ func TestWhatCannotBeHeldSaysWhy(t *testing.T) {
 		"a Rollout of Argo":                   {"Rollout", `{}`, `{}`, "hold a Rollout"},
 		"a StatefulSet with OnDelete":         {"StatefulSet", `{}`, `{"updateStrategy":{"type":"OnDelete"}}`, "OnDelete"},
 		"a new StatefulSet with OnDelete":     {"StatefulSet", "", `{"updateStrategy":{"type":"OnDelete"}}`, "OnDelete"},
-		"a held StatefulSet made OnDelete":    {"StatefulSet", `{}` + held, `{"updateStrategy":{"type":"OnDelete"}}` + held, "OnDelete"},
+		"a held StatefulSet made OnDelete":    {"StatefulSet", `{}` + marked, `{"updateStrategy":{"type":"OnDelete"}}` + marked, "OnDelete"},
 		"a StatefulSet whose status lags":     {"StatefulSet", `{}|{"generation":3}`, `{}`, "has not finished"},
 		"a marker of a field of another kind": {"CronJob", `{}|{"annotations":{"labguard.dev/hold":"{\"paused\":null}"}}`, `{}`, "in service"},
 	} {
@@ -178,10 +181,10 @@ func TestWhatOthersWriteWhileAnObjectIsHeldComesBack(t *testing.T) {
 		"somebody resumes it":                    {"Deployment", `{}`, []string{`{"paused":false}`}, `{"paused":false}`},
 		"somebody replaces it without the field": {"Deployment", `{}`, []string{`{"paused":null}`}, `{}`},
 		"every patch carries the hold along":     {"Deployment", `{"paused":false}`, []string{`{"replicas":3}`, `{"replicas":4}`}, `{"paused":false,"replicas":4}`},
-		"Git declares a partition and goes on":   {"StatefulSet", `{` + rolling + `2}}}`, []string{`{"replicas":7}`, `{` + rolling + `2}}}`}, `{"replicas":7,` + rolling + `2}}}`},
-		"another manager forces 0, Git 2 again":  {"StatefulSet", `{` + rolling + `2}}}`, []string{`{` + rolling + `0}}}`, `{` + rolling + `2}}}`}, `{` + rolling + `2}}}`},
-		"Git drops the partition":                {"StatefulSet", `{` + rolling + `2}}}`, []string{`{"updateStrategy":{"rollingUpdate":null}}`}, `{"updateStrategy":{"rollingUpdate":{}}}`},
-		"somebody sets another partition":        {"StatefulSet", `{` + rolling + `0}}}`, []string{`{` + rolling + `1}}}`}, `{` + rolling + `1}}}`},
+		"Git declares a partition and goes on":   {"StatefulSet", `{` + rolling + `2}}}`, []string{`{"replicas":7}`, `{` + rolling + `2}}}`}, `{"replicas":7,"template":{"spec":{}},` + rolling + `2}}}`},
+		"another manager forces 0, Git 2 again":  {"StatefulSet", `{` + rolling + `2}}}`, []string{`{` + rolling + `0}}}`, `{` + rolling + `2}}}`}, `{"template":{"spec":{}},` + rolling + `2}}}`},
+		"Git drops the partition":                {"StatefulSet", `{` + rolling + `2}}}`, []string{`{"updateStrategy":{"rollingUpdate":null}}`}, `{"template":{"spec":{}},"updateStrategy":{"rollingUpdate":{}}}`},
+		"somebody sets another partition":        {"StatefulSet", `{` + rolling + `0}}}`, []string{`{` + rolling + `1}}}`}, `{"template":{"spec":{}},` + rolling + `1}}}`},
 		"a Job is resumed and suspended":         {"Job", `{}`, []string{`{"suspend":false}`, `{"suspend":true}`}, `{"suspend":false}`},
 		"gates come and go on a new DaemonSet": {
 			"DaemonSet", `{"template":{"spec":{}}}`, []string{`{"template":{"spec":{"schedulingGates":[{"name":"b"}]}}}`}, `{"template":{"spec":{"schedulingGates":[{"name":"b"}]}}}`,

@@ -4,6 +4,7 @@
 package ledger
 
 import (
+	"math"
 	"slices"
 
 	"github.com/labguard/labguard/api/v1alpha1"
@@ -17,6 +18,7 @@ func (b *books) noteHeld() {
 	for _, record := range b.after {
 		record.Spec.Held = nil
 	}
+	b.held = int32(min(b.seen.HeldOwned, math.MaxInt16)) //nolint:gosec // bounded right here
 	shared := NewSet(nil, nil, b.records()).shared
 	for _, root := range b.roots {
 		if !root.Held() {

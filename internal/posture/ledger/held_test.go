@@ -89,3 +89,11 @@ func TestAHeldRootWithoutAnEpochIsCountedAllTheSame(t *testing.T) {
 		t.Errorf("%+v", plan.Write)
 	}
 }
+
+func TestWhatIsHeldThoughAControllerOwnsItKeepsTheNamespaceListed(t *testing.T) {
+	observation := seen(held(root("lis", "lis:2")))
+	observation.HeldOwned = 2
+	if epoch := find(t, next(observation).Records, v1alpha1.EpochRecordName); epoch.Spec.Epoch.Held != 3 {
+		t.Errorf("the epoch counts %d", epoch.Spec.Epoch.Held)
+	}
+}

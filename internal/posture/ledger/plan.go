@@ -48,6 +48,8 @@ type Observation struct {
 	Namespace string
 	Roots     []ObservedRoot
 	Records   []v1alpha1.RolloutRecord
+	// HeldOwned is how many objects are held that a controller owns, and so are no roots.
+	HeldOwned int
 	// Inhabited says that there is a LabWorkload in the namespace.
 	Inhabited bool
 	// Proof is what the canary has just said; nil if it was not asked. Proven with an instant begins the epoch of a namespace that has none.

@@ -26,8 +26,8 @@ type ImagesSpecApplyConfiguration struct {
 	// onStale says what happens to a rollout that brings a stale image: Deny (default) refuses it, Hold accepts the write and keeps it from
 	// rolling out, Warn lets it through with a warning. Restarts, scaling and rollback to admitted images are never touched.
 	//
-	// Held are: Deployments (paused), new Jobs and new CronJobs (suspend), StatefulSets (partition), new StatefulSets and DaemonSets and bare pods
-	// (scheduling gates). labguard gives the earlier value back when the images are fine, such as after a fresh build was pushed under the same
+	// Held are: Deployments (paused), new Jobs and new CronJobs (suspend), StatefulSets (partition and scheduling gate), new DaemonSets and bare pods
+	// (scheduling gate). labguard gives the earlier value back when the images are fine, such as after a fresh build was pushed under the same
 	// tag. Everything else is refused under Hold too: updates of DaemonSets and CronJobs, updateStrategy OnDelete, hooks of Helm and Argo CD.
 	//
 	// Before you choose Hold: kubectl refuses rollout undo and rollout restart of a held Deployment (revert the image in Git instead, which
