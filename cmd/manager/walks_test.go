@@ -65,12 +65,12 @@ var kinds = map[string]kind{
 	},
 	"StatefulSet of 1": {
 		name: "statefulset", replicas: 1, budget: 1, updates: true, rolls: true, scales: true, heals: true, object: &appsv1.StatefulSet{},
-		holds: setHeld("0"), holdsNew: setHeld("null"),
+		holds: setHeld("0"), holdsNew: setHeld("0"),
 		spec: "spec:\n  serviceName: none\n  replicas: 1\n" + rolling,
 	},
 	"StatefulSet of 3": {
 		name: "statefulset", replicas: 3, budget: 1, updates: true, rolls: true, scales: true, heals: true, object: &appsv1.StatefulSet{},
-		holds: setHeld("0"), holdsNew: setHeld("null"),
+		holds: setHeld("0"), holdsNew: setHeld("0"),
 		spec: "spec:\n  serviceName: none\n  replicas: 3\n" + rolling,
 	},
 	"DaemonSet": {

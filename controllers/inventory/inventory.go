@@ -167,7 +167,7 @@ func (n *Namespace) Held() []*template.Root {
 	}
 	for i := range n.Pods {
 		root, _ := template.FromObject(&n.Pods[i])
-		if root.Controller() != nil && hold.Marked(root.Annotations) && root.DeletionTimestamp == nil {
+		if root.Controller() != nil && hold.Marked(root.Annotations) && root.Template.Gated && root.DeletionTimestamp == nil {
 			held = append(held, &root)
 		}
 	}
