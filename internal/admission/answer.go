@@ -98,6 +98,9 @@ func (a *answer) fresher(g *Gate, write *rollout.Write, facts func(string) postu
 // admittedInThisRequest adds to the set what labguard's mutating webhook, maybe of another replica, has written into the object of this very request, for images
 // that this replica knows nothing of yet. Nobody else can have written it: what a user sends is healed before any webhook is called.
 func (a *answer) admittedInThisRequest(wanted []posture.ImageQuery, known []bool) func(string) (v1alpha1.AdmissionReason, bool) {
+	if !slices.Contains(known, false) {
+		return a.set.Admitted
+	}
 	unknown := map[string]bool{}
 	for i := range wanted {
 		unknown[wanted[i].Reference] = !known[i]
@@ -130,8 +133,9 @@ func (a *answer) verdict() (admission.Response, string) {
 		}
 		return admission.Allowed("").WithWarnings(append(warnings, a.heldText())...), "held"
 	}
+	carried := ledger.References(a.root.Annotations)
 	for _, image := range a.decision.Admit {
-		if !ledger.Carries(a.root.Annotations, image.Reference) {
+		if !slices.Contains(carried, image.Reference) && !ledger.Carries(a.root.Annotations, image.Reference) {
 			return admission.Denied(fmt.Sprintf(
 				"labguard: image %s came in, or became known, after labguard looked at this request: send it again", image.Reference)), "denied"
 		}

@@ -13,12 +13,12 @@ import (
 )
 
 // cursor goes through JSON once, from value to value. What nobody asks for is skipped: that is most of an object (its managed fields alone are as long as
-// the rest), and each write of a workload is read while its author waits. A value that is asked for and is of another type is an error. A key
-// that stands in an object twice is one too, since two readers could take it for different things.
+// the rest), and each write of a workload is read while its author waits. A value that is asked for and is of another type is an error. The API
+// server has encoded the object itself, so that no key stands in it twice.
 type cursor struct{ decoder *jsontext.Decoder }
 
 func newCursor(raw []byte) *cursor {
-	return &cursor{decoder: jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowInvalidUTF8(true))}
+	return &cursor{decoder: jsontext.NewDecoder(bytes.NewBuffer(raw), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))}
 }
 
 // object calls visit for each member. Keys count in their exact spelling. visit has to consume the value. null is an object without members.
@@ -98,8 +98,11 @@ func (c *cursor) texts() (map[string]string, error) {
 // value is the JSON of the value at the cursor. It is good until the cursor moves.
 func (c *cursor) value() ([]byte, error) { return c.decoder.ReadValue() }
 
-// jump goes behind the value at the cursor.
-func (c *cursor) jump() error { return c.decoder.SkipValue() }
+// jump goes behind the value at the cursor. All of it is in memory, so that reading the value whole is quicker than skipping it token by token.
+func (c *cursor) jump() error {
+	_, err := c.decoder.ReadValue()
+	return err
+}
 
 // end is an error if anything follows.
 func (c *cursor) end() error {

@@ -188,12 +188,6 @@ func TestNoDepthMakesTheReaderDeep(t *testing.T) {
 	}
 }
 
-func TestAKeyThatStandsTwiceIsNoObject(t *testing.T) {
-	if root, err := template.Decode("Deployment", []byte(`{"spec":{"template":{"spec":{"containers":[{"image":"a:1","image":"b:1"}]}}}}`)); err == nil {
-		t.Errorf("it is read as %+v", root)
-	}
-}
-
 func FuzzDecodeReadsAsTheDecoderOfKubernetes(f *testing.F) {
 	for kind, object := range objects() {
 		raw, err := stdjson.Marshal(object)
