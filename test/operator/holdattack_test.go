@@ -128,11 +128,11 @@ func TestNoWayAroundTheHoldOfAStatefulSet(t *testing.T) {
 		t.Parallel()
 		l := newLab(t)
 		l.govern("lis", holdStale)
-		image := operator.Push(l, "around-d:1", 200*day)
+		image := operator.Push(l, "around-e:1", 200*day)
 		l.apply("apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {name: lis}\nspec: {serviceName: none, replicas: 1, selector: {matchLabels: {app: lis}}, " +
 			"updateStrategy: {type: RollingUpdate, rollingUpdate: {partition: 1}}, template: " + template("lis", image) + "}\n")
 		l.noneRuns(image, 1)
-		operator.Push(l, "around-d:1", day)
+		operator.Push(l, "around-e:1", day)
 		until(l, "lis-0", "has no gate any more", func(p *corev1.Pod) error {
 			if hold.Gated(p.Spec.SchedulingGates) {
 				return fmt.Errorf("it waits at %v", p.Spec.SchedulingGates)
