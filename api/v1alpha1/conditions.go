@@ -88,6 +88,55 @@ const (
 	// ReasonCertificateExpired: the certificate has expired.
 	ReasonCertificateExpired = "CertificateExpired"
 
+	// ReasonObserving: stage Observe changes nothing, so nothing is encrypted by labguard.
+	ReasonObserving = "Observing"
+	// ReasonPermissive: the stage is Permissive, so plaintext is open to the declared peers.
+	ReasonPermissive = "Permissive"
+	// ReasonMutualTLS: the stage is Strict, every pod has airlock, and the probes of the last hour have shown it on the wire.
+	ReasonMutualTLS = "MutualTLS"
+	// ReasonNotInjected: pods run without airlock; they get it when they are replaced.
+	ReasonNotInjected = "NotInjected"
+	// ReasonPlaintextSeen: a connection went over plaintext.
+	ReasonPlaintextSeen = "PlaintextSeen"
+	// ReasonPlaintextReachable: a probe reached a port in plaintext that the stage closes.
+	ReasonPlaintextReachable = "PlaintextReachable"
+	// ReasonPlaintextException: plaintext is open to a peer, for a reason and until an end.
+	ReasonPlaintextException = "PlaintextException"
+	// ReasonUnattributedConnections: connections were over before anybody saw who it was.
+	ReasonUnattributedConnections = "UnattributedConnections"
+	// ReasonClientPathConflict: airlock cannot listen for an upstream, since the pods themselves serve its port.
+	ReasonClientPathConflict = "ClientPathConflict"
+	// ReasonHeadlessUnsupported: an upstream is reached by a headless Service, whose names airlock does not stand for.
+	ReasonHeadlessUnsupported = "HeadlessUnsupported"
+	// ReasonRestartNeeded: running pods were made before an upstream was declared and reach it without airlock until they are replaced.
+	ReasonRestartNeeded = "RestartNeeded"
+	// ReasonRedirectForbidden: clientPath is Redirect and the namespace's Pod Security level refuses NET_ADMIN.
+	ReasonRedirectForbidden = "RedirectForbidden"
+	// ReasonSelectorOverlap: two LabWorkloads with provider Sidecar select one pod, which has one identity: the older one keeps it.
+	ReasonSelectorOverlap = "SelectorOverlap"
+	// ReasonMeshPresent: the pods have the sidecar of a service mesh.
+	ReasonMeshPresent = "MeshPresent"
+	// ReasonNoIdentity: an airlock has no certificate.
+	ReasonNoIdentity = "NoIdentity"
+	// ReasonNoTrust: an airlock has no root for the trust domain, so it trusts nobody.
+	ReasonNoTrust = "NoTrust"
+	// ReasonRenewalLate: cert-manager has not renewed the certificate in time.
+	ReasonRenewalLate = "RenewalLate"
+	// ReasonNoRecentProof: no probe of the last hour has shown what the stage says.
+	ReasonNoRecentProof = "NoRecentProof"
+	// ReasonSingleVantage: the probes were made from the node of the pods themselves.
+	ReasonSingleVantage = "SingleVantage"
+	// ReasonPolicyIgnored: a probe reached a port that the network policy closes: the cluster's network does not obey network policies.
+	ReasonPolicyIgnored = "PolicyIgnored"
+	// ReasonIsolated: probes of the last hour were stopped where the policy closes, beside connections that it lets through.
+	ReasonIsolated = "Isolated"
+	// ReasonTooManyWorkloads: the namespace has more LabWorkloads with provider Sidecar than labguard adds airlock for.
+	ReasonTooManyWorkloads = "TooManyWorkloads"
+	// ReasonAuthorityUnknown: an external authority is not in labguard's configuration.
+	ReasonAuthorityUnknown = "AuthorityUnknown"
+	// ReasonStageEntered: a stage was entered.
+	ReasonStageEntered = "StageEntered"
+
 	// Images.
 
 	// ReasonImageFresh: no image is stale.

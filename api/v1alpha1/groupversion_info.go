@@ -27,6 +27,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&LabWorkload{}, &LabWorkloadList{},
 		&RolloutRecord{}, &RolloutRecordList{},
 		&ImageRecord{}, &ImageRecordList{},
+		&AirlockProfile{}, &AirlockProfileList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

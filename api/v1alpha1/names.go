@@ -24,6 +24,14 @@ const (
 	ManagedByValue = "labguard"
 	// LabWorkloadLabel is on every child: the name of its LabWorkload, shortened with a hash above 63 characters.
 	LabWorkloadLabel = "labguard.dev/labworkload"
+	// WorkloadLabel is on a pod that has airlock: the LabWorkloadLabel value of the LabWorkload that it is part of. Companion Services and network
+	// policies select by it. The injection policy sets it, and it never changes on a live pod.
+	WorkloadLabel = "labguard.dev/workload"
+	// AirlockLabel is on a pod that has airlock: the hash of the profile that it was made from. It is information, and selects nothing.
+	AirlockLabel = "labguard.dev/airlock"
+	// SyncAnnotation is on a pod that has airlock: labguard changes it when something that is mounted there has changed, so that the kubelet looks at
+	// once. GitOps tools and diff policies ignore it.
+	SyncAnnotation = "labguard.dev/sync"
 	// FieldManager is the field manager of everything that labguard writes.
 	FieldManager = "labguard"
 )

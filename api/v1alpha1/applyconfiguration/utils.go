@@ -23,6 +23,20 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AcceptedPolicyApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AdmittedImage"):
 		return &apiv1alpha1.AdmittedImageApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AirlockBundle"):
+		return &apiv1alpha1.AirlockBundleApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AirlockHostAlias"):
+		return &apiv1alpha1.AirlockHostAliasApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AirlockProfile"):
+		return &apiv1alpha1.AirlockProfileApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AirlockProfileSpec"):
+		return &apiv1alpha1.AirlockProfileSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AirlockRevision"):
+		return &apiv1alpha1.AirlockRevisionApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AllocatedAddress"):
+		return &apiv1alpha1.AllocatedAddressApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("AllocatedPort"):
+		return &apiv1alpha1.AllocatedPortApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CertificateSpec"):
 		return &apiv1alpha1.CertificateSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CertificateStatus"):
@@ -35,6 +49,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.EnforcementPreviewApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Epoch"):
 		return &apiv1alpha1.EpochApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ExternalCertificate"):
+		return &apiv1alpha1.ExternalCertificateApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ExternalPeer"):
 		return &apiv1alpha1.ExternalPeerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("HeldRollout"):
@@ -77,6 +93,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.NetworkSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PeerPort"):
 		return &apiv1alpha1.PeerPortApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("PlaintextException"):
+		return &apiv1alpha1.PlaintextExceptionApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PodPeer"):
 		return &apiv1alpha1.PodPeerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RolloutRecord"):
@@ -85,8 +103,16 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RolloutRecordSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RootReference"):
 		return &apiv1alpha1.RootReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TransitAcknowledgement"):
+		return &apiv1alpha1.TransitAcknowledgementApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TransitPort"):
 		return &apiv1alpha1.TransitPortApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TransitPortStatus"):
+		return &apiv1alpha1.TransitPortStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TransitStatus"):
+		return &apiv1alpha1.TransitStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("UpstreamSettings"):
+		return &apiv1alpha1.UpstreamSettingsApplyConfiguration{}
 
 	}
 	return nil

@@ -55,6 +55,142 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: time
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.labguard.labguard.api.v1alpha1.AirlockBundle
+  map:
+    fields:
+    - name: name
+      type:
+        scalar: string
+    - name: path
+      type:
+        scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.AirlockHostAlias
+  map:
+    fields:
+    - name: hostnames
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: ip
+      type:
+        scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.AirlockProfile
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.AirlockProfileSpec
+- name: com.github.labguard.labguard.api.v1alpha1.AirlockProfileSpec
+  map:
+    fields:
+    - name: current
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.AirlockRevision
+    - name: known
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.AirlockRevision
+          elementRelationship: associative
+          keys:
+          - hash
+    - name: labWorkload
+      type:
+        scalar: string
+    - name: ports
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.AllocatedPort
+          elementRelationship: associative
+          keys:
+          - port
+    - name: selector
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
+    - name: stage
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.TransitStage
+    - name: upstreams
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.AllocatedAddress
+          elementRelationship: associative
+          keys:
+          - name
+    - name: workload
+      type:
+        scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.AirlockRevision
+  map:
+    fields:
+    - name: bundles
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.AirlockBundle
+          elementRelationship: associative
+          keys:
+          - path
+    - name: configMap
+      type:
+        scalar: string
+    - name: hash
+      type:
+        scalar: string
+    - name: hostAliases
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.AirlockHostAlias
+          elementRelationship: associative
+          keys:
+          - ip
+    - name: image
+      type:
+        scalar: string
+    - name: memory
+      type:
+        scalar: numeric
+    - name: redirect
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: secret
+      type:
+        scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.AllocatedAddress
+  map:
+    fields:
+    - name: ip
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.AllocatedPort
+  map:
+    fields:
+    - name: port
+      type:
+        scalar: numeric
+    - name: sidecarPort
+      type:
+        scalar: numeric
 - name: com.github.labguard.labguard.api.v1alpha1.CIDR
   scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.CertificateSpec
@@ -84,6 +220,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: serial
       type:
         scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.ClientPath
+  scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.EgressPeer
   map:
     fields:
@@ -152,14 +290,38 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: recoverySince
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.labguard.labguard.api.v1alpha1.ExternalCertificate
+  map:
+    fields:
+    - name: dnsName
+      type:
+        scalar: string
+    - name: sha256
+      type:
+        scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.ExternalPeer
   map:
     fields:
+    - name: authority
+      type:
+        scalar: string
+    - name: certificates
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.ExternalCertificate
+          elementRelationship: atomic
     - name: cidrs
       type:
         list:
           elementType:
             namedType: com.github.labguard.labguard.api.v1alpha1.CIDR
+          elementRelationship: associative
+    - name: identities
+      type:
+        list:
+          elementType:
+            scalar: string
           elementRelationship: associative
 - name: com.github.labguard.labguard.api.v1alpha1.HeldRollout
   map:
@@ -347,15 +509,30 @@ var schemaYAML = typed.YAMLObject(`types:
 - name: com.github.labguard.labguard.api.v1alpha1.InTransitSpec
   map:
     fields:
+    - name: acknowledged
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.TransitAcknowledgement
     - name: certificate
       type:
         namedType: com.github.labguard.labguard.api.v1alpha1.CertificateSpec
+    - name: clientPath
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.ClientPath
     - name: enforcement
       type:
         namedType: com.github.labguard.labguard.api.v1alpha1.Enforcement
     - name: issuerRef
       type:
         namedType: com.github.labguard.labguard.api.v1alpha1.IssuerReference
+    - name: maxConnectionAge
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.ImageDuration
+    - name: maxConnections
+      type:
+        scalar: numeric
+    - name: observeFor
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.ImageDuration
     - name: ports
       type:
         list:
@@ -367,6 +544,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: provider
       type:
         namedType: com.github.labguard.labguard.api.v1alpha1.TransitProvider
+    - name: stage
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.TransitStage
+    - name: upstreams
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.UpstreamSettings
+          elementRelationship: atomic
 - name: com.github.labguard.labguard.api.v1alpha1.IndexContent
   map:
     fields:
@@ -400,6 +586,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: labWorkload
       type:
         namedType: com.github.labguard.labguard.api.v1alpha1.LabWorkloadReference
+    - name: plaintext
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.PlaintextException
     - name: pods
       type:
         namedType: com.github.labguard.labguard.api.v1alpha1.PodPeer
@@ -523,6 +712,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: staleAt
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: transit
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.TransitStatus
 - name: com.github.labguard.labguard.api.v1alpha1.NetworkSpec
   map:
     fields:
@@ -555,6 +747,15 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.labguard.labguard.api.v1alpha1.Protocol
       default: TCP
+- name: com.github.labguard.labguard.api.v1alpha1.PlaintextException
+  map:
+    fields:
+    - name: expires
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: reason
+      type:
+        scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.PodPeer
   map:
     fields:
@@ -619,6 +820,15 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: name
       type:
         scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.TransitAcknowledgement
+  map:
+    fields:
+    - name: reason
+      type:
+        scalar: string
+    - name: unattributedConnections
+      type:
+        scalar: numeric
 - name: com.github.labguard.labguard.api.v1alpha1.TransitPort
   map:
     fields:
@@ -628,14 +838,84 @@ var schemaYAML = typed.YAMLObject(`types:
           elementType:
             namedType: com.github.labguard.labguard.api.v1alpha1.IngressPeer
           elementRelationship: atomic
+    - name: minTLSVersion
+      type:
+        scalar: string
     - name: name
       type:
         scalar: string
     - name: port
       type:
         scalar: numeric
+- name: com.github.labguard.labguard.api.v1alpha1.TransitPortStatus
+  map:
+    fields:
+    - name: listening
+      type:
+        scalar: string
+    - name: name
+      type:
+        scalar: string
+    - name: services
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: sidecarPort
+      type:
+        scalar: numeric
 - name: com.github.labguard.labguard.api.v1alpha1.TransitProvider
   scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.TransitStage
+  scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.TransitStatus
+  map:
+    fields:
+    - name: blockers
+      type:
+        list:
+          elementType:
+            scalar: string
+          elementRelationship: atomic
+    - name: injected
+      type:
+        scalar: numeric
+    - name: observedSince
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: pods
+      type:
+        scalar: numeric
+    - name: ports
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.TransitPortStatus
+          elementRelationship: associative
+          keys:
+          - name
+    - name: probedAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: stage
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.TransitStage
+    - name: vantage
+      type:
+        scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.UpstreamSettings
+  map:
+    fields:
+    - name: labWorkload
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.LabWorkloadReference
+    - name: localPort
+      type:
+        scalar: numeric
+    - name: port
+      type:
+        scalar: string
 - name: io.k8s.api.core.v1.Protocol
   scalar: string
 - name: io.k8s.api.networking.v1.IPBlock

@@ -12,8 +12,15 @@ import (
 // ExternalPeerApplyConfiguration represents a declarative configuration of the ExternalPeer type for use
 // with apply.
 //
-// ExternalPeer is a set of addresses outside of the cluster.
+// ExternalPeer is a set of addresses outside of the cluster and, for provider Sidecar, what their certificates must show.
 type ExternalPeerApplyConfiguration struct {
+	// authority names an external authority of labguard's configuration under which the certificates must chain. Absent: the trust domain of
+	// the identity chooses the bundle.
+	Authority *string `json:"authority,omitempty"`
+	// identities are SPIFFE IDs of peers, such as spiffe://vendor.example/analyzer/*. "*" stands for exactly one whole segment of the path.
+	Identities []string `json:"identities,omitempty"`
+	// certificates name certificates without a SPIFFE ID, as of analysers.
+	Certificates []ExternalCertificateApplyConfiguration `json:"certificates,omitempty"`
 	// cidrs are the address blocks.
 	CIDRs []apiv1alpha1.CIDR `json:"cidrs,omitempty"`
 }
@@ -22,6 +29,37 @@ type ExternalPeerApplyConfiguration struct {
 // apply.
 func ExternalPeer() *ExternalPeerApplyConfiguration {
 	return &ExternalPeerApplyConfiguration{}
+}
+
+// WithAuthority sets the Authority field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Authority field is set to the value of the last call.
+func (b *ExternalPeerApplyConfiguration) WithAuthority(value string) *ExternalPeerApplyConfiguration {
+	b.Authority = &value
+	return b
+}
+
+// WithIdentities adds the given value to the Identities field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Identities field.
+func (b *ExternalPeerApplyConfiguration) WithIdentities(values ...string) *ExternalPeerApplyConfiguration {
+	for i := range values {
+		b.Identities = append(b.Identities, values[i])
+	}
+	return b
+}
+
+// WithCertificates adds the given value to the Certificates field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Certificates field.
+func (b *ExternalPeerApplyConfiguration) WithCertificates(values ...*ExternalCertificateApplyConfiguration) *ExternalPeerApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithCertificates")
+		}
+		b.Certificates = append(b.Certificates, *values[i])
+	}
+	return b
 }
 
 // WithCIDRs adds the given value to the CIDRs field in the declarative configuration

@@ -17,6 +17,9 @@ type IngressPeerApplyConfiguration struct {
 	Pods *PodPeerApplyConfiguration `json:"pods,omitempty"`
 	// external are addresses outside of the cluster.
 	External *ExternalPeerApplyConfiguration `json:"external,omitempty"`
+	// plaintext lets these pods, or these external addresses, speak plaintext at stage Strict too, for a reason and until an end.
+	// TransitEncrypted is False while it is open. For provider Sidecar.
+	Plaintext *PlaintextExceptionApplyConfiguration `json:"plaintext,omitempty"`
 }
 
 // IngressPeerApplyConfiguration constructs a declarative configuration of the IngressPeer type for use with
@@ -46,5 +49,13 @@ func (b *IngressPeerApplyConfiguration) WithPods(value *PodPeerApplyConfiguratio
 // If called multiple times, the External field is set to the value of the last call.
 func (b *IngressPeerApplyConfiguration) WithExternal(value *ExternalPeerApplyConfiguration) *IngressPeerApplyConfiguration {
 	b.External = value
+	return b
+}
+
+// WithPlaintext sets the Plaintext field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Plaintext field is set to the value of the last call.
+func (b *IngressPeerApplyConfiguration) WithPlaintext(value *PlaintextExceptionApplyConfiguration) *IngressPeerApplyConfiguration {
+	b.Plaintext = value
 	return b
 }

@@ -17,8 +17,28 @@ type InTransitSpecApplyConfiguration struct {
 	// enforcement of the certificate. Under Audit none is asked for, and one that was issued before is kept. Default: spec.enforcement.
 	// The network policy that ports lead to follows network.enforcement.
 	Enforcement *apiv1alpha1.Enforcement `json:"enforcement,omitempty"`
-	// provider says who terminates TLS. Application: the application does, with the Secret that labguard has issued for it.
+	// provider says who terminates TLS. Application: the application does, with the Secret that labguard has issued for it. Sidecar: airlock does,
+	// a sidecar that labguard adds to the pods, on both ends and without a change of the application.
 	Provider *apiv1alpha1.TransitProvider `json:"provider,omitempty"`
+	// stage is how far the way to mutual TLS is to go, for provider Sidecar: Observe changes nothing, Permissive (default) adds airlock to pods
+	// that start from now on and leaves plaintext open to the declared peers, Strict closes it. labguard enters Strict by itself once
+	// every pod has airlock, every declared client too, and no undeclared plaintext peer was seen for observeFor; status.transit says what is
+	// missing. Going back takes effect at once.
+	Stage *apiv1alpha1.TransitStage `json:"stage,omitempty"`
+	// observeFor is how long no undeclared plaintext peer may have been seen before Strict is entered: at least 24h. Default: 168h, a week, which
+	// a monthly job does not show up in.
+	ObserveFor *apiv1alpha1.ImageDuration `json:"observeFor,omitempty"`
+	// acknowledged names what a person has looked into and accepts, so that it does not keep Strict from being entered.
+	Acknowledged *TransitAcknowledgementApplyConfiguration `json:"acknowledged,omitempty"`
+	// clientPath is how connections of the application to its upstreams reach airlock: HostAliases (default), or Redirect, which needs a namespace
+	// whose Pod Security level is privileged or unset.
+	ClientPath *apiv1alpha1.ClientPath `json:"clientPath,omitempty"`
+	// upstreams says more about single upstreams. Which upstreams there are follows from the ports that allow this LabWorkload in.
+	Upstreams []UpstreamSettingsApplyConfiguration `json:"upstreams,omitempty"`
+	// maxConnections is how many connections airlock carries at once in one pod; more are refused. Its memory limit follows from it. Default: 1024.
+	MaxConnections *int32 `json:"maxConnections,omitempty"`
+	// maxConnectionAge ends a connection at the latest, such as 24h. Default: never.
+	MaxConnectionAge *apiv1alpha1.ImageDuration `json:"maxConnectionAge,omitempty"`
 	// issuerRef names the cert-manager issuer. It must be one that the platform team lists in labguard's configuration.
 	IssuerRef *IssuerReferenceApplyConfiguration `json:"issuerRef,omitempty"`
 	// certificate says what the issued certificate is called and which Services it is valid for.
@@ -47,6 +67,67 @@ func (b *InTransitSpecApplyConfiguration) WithEnforcement(value apiv1alpha1.Enfo
 // If called multiple times, the Provider field is set to the value of the last call.
 func (b *InTransitSpecApplyConfiguration) WithProvider(value apiv1alpha1.TransitProvider) *InTransitSpecApplyConfiguration {
 	b.Provider = &value
+	return b
+}
+
+// WithStage sets the Stage field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Stage field is set to the value of the last call.
+func (b *InTransitSpecApplyConfiguration) WithStage(value apiv1alpha1.TransitStage) *InTransitSpecApplyConfiguration {
+	b.Stage = &value
+	return b
+}
+
+// WithObserveFor sets the ObserveFor field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ObserveFor field is set to the value of the last call.
+func (b *InTransitSpecApplyConfiguration) WithObserveFor(value apiv1alpha1.ImageDuration) *InTransitSpecApplyConfiguration {
+	b.ObserveFor = &value
+	return b
+}
+
+// WithAcknowledged sets the Acknowledged field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Acknowledged field is set to the value of the last call.
+func (b *InTransitSpecApplyConfiguration) WithAcknowledged(value *TransitAcknowledgementApplyConfiguration) *InTransitSpecApplyConfiguration {
+	b.Acknowledged = value
+	return b
+}
+
+// WithClientPath sets the ClientPath field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the ClientPath field is set to the value of the last call.
+func (b *InTransitSpecApplyConfiguration) WithClientPath(value apiv1alpha1.ClientPath) *InTransitSpecApplyConfiguration {
+	b.ClientPath = &value
+	return b
+}
+
+// WithUpstreams adds the given value to the Upstreams field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Upstreams field.
+func (b *InTransitSpecApplyConfiguration) WithUpstreams(values ...*UpstreamSettingsApplyConfiguration) *InTransitSpecApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithUpstreams")
+		}
+		b.Upstreams = append(b.Upstreams, *values[i])
+	}
+	return b
+}
+
+// WithMaxConnections sets the MaxConnections field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxConnections field is set to the value of the last call.
+func (b *InTransitSpecApplyConfiguration) WithMaxConnections(value int32) *InTransitSpecApplyConfiguration {
+	b.MaxConnections = &value
+	return b
+}
+
+// WithMaxConnectionAge sets the MaxConnectionAge field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MaxConnectionAge field is set to the value of the last call.
+func (b *InTransitSpecApplyConfiguration) WithMaxConnectionAge(value apiv1alpha1.ImageDuration) *InTransitSpecApplyConfiguration {
+	b.MaxConnectionAge = &value
 	return b
 }
 

@@ -35,6 +35,8 @@ type LabWorkloadStatusApplyConfiguration struct {
 	HeldCount *int32 `json:"heldCount,omitempty"`
 	// certificate is what cert-manager has issued.
 	Certificate *CertificateStatusApplyConfiguration `json:"certificate,omitempty"`
+	// transit is how far the way to mutual TLS has gone, for provider Sidecar.
+	Transit *TransitStatusApplyConfiguration `json:"transit,omitempty"`
 	// enforcedSince is when labguard has seen its own canary refused on the API servers: from then on no new stale image comes in.
 	EnforcedSince *metav1.Time `json:"enforcedSince,omitempty"`
 	// nextChangeAt is the next instant at which time alone changes a verdict.
@@ -141,6 +143,14 @@ func (b *LabWorkloadStatusApplyConfiguration) WithHeldCount(value int32) *LabWor
 // If called multiple times, the Certificate field is set to the value of the last call.
 func (b *LabWorkloadStatusApplyConfiguration) WithCertificate(value *CertificateStatusApplyConfiguration) *LabWorkloadStatusApplyConfiguration {
 	b.Certificate = value
+	return b
+}
+
+// WithTransit sets the Transit field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Transit field is set to the value of the last call.
+func (b *LabWorkloadStatusApplyConfiguration) WithTransit(value *TransitStatusApplyConfiguration) *LabWorkloadStatusApplyConfiguration {
+	b.Transit = value
 	return b
 }
 

@@ -14,6 +14,9 @@ type TransitPortApplyConfiguration struct {
 	Name *string `json:"name,omitempty"`
 	// port is the TCP port on which the container listens (network policies act on it), not the port of a Service.
 	Port *int32 `json:"port,omitempty"`
+	// minTLSVersion is the lowest version of TLS that airlock accepts here, "1.3" (default) or "1.2" for peers that cannot do better, such as
+	// DICOM (BCP 195) and analysers. For provider Sidecar.
+	MinTLSVersion *string `json:"minTLSVersion,omitempty"`
 	// allowFrom lists who may reach the port. Empty: nobody.
 	AllowFrom []IngressPeerApplyConfiguration `json:"allowFrom,omitempty"`
 }
@@ -37,6 +40,14 @@ func (b *TransitPortApplyConfiguration) WithName(value string) *TransitPortApply
 // If called multiple times, the Port field is set to the value of the last call.
 func (b *TransitPortApplyConfiguration) WithPort(value int32) *TransitPortApplyConfiguration {
 	b.Port = &value
+	return b
+}
+
+// WithMinTLSVersion sets the MinTLSVersion field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MinTLSVersion field is set to the value of the last call.
+func (b *TransitPortApplyConfiguration) WithMinTLSVersion(value string) *TransitPortApplyConfiguration {
+	b.MinTLSVersion = &value
 	return b
 }
 
