@@ -45,6 +45,25 @@ func Remove(ctx context.Context, name string) error {
 	return removeFrom(ctx, all, name)
 }
 
+// Kill ends every process in the cgroup called name and in those below it, as far
+// as they can be seen from here.
+func Kill(name string) error {
+	all, err := mounted()
+	if err != nil {
+		return err
+	}
+	for _, h := range all {
+		dirs, err := tree(filepath.Join(h.point, name))
+		if err != nil {
+			return fmt.Errorf("list cgroups: %w", err)
+		}
+		for _, dir := range dirs {
+			kill(filepath.Join(dir, "cgroup.procs"))
+		}
+	}
+	return nil
+}
+
 func removeFrom(ctx context.Context, hierarchies []hierarchy, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
@@ -69,16 +88,7 @@ func removeFrom(ctx context.Context, hierarchies []hierarchy, name string) error
 
 // removeTree kills what is in the cgroup at dir and removes it, children first.
 func removeTree(dir string) error {
-	var dirs []string
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err == nil && d.IsDir() {
-			dirs = append(dirs, path)
-		}
-		return err
-	})
+	dirs, err := tree(dir)
 	if err != nil {
 		return err
 	}
@@ -89,6 +99,22 @@ func removeTree(dir string) error {
 		}
 	}
 	return nil
+}
+
+// tree is the cgroup at dir and all below it, parents first; nothing if it is not
+// there.
+func tree(dir string) ([]string, error) {
+	var dirs []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err == nil && d.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return err
+	})
+	return dirs, err
 }
 
 func kill(procs string) {

@@ -24,6 +24,9 @@ import (
 	"github.com/labguard/labguard/hack/devcluster/internal/thread"
 )
 
+// podCgroups is the cgroup that containerd makes all containers in.
+const podCgroups = "k8s.io"
+
 // startTimeout bounds how long a part may take to answer.
 const startTimeout = time.Minute
 
@@ -136,7 +139,9 @@ func (p plan) run(ctx context.Context) error {
 	}
 	select {
 	case <-ctx.Done():
-		return nil
+		// Their connections end while there is a network to say so. The API server would
+		// wait for them.
+		return cgroup.Kill(podCgroups)
 	case ended := <-died:
 		return ended.Failure()
 	}
