@@ -58,7 +58,7 @@ func parseEvent(message []byte) (ended, bool) {
 	if len(message) < inetDiagSize {
 		return ended{}, false
 	}
-	size := 0
+	var size int
 	switch message[0] {
 	case familyInet:
 		size = 4

@@ -222,7 +222,7 @@ func TestOwnConnections(t *testing.T) {
 				events = subscribe(t)
 			}
 			w := start(t, 0, events)
-			at, err := net.Listen("tcp", ":15100")
+			at, err := net.Listen("tcp", "10.9.0.10:15100")
 			if err != nil {
 				t.Fatal(err)
 			}

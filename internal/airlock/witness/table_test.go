@@ -200,8 +200,9 @@ func FuzzParseEvents(f *testing.F) {
 // eventOf makes a message as the kernel does. Addresses keep the family that they are written in.
 func eventOf(local, remote string) []byte {
 	from, to := netip.MustParseAddrPort(local), netip.MustParseAddrPort(remote)
-	message := make([]byte, headerSize+inetDiagSize+8)
-	binary.NativeEndian.PutUint32(message, uint32(len(message)))
+	const size = headerSize + inetDiagSize + 8
+	message := make([]byte, size)
+	binary.NativeEndian.PutUint32(message, size)
 	binary.NativeEndian.PutUint16(message[4:], messageInetDiag)
 	body := message[headerSize:]
 	body[0] = familyInet

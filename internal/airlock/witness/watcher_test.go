@@ -6,14 +6,13 @@ package witness
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
 	"time"
-
-	"io/fs"
 
 	"github.com/google/go-cmp/cmp"
 	clocktesting "k8s.io/utils/clock/testing"

@@ -30,6 +30,7 @@ func Enter(t *testing.T) bool {
 	if os.Geteuid() != 0 {
 		t.Skip("skipped: only root makes network namespaces")
 	}
+	//nolint:gosec // The test starts itself.
 	inner := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.count=1")
 	inner.Env = append(os.Environ(), variable+"="+t.Name())
 	inner.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
