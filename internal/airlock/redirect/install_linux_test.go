@@ -10,7 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"strings"
+	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 
 // ask connects and gives what the server says first.
 func ask(to string) string {
-	connection, err := net.DialTimeout("tcp", to, 5*time.Second)
+	connection, err := net.DialTimeout("tcp", to, 5*time.Second) //nolint:gosec // Where the test says.
 	if err != nil {
 		return err.Error()
 	}
@@ -48,9 +48,9 @@ func ask(to string) string {
 }
 
 // answer has a listener say something to everybody who connects.
-func answer(t *testing.T, network, address string, say func(*net.TCPConn) string) {
+func answer(t *testing.T, address string, say func(*net.TCPConn) string) {
 	t.Helper()
-	at, err := net.Listen(network, address)
+	at, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Error(err)
 		return
@@ -90,17 +90,17 @@ func install(t *testing.T, entries ...string) {
 func askAs(t *testing.T, user uint32, to string) string {
 	t.Helper()
 	// A copy that the user may run, wherever the test was built.
-	program := t.TempDir() + "/dial"
+	program := filepath.Join(t.TempDir(), "dial")
 	content, err := os.ReadFile(os.Args[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, directory := range []string{program[:strings.LastIndex(program, "/")], program[:strings.LastIndex(program[:strings.LastIndex(program, "/")], "/")]} {
-		if err := os.Chmod(directory, 0o755); err != nil {
+	for _, directory := range []string{filepath.Dir(program), filepath.Dir(filepath.Dir(program))} {
+		if err := os.Chmod(directory, 0o755); err != nil { //nolint:gosec // For another user.
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(program, content, 0o755); err != nil {
+	if err := os.WriteFile(program, content, 0o755); err != nil { //nolint:gosec // For another user.
 		t.Fatal(err)
 	}
 	dial := exec.CommandContext(t.Context(), program)
@@ -123,12 +123,12 @@ func TestRedirect(t *testing.T) {
 	netns.Route(t, "10.96.0.0/16", "10.9.0.20")
 	netns.Route(t, "fd96::/64", "fd09::20")
 	other.Do(func() {
-		answer(t, "tcp", ":2575", always("upstream"))
-		answer(t, "tcp", ":104", always("upstream"))
+		answer(t, ":2575", always("upstream"))
+		answer(t, ":104", always("upstream"))
 	})
-	answer(t, "tcp", ":2575", always("self"))
-	answer(t, "tcp", fmt.Sprintf("127.0.0.1:%d", config.RedirectPort), airlock)
-	answer(t, "tcp", fmt.Sprintf("[::1]:%d", config.RedirectPort), airlock)
+	answer(t, ":2575", always("self"))
+	answer(t, fmt.Sprintf("127.0.0.1:%d", config.RedirectPort), airlock)
+	answer(t, fmt.Sprintf("[::1]:%d", config.RedirectPort), airlock)
 
 	check := func(say func(string) string, want map[string]string) {
 		t.Helper()
