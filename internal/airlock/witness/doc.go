@@ -9,13 +9,13 @@
 // addresses. And "Tcp: PassiveOpens" of /proc/net/snmp counts each connection that anybody here has accepted. Watcher balances that counter against
 // the connections it knows; what is left is Unattributed: connections that it cannot name.
 //
-// What can be named, with the subscription: every connection to a port that was listening at the poll before or after it, such as the probes of a
-// kubelet, a scan, or the application that talks to itself. An ordinary pod stays at 0. Not named: a connection to a listener that came and went
-// between two polls, and those of a burst that overran the buffer of the subscription.
+// What airlock itself accepts, Accepted tells. What can be named beside that, with the subscription: every connection to a port that was listening at the
+// poll before or after it, such as the probes of a kubelet, a scan, or the application that talks to itself. An ordinary pod stays at 0. Not named: a
+// connection to a listener that came and went between two polls, and those of a burst that overran the buffer of the subscription.
 //
 // Without the subscription (a kernel without inet_diag, a sandbox): a connection that a poll saw, one that left a TIME_WAIT row here because the side in
-// this pod closed first (connections within the pod always do), and airlock's own, which Accepted and Dialed tell. A tcpSocket or grpc probe then leaves
-// nothing and is counted as unattributed. The number is honest either way: it may be too high, not too low.
+// this pod closed first (connections within the pod always do), and those that airlock opens to the application, which Dialed tells. A tcpSocket or grpc
+// probe then leaves nothing and is counted as unattributed. The number is meant to err on one side alone: too high, not too low.
 //
 // Connections within the pod are not reported: they never leave it. A client that speaks through the address of the node (a NodePort with source
 // translation) is not to be told from the kubelet on ports that the kubelet probes.

@@ -19,7 +19,7 @@ type Events interface {
 // ErrOverrun is what Read of Events gives when the kernel had more to tell than the buffer of the socket holds. Reading goes on.
 var ErrOverrun = errors.New("events of the kernel were lost")
 
-// ended is a socket that has ended.
+// ended is a socket that has ended. One that this side has reset (SO_LINGER 0) has lost the port of the other side: 0.
 type ended struct {
 	local, remote netip.AddrPort
 }
@@ -73,7 +73,7 @@ func parseEvent(message []byte) (ended, bool) {
 		local:  netip.AddrPortFrom(from.Unmap(), binary.BigEndian.Uint16(message[offsetPorts:])),
 		remote: netip.AddrPortFrom(to.Unmap(), binary.BigEndian.Uint16(message[offsetPorts+2:])),
 	}
-	return event, event.local.Port() != 0 && event.remote.Port() != 0
+	return event, event.local.Port() != 0 && !event.remote.Addr().IsUnspecified()
 }
 
 // queue holds events between two polls.

@@ -15,6 +15,7 @@ const (
 	maxConnections = 1 << 17
 	maxListeners   = 1024
 	maxPeers       = 4096
+	maxAddresses   = 256
 	// keepListener is for how many polls a listener that is gone still explains rows: as long as a row stays in TIME_WAIT.
 	keepListener = 60
 	// keepConnection is for how many polls a connection that is in no table is remembered: a table that changes while it is read may miss one.
@@ -70,13 +71,15 @@ type peer struct {
 type ledger struct {
 	// user is the one that airlock runs as: its listeners are no concern of anybody.
 	user uint32
-	// events: each end of a connection is told, so rows in TIME_WAIT and what airlock tells of itself add nothing.
+	// events: each end of a connection is told, so rows in TIME_WAIT and what airlock has dialed add nothing.
 	events bool
 
 	polls       int64
 	listeners   map[uint16][]listener
 	connections map[pair]*connection
 	peers       map[peerKey]*peer
+	// addresses are those of the pod.
+	addresses map[netip.Addr]bool
 
 	basePassive, baseAccepted int64
 	known                     int64
@@ -91,6 +94,7 @@ func newLedger(user uint32, events bool, forget func(peerKey, peer)) *ledger {
 	return &ledger{
 		user: user, events: events, forget: forget,
 		listeners: map[uint16][]listener{}, connections: map[pair]*connection{}, peers: map[peerKey]*peer{},
+		addresses: map[netip.Addr]bool{},
 	}
 }
 
@@ -99,13 +103,20 @@ func (l *ledger) observe(o observation) {
 	l.polls++
 	l.updateListeners(o.rows)
 	for _, event := range o.events {
-		l.end(event, o.now)
+		if event.remote.Port() != 0 {
+			l.end(event, o.now)
+		}
 	}
 	for _, opened := range o.dialed {
 		l.open(opened, 0)
 	}
 	for _, r := range o.rows {
 		l.see(r, o.now)
+	}
+	for _, event := range o.events {
+		if event.remote.Port() == 0 {
+			l.reset(event, o.now)
+		}
 	}
 	l.expire()
 	if l.polls == 1 {
@@ -116,10 +127,7 @@ func (l *ledger) observe(o observation) {
 
 // settle raises unattributed to what the last polls agree on.
 func (l *ledger) settle(o observation) {
-	balance := o.passive - l.basePassive - l.known
-	if !l.events {
-		balance -= o.accepted - l.baseAccepted
-	}
+	balance := o.passive - l.basePassive - l.known - (o.accepted - l.baseAccepted)
 	l.balances = append(l.balances, balance)
 	if len(l.balances) > settled {
 		l.balances = l.balances[1:]
@@ -132,6 +140,9 @@ func (l *ledger) settle(o observation) {
 // updateListeners notes what listens now, and forgets what has not listened for long.
 func (l *ledger) updateListeners(rows []row) {
 	for _, r := range rows {
+		if !r.local.Addr().IsUnspecified() && len(l.addresses) < maxAddresses {
+			l.addresses[r.local.Addr()] = true
+		}
 		if r.state != listening {
 			continue
 		}
@@ -193,7 +204,7 @@ func (l *ledger) listenerOf(at netip.AddrPort) (listener, bool) {
 // end takes in that a socket has ended. Both ends of a connection within the pod are told; the one that accepted counts.
 func (l *ledger) end(event ended, now time.Time) {
 	by, found := l.listenerOf(event.local)
-	if !found {
+	if !found || by.user == l.user {
 		return
 	}
 	key := pair{server: event.local, client: event.remote}
@@ -203,6 +214,23 @@ func (l *ledger) end(event ended, now time.Time) {
 	}
 	l.known++
 	l.meet(key, by, now, true)
+}
+
+// reset takes in that the application has reset a connection, which leaves no port of the peer: it is one of that peer that was counted and has no row any
+// more, or else one that nobody saw.
+func (l *ledger) reset(event ended, now time.Time) {
+	by, found := l.listenerOf(event.local)
+	if !found || by.user == l.user {
+		return
+	}
+	for key, known := range l.connections {
+		if known.seen < l.polls && key.server.Port() == event.local.Port() && key.client.Addr() == event.remote.Addr() {
+			delete(l.connections, key)
+			return
+		}
+	}
+	l.known++
+	l.meet(pair{server: event.local, client: event.remote}, by, now, true)
 }
 
 // see takes one row in.
@@ -216,7 +244,7 @@ func (l *ledger) see(r row, now time.Time) {
 		}
 	}
 	key, by, found := l.serverSide(r)
-	if !found || (!l.events && by.user == l.user) {
+	if !found || by.user == l.user {
 		return
 	}
 	inode := r.inode
@@ -236,7 +264,7 @@ func (l *ledger) serverSide(r row) (pair, listener, bool) {
 	if by, found := l.listenerOf(r.local); found {
 		return pair{server: r.local, client: r.remote}, by, true
 	}
-	if l.events || !within(r.remote.Addr(), r.local.Addr()) {
+	if l.events || !l.within(r.remote.Addr()) {
 		return pair{}, listener{}, false
 	}
 	by, found := l.listenerOf(r.remote)
@@ -296,7 +324,7 @@ func (l *ledger) expire() {
 
 // meet notes who is at the other end of a connection to the application.
 func (l *ledger) meet(key pair, by listener, now time.Time, fresh bool) {
-	if by.user == l.user || within(key.client.Addr(), key.server.Addr()) {
+	if by.user == l.user || l.within(key.client.Addr()) {
 		return
 	}
 	who := peerKey{port: key.server.Port(), from: key.client.Addr()}
@@ -332,7 +360,5 @@ func (l *ledger) dropOldest() {
 	}
 }
 
-// within says whether a peer is the pod itself.
-func within(client, server netip.Addr) bool {
-	return client.IsLoopback() || client == server
-}
+// within says whether an address is the pod itself.
+func (l *ledger) within(address netip.Addr) bool { return address.IsLoopback() || l.addresses[address] }

@@ -162,6 +162,26 @@ func TestOwnWithoutEvents(t *testing.T) {
 	}
 }
 
+// The application resets connections: an event has the address of the peer and no port of it.
+func TestResetByTheApplication(t *testing.T) {
+	b := newBook(true)
+	other := connected(app, "10.9.0.30:4001", 1, 6)
+	b.poll(0, appListens)
+	b.poll(2, appListens, connected(app, someone, 1, 5), other)
+	b.ends("10.9.0.30:0")
+	b.poll(0, appListens, other)
+	if b.known != 2 || len(b.connections) != 1 {
+		t.Errorf("known %d, %d connections", b.known, len(b.connections))
+	}
+	// A short one beside one that lasts.
+	b.ends("10.9.0.30:0")
+	b.poll(1, appListens, other)
+	if n := b.settleOn(appListens, other); n != 0 || b.known != 3 {
+		t.Errorf("unattributed %d, known %d", n, b.known)
+	}
+	b.met(t, 3)
+}
+
 // What nobody saw is unattributed, and stays so.
 func TestUnattributed(t *testing.T) {
 	for _, events := range []bool{true, false} {

@@ -5,9 +5,11 @@ package witness_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -84,6 +86,10 @@ func visit(t *testing.T, from, to string, reset bool) {
 		dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from), 0))
 	}
 	connection, err := dialer.Dial("tcp", to)
+	if errors.Is(err, syscall.ECONNRESET) {
+		// The server was faster.
+		return
+	}
 	if err != nil {
 		t.Errorf("dial %s: %v", to, err)
 		return
@@ -137,6 +143,21 @@ func TestShortConnectionsHaveNames(t *testing.T) {
 	w := start(t, 64000, subscribe(t))
 	serve(t, ":2575", false)
 	serve(t, "0.0.0.0:8080", true)
+	resets, err := net.Listen("tcp", ":8081")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resets.Close() }()
+	go func() {
+		for {
+			accepted, err := resets.Accept()
+			if err != nil {
+				return
+			}
+			_ = accepted.(*net.TCPConn).SetLinger(0)
+			_ = accepted.Close()
+		}
+	}()
 	eventually(t, "the listener is seen", func() bool { return port(t, w).Listening == report.Node })
 	if !w.WildcardListener(2575) || w.WildcardListener(2576) {
 		t.Errorf("WildcardListener: %v %v", w.WildcardListener(2575), w.WildcardListener(2576))
@@ -148,12 +169,15 @@ func TestShortConnectionsHaveNames(t *testing.T) {
 			visit(t, "10.9.0.20", "10.9.0.10:2575", true)
 			visit(t, "10.9.0.40", "10.9.0.10:2575", false)
 			visit(t, "10.9.0.30", "10.9.0.10:8080", false)
+			visit(t, "10.9.0.30", "10.9.0.10:8081", false)
+			visit(t, "fd09::30", "[fd09::10]:8081", false)
 		}
 	})
 	for range 20 {
 		visit(t, "", "127.0.0.1:2575", true)
 		visit(t, "", "10.9.0.10:2575", false)
 		visit(t, "", "[::1]:2575", false)
+		visit(t, "", "10.9.0.10:8081", false)
 	}
 	if n := watch(t, w); n != 0 {
 		t.Errorf("unattributed = %d", n)
@@ -234,6 +258,7 @@ func TestOwnConnections(t *testing.T) {
 						return
 					}
 					w.Accepted()
+					_ = accepted.(*net.TCPConn).SetLinger(0)
 					_ = accepted.Close()
 				}
 			}()
@@ -241,6 +266,7 @@ func TestOwnConnections(t *testing.T) {
 			other.Do(func() {
 				for range 30 {
 					visit(t, "10.9.0.30", "10.9.0.10:15100", true)
+					visit(t, "10.9.0.20", "10.9.0.10:15100", false)
 				}
 			})
 			if n := watch(t, w); n != 0 {

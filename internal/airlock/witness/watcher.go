@@ -241,7 +241,7 @@ func (w *Watcher) Err() error {
 	return w.err
 }
 
-// Accepted tells of a connection that airlock itself has accepted, on whichever of its listeners. It counts where the kernel does not tell of ended sockets.
+// Accepted tells of a connection that airlock itself has accepted, on whichever of its listeners.
 func (w *Watcher) Accepted() { w.accepted.Add(1) }
 
 // Dialed tells of a connection that airlock has opened to the application: the addresses are those of net.Conn. It counts where the kernel does not tell

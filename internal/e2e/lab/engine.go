@@ -91,6 +91,7 @@ func (e Engine) Session() Session { return &passing{caller{address: e.Upstream, 
 
 type passing struct{ caller }
 
+// Handle passes a message on.
 func (p *passing) Handle(ctx context.Context, message []byte) ([]byte, error) {
 	return p.call(ctx, message)
 }

@@ -198,6 +198,7 @@ func MLLPSender(address string, c clock.PassiveClock) Sender {
 
 type mllpSender struct{ caller }
 
+// Send sends a message with an ID and waits for its acknowledgement.
 func (s *mllpSender) Send(ctx context.Context, id string) error {
 	return s.send(ctx, id, NewMessage(id, s.clock.Now()))
 }

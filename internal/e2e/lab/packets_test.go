@@ -3,31 +3,28 @@
 
 package lab
 
-import (
-	"encoding/binary"
-	"testing"
-)
+import "testing"
 
 // frame makes an Ethernet frame of a TCP segment.
 func frame(six bool, from, to uint16, payload string) []byte {
-	segment := make([]byte, 24, 24+len(payload))
-	binary.BigEndian.PutUint16(segment, from)
-	binary.BigEndian.PutUint16(segment[2:], to)
-	segment[12] = 6 << 4
-	segment = append(segment, payload...)
-	made := make([]byte, ethernetHeader)
+	const tcpHeader, ipv4Header = 24, 20
+	short := func(made []byte, n int) []byte { return append(made, byte(n>>8), byte(n)) }
+	made := append([]byte(nil), make([]byte, 12)...)
 	if six {
-		binary.BigEndian.PutUint16(made[12:], etherTypeIPv6)
-		packet := make([]byte, ipv6Header)
-		packet[0], packet[6] = 6<<4, protocolTCP
-		binary.BigEndian.PutUint16(packet[4:], uint16(len(segment)))
-		return append(append(made, packet...), segment...)
+		made = short(made, etherTypeIPv6)
+		made = append(short(append(made, 6<<4, 0, 0, 0), tcpHeader+len(payload)), protocolTCP, 64)
+		made = append(made, make([]byte, 32)...)
+	} else {
+		made = short(made, etherTypeIPv4)
+		made = append(short(append(made, 4<<4|5, 0), ipv4Header+tcpHeader+len(payload)), 0, 0, 0, 0, 64, protocolTCP)
+		made = append(made, make([]byte, 10)...)
 	}
-	binary.BigEndian.PutUint16(made[12:], etherTypeIPv4)
-	packet := make([]byte, 20)
-	packet[0], packet[9] = 4<<4|5, protocolTCP
-	binary.BigEndian.PutUint16(packet[2:], uint16(len(packet)+len(segment)))
-	made = append(append(made, packet...), segment...)
+	made = short(short(made, int(from)), int(to))
+	made = append(append(made, make([]byte, 8)...), tcpHeader/4<<4)
+	made = append(append(made, make([]byte, 11)...), payload...)
+	if six {
+		return made
+	}
 	// A short frame is padded, and the padding is no payload.
 	return append(made, 0, 0, 0, 0)
 }

@@ -48,8 +48,10 @@ func (r *Receiver) Totals() (processed, doubled int) {
 
 type receiving struct{ *Receiver }
 
+// Close does nothing.
 func (receiving) Close() error { return nil }
 
+// Handle logs a message and acknowledges it.
 func (r receiving) Handle(_ context.Context, message []byte) ([]byte, error) {
 	id, err := ControlID(message)
 	if err != nil {

@@ -26,7 +26,7 @@ func Sniff(ctx context.Context, device string, port uint16, ready func()) (Wire,
 	}
 	file := os.NewFile(uintptr(fd), "packets of "+device)
 	defer func() { _ = file.Close() }()
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: uint16(all), Ifindex: found.Index}); err != nil { //nolint:gosec // A protocol has 16 bits.
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: uint16(all), Ifindex: found.Index}); err != nil {
 		return Wire{}, fmt.Errorf("bind to %s: %w", device, err)
 	}
 	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 8<<20)

@@ -27,7 +27,8 @@ func (r *Receiver) WebHandler() http.Handler {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		_, _ = io.WriteString(w, request.PathValue("id"))
+		w.Header().Set("Content-Type", "text/plain")
+		_, _ = io.WriteString(w, request.PathValue("id")) //nolint:gosec // Plain text.
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
 	return mux
@@ -54,6 +55,7 @@ type webSender struct {
 	client  http.Client
 }
 
+// Send posts a result with an ID.
 func (s *webSender) Send(ctx context.Context, id string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+s.address+"/results/"+id, strings.NewReader(Marker+id))
 	if err != nil {
@@ -73,6 +75,7 @@ func (s *webSender) Send(ctx context.Context, id string) error {
 	return nil
 }
 
+// Close closes the connection.
 func (s *webSender) Close() error {
 	s.client.CloseIdleConnections()
 	return nil

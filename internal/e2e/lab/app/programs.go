@@ -25,7 +25,8 @@ func flags(name string, args []string, define func(*flag.FlagSet)) (*flag.FlagSe
 	if define != nil {
 		define(set)
 	}
-	return set, set.Parse(args)
+	err := set.Parse(args)
+	return set, err
 }
 
 // listen reads the flag --listen and opens it.
