@@ -7,6 +7,7 @@ package e2e
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,9 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-
-	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/internal/testutil/cluster"
 )
@@ -26,7 +24,9 @@ const (
 	trustDomain = "lab.example"
 )
 
-func TestMain(m *testing.M) { os.Exit(cluster.Main(m, cluster.WithNode(), cluster.WithCRDs("../../config/crd/bases"))) }
+func TestMain(m *testing.M) {
+	os.Exit(cluster.Main(m, cluster.WithNode(), cluster.WithCRDs("../../config/crd/bases")))
+}
 
 // issuers are the certificate authority of the laboratory.
 const issuers = `
@@ -59,7 +59,7 @@ type images struct{ manager, airlock, lab string }
 // build makes the images of labguard and of the laboratory from this checkout, once.
 var build = sync.OnceValues(func() (images, error) {
 	var made images
-	for program, reference := range map[string]*string{"cmd/manager": &made.manager, "cmd/airlock": &made.airlock, "internal/e2e/lab/cmd": &made.lab} {
+	for program, reference := range map[string]*string{"cmd/manager": &made.manager, "cmd/airlock": &made.airlock, "internal/e2e/lab/program": &made.lab} {
 		var err error
 		if *reference, err = cluster.Image(program); err != nil {
 			return made, err
@@ -151,28 +151,8 @@ func kubectlWith(input string, words ...string) (string, error) {
 	command := exec.Command("../../bin/devcluster", append([]string{"kubectl", "--kubeconfig=" + cluster.Kubeconfig()}, words...)...)
 	command.Stdin = strings.NewReader(input)
 	output, err := command.Output()
-	if exit := (*exec.ExitError)(nil); err != nil {
-		detail := ""
-		if ok := asExit(err, &exit); ok {
-			detail = string(exit.Stderr)
-		}
-		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(words, " "), err, detail)
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return "", fmt.Errorf("kubectl %s: %w: %s", strings.Join(words, " "), err, exit.Stderr)
 	}
-	return string(output), nil
-}
-
-// podsOf are the live pods with a label.
-func (l *lab) podsOf(labels client.MatchingLabels) []corev1.Pod {
-	l.Helper()
-	var pods corev1.PodList
-	if err := l.List(l.Context(), &pods, client.InNamespace(l.namespace), labels); err != nil {
-		l.Fatal(err)
-	}
-	var live []corev1.Pod
-	for i := range pods.Items {
-		if pods.Items[i].DeletionTimestamp == nil {
-			live = append(live, pods.Items[i])
-		}
-	}
-	return live
+	return string(output), err
 }

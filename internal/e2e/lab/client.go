@@ -154,14 +154,6 @@ func (l *Load) Stats() Stats {
 	}
 }
 
-// Control answers GET /stats, and POST /stop with which the load ends.
-func (l *Load) Control(stop context.CancelFunc) http.Handler {
-	mux := http.NewServeMux()
-	mux.Handle("GET /stats", Answer(l.Stats))
-	mux.HandleFunc("POST /stop", func(http.ResponseWriter, *http.Request) { stop() })
-	return mux
-}
-
 // Answer gives what was counted, as JSON.
 func Answer(stats func() Stats) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

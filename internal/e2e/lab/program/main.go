@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -23,7 +24,7 @@ const usage = `usage: lab PROGRAM [FLAG]...
 
   lis       information system: listens for MLLP, writes each control ID to --journal
   engine    interface engine: listens for MLLP, forwards to --target
-  analyzer  sends MLLP to --target; GET /stats and POST /stop at --control
+  analyzer  sends MLLP to --target; GET /stats at --control; writes them to --final at its end
   portal    answers HTTP
   reader    reads the portal at --target; GET /stats at --control
   greeter   a server that speaks first
@@ -45,10 +46,10 @@ func main() {
 }
 
 type settings struct {
-	listen, target, control, journal, name string
-	connections                            int
-	every                                  time.Duration
-	retry                                  bool
+	listen, target, control, journal, final, name string
+	connections                                   int
+	every                                         time.Duration
+	retry                                         bool
 }
 
 func run(args []string) error {
@@ -61,6 +62,7 @@ func run(args []string) error {
 	flags.StringVar(&s.target, "target", "", "whom to connect to")
 	flags.StringVar(&s.control, "control", ":8090", "where to answer questions")
 	flags.StringVar(&s.journal, "journal", "/dev/stdout", "where to write control IDs")
+	flags.StringVar(&s.final, "final", "/dev/stdout", "where to write what was counted")
 	flags.StringVar(&s.name, "name", hostname(), "what control IDs begin with")
 	flags.IntVar(&s.connections, "connections", 4, "how many connections")
 	flags.DurationVar(&s.every, "every", 20*time.Millisecond, "time between two messages of a connection")
@@ -114,15 +116,20 @@ func engine(ctx context.Context, s settings) error {
 }
 
 func analyzer(ctx context.Context, s settings) error {
-	loading, stop := context.WithCancel(ctx)
-	defer stop()
 	load := &lab.Load{Name: s.name, Target: s.target, Connections: s.connections, Every: s.every}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		load.Run(loading)
+		load.Run(ctx)
 	}()
-	return answer(ctx, s.control, load.Control(stop), done)
+	if err := answer(ctx, s.control, lab.Answer(load.Stats), done); err != nil {
+		return err
+	}
+	final, err := json.Marshal(load.Stats())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.final, final, 0o600)
 }
 
 // answer serves until the context ends, and then until the work is done.
