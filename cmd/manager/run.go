@@ -241,7 +241,7 @@ func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, ki
 		Recorder: p.manager.GetEventRecorder("labguard"), Excluded: excluded, Issuers: p.issuers(),
 		Platform: labworkload.Platform{
 			TrustDomain: p.config.TrustDomain, ClusterDomain: p.config.ClusterDomain,
-			DNSNamespace: p.config.DNS.Namespace, DNSService: p.config.DNS.Service, NodeLocalDNS: p.config.nodeLocal(),
+			DNSNamespace: p.config.DNS.Namespace, DNSService: p.config.DNS.Service, NodeLocalDNS: blocks(p.config.DNS.NodeLocal),
 		},
 	}
 	holds := &hold.Reconciler{
