@@ -137,8 +137,7 @@ func TestTheDocumentationHasEveryKeyOfTheConfigurationFile(t *testing.T) {
 	}
 	var look func(prefix string, kind reflect.Type)
 	look = func(prefix string, kind reflect.Type) {
-		for i := range kind.NumField() {
-			field := kind.Field(i)
+		for field := range kind.Fields() {
 			name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 			switch {
 			case field.Anonymous:

@@ -40,48 +40,58 @@ func DecideReissue(now time.Time, leaves []IssuedLeaf, leaving []string) (reissu
 	if len(leaving) == 0 {
 		return nil, time.Time{}
 	}
-	sorted := slices.SortedFunc(slices.Values(leaves), func(a, b IssuedLeaf) int {
-		return cmp.Or(cmp.Compare(a.Certificate.Namespace, b.Certificate.Namespace), cmp.Compare(a.Certificate.Name, b.Certificate.Name))
-	})
-	switched, quietUntil, running := map[string]bool{}, map[string]time.Time{}, 0
-	for _, leaf := range sorted {
-		old := onlyUnder(leaf.Roots, leaving)
-		if !old && len(leaf.Roots) > 0 {
-			switched[leaf.Issuer] = true
-		}
-		if leaf.Issuing {
-			running++
-		}
-		until := leaf.IssuedAt.Add(tryIssuerAgain)
-		if leaf.Issuing {
-			until = now.Add(time.Minute)
-		}
-		if old && until.After(quietUntil[leaf.Issuer]) {
-			quietUntil[leaf.Issuer] = until
-		}
-	}
-	for _, leaf := range sorted {
+	pace := paceOf(now, leaves, leaving)
+	for _, leaf := range sortedLeaves(leaves) {
 		if leaf.Issuing || !onlyUnder(leaf.Roots, leaving) {
 			continue
 		}
-		from := quietUntil[leaf.Issuer]
-		if switched[leaf.Issuer] {
+		from := pace.quietUntil[leaf.Issuer]
+		if pace.switched[leaf.Issuer] {
 			from = leaf.IssuedAt.Add(reissueAgain)
 		}
 		switch {
 		case from.After(now):
 			next = Earliest(next, from)
-		case running >= reissuesAtOnce:
+		case pace.running >= reissuesAtOnce:
 			next = Earliest(next, now.Add(time.Minute))
 		default:
 			reissue = append(reissue, leaf.Certificate)
-			running++
-			if !switched[leaf.Issuer] {
-				quietUntil[leaf.Issuer] = now.Add(time.Minute)
-			}
+			pace.running++
+			pace.quietUntil[leaf.Issuer] = now.Add(time.Minute)
 		}
 	}
 	return reissue, next
+}
+
+// pace is what issuers have shown: which sign with a root that stays, until when one that has not is left in peace, and how much is under way.
+type pace struct {
+	switched   map[string]bool
+	quietUntil map[string]time.Time
+	running    int
+}
+
+func paceOf(now time.Time, leaves []IssuedLeaf, leaving []string) pace {
+	p := pace{switched: map[string]bool{}, quietUntil: map[string]time.Time{}}
+	for _, leaf := range leaves {
+		old, until := onlyUnder(leaf.Roots, leaving), leaf.IssuedAt.Add(tryIssuerAgain)
+		if leaf.Issuing {
+			p.running++
+			until = now.Add(time.Minute)
+		}
+		switch {
+		case old && until.After(p.quietUntil[leaf.Issuer]):
+			p.quietUntil[leaf.Issuer] = until
+		case !old && len(leaf.Roots) > 0:
+			p.switched[leaf.Issuer] = true
+		}
+	}
+	return p
+}
+
+func sortedLeaves(leaves []IssuedLeaf) []IssuedLeaf {
+	return slices.SortedFunc(slices.Values(leaves), func(a, b IssuedLeaf) int {
+		return cmp.Or(cmp.Compare(a.Certificate.Namespace, b.Certificate.Namespace), cmp.Compare(a.Certificate.Name, b.Certificate.Name))
+	})
 }
 
 func onlyUnder(roots, leaving []string) bool {
@@ -94,8 +104,9 @@ type Lateness string
 const (
 	// OnTime is a certificate whose renewal is not due, or not for long.
 	OnTime Lateness = ""
-	// Late is a renewal that has been due for 12 hours, VeryLate one for which half of the time until expiry has gone.
-	Late     Lateness = "late"
+	// Late is a renewal that has been due for 12 hours.
+	Late Lateness = "late"
+	// VeryLate is one for which half of the time until expiry has gone.
 	VeryLate Lateness = "very_late"
 )
 

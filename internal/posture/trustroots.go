@@ -23,9 +23,10 @@ type TrustKind string
 const (
 	// OwnTrust is the trust domain of this cluster: everybody who uses its roots can say so.
 	OwnTrust TrustKind = "Own"
-	// FederatedTrust is the trust domain of others, ExternalTrust an authority of peers without one. Their peers cannot say what they use.
+	// FederatedTrust is the trust domain of others: its peers cannot say what they use.
 	FederatedTrust TrustKind = "Federated"
-	ExternalTrust  TrustKind = "External"
+	// ExternalTrust is an authority of peers outside of the cluster: they cannot either.
+	ExternalTrust TrustKind = "External"
 )
 
 // TrustSource is one trust domain, or one external authority, as the platform team configures it.

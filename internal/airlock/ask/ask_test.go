@@ -91,7 +91,7 @@ func TestWhoIsNotTheAirlockThatIsAskedIsNotBelieved(t *testing.T) {
 		"a text of a million": {l.leaf(), func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte(`{"build": "` + strings.Repeat("x", 9999) + `"}`))
 		}, "too long a list or text"},
-		"a connection that is cut": {l.leaf(), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "no proper HTTP"}, //nolint:forbidigo // how a handler cuts its connection
+		"a connection that is cut": {l.leaf(), func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "no proper HTTP"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"iter"
 	"reflect"
 
 	"github.com/labguard/labguard/internal/airlock/report"
@@ -53,29 +54,23 @@ func bounded(value reflect.Value) bool {
 	case reflect.Pointer:
 		return value.IsNil() || bounded(value.Elem())
 	case reflect.Slice:
-		for i := range value.Len() {
-			if !bounded(value.Index(i)) {
-				return false
-			}
-		}
-		return value.Len() <= maxEntries
+		return value.Len() <= maxEntries && all(value.Seq2(), func(_, entry reflect.Value) bool { return bounded(entry) })
 	case reflect.Map:
-		for entries := value.MapRange(); entries.Next(); {
-			if !bounded(entries.Key()) || !bounded(entries.Value()) {
-				return false
-			}
-		}
-		return value.Len() <= maxEntries
+		return value.Len() <= maxEntries && all(value.Seq2(), func(key, entry reflect.Value) bool { return bounded(key) && bounded(entry) })
 	case reflect.Struct:
-		for i := range value.NumField() {
-			if value.Type().Field(i).IsExported() && !bounded(value.Field(i)) {
-				return false
-			}
-		}
-		return true
+		return all(value.Fields(), func(field reflect.StructField, inner reflect.Value) bool { return !field.IsExported() || bounded(inner) })
 	default:
 		return true
 	}
+}
+
+func all[K, V any](entries iter.Seq2[K, V], holds func(K, V) bool) bool {
+	for key, entry := range entries {
+		if !holds(key, entry) {
+			return false
+		}
+	}
+	return true
 }
 
 // material says whether a decision may depend on what has changed. That time goes on, and that traffic does, is nothing that wakes anybody.

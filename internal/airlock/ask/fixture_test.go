@@ -175,9 +175,9 @@ func (l *lab) settle() {
 
 func (l *lab) until(what string, holds func() bool) {
 	l.Helper()
-	deadline := time.NewTimer(20 * time.Second) //nolint:forbidigo // the end of a test that hangs
+	deadline := time.NewTimer(20 * time.Second)
 	defer deadline.Stop()
-	tick := time.NewTicker(time.Millisecond) //nolint:forbidigo // a poll of a condition
+	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for !holds() {
 		select {
