@@ -17,10 +17,13 @@ import (
 )
 
 const (
-	// MaxRoots is how many roots one trust domain, or one external authority, may have.
-	MaxRoots = 16
-	// maxRootsText is how long the PEM text of the roots of one of them may be.
-	maxRootsText = 128 << 10
+	// MaxRoots is how many roots one trust domain, or one external authority, may have. MaxPublished is how many its bundle may have, with those that are
+	// leaving: airlock takes no more.
+	MaxRoots, MaxPublished = 16, 128
+	// maxRootText is how long the PEM text of one of them may be, with what is written around it.
+	maxRootText = 8 << 10
+	// maxChain is how many certificates of a chain are looked at.
+	maxChain = 16
 	// maxIdentity is how long a SPIFFE ID may be that labguard accepts, maxSegments how many segments its path may have.
 	maxIdentity, maxSegments = 255, 32
 )
@@ -37,11 +40,11 @@ func (r Root) PEM() string {
 	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.Certificate.Raw}))
 }
 
-// ParseRoots reads PEM text: certificates of authorities, each once. Text between the blocks is left out, and a block that cannot be read is an error,
+// ParseRoots reads PEM text: at most so many certificates of authorities, each once. Text between the blocks is left out, and a block that cannot be read is an error,
 // since somebody believes in it. Errors never have a part of the text in them. Whether a root has expired is not looked at.
-func ParseRoots(text string) ([]Root, error) {
-	if len(text) > maxRootsText {
-		return nil, fmt.Errorf("more than %d bytes", maxRootsText)
+func ParseRoots(text string, most int) ([]Root, error) {
+	if len(text) > most*maxRootText {
+		return nil, fmt.Errorf("more than %d bytes", most*maxRootText)
 	}
 	var roots []Root
 	rest := []byte(text)
@@ -61,8 +64,8 @@ func ParseRoots(text string) ([]Root, error) {
 			return nil, fmt.Errorf("certificate %d is there twice (%s)", len(roots)+1, root.Fingerprint)
 		}
 		roots = append(roots, root)
-		if len(roots) > MaxRoots {
-			return nil, fmt.Errorf("more than %d certificates", MaxRoots)
+		if len(roots) > most {
+			return nil, fmt.Errorf("more than %d certificates", most)
 		}
 	}
 	if blocks := strings.Count(text, "-----BEGIN"); blocks != len(roots) {
@@ -116,7 +119,7 @@ func FirstExpiry(roots []Root) time.Time {
 func RootsOf(chain []byte, roots []Root) []string {
 	var leaf *x509.Certificate
 	between := x509.NewCertPool()
-	for range MaxRoots {
+	for range maxChain {
 		var block *pem.Block
 		if block, chain = pem.Decode(chain); block == nil {
 			break

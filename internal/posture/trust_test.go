@@ -19,7 +19,7 @@ var trustNow = time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
 
 func rootOf(t testing.TB, a *authority.Authority) posture.Root {
 	t.Helper()
-	roots, err := posture.ParseRoots(a.PEM())
+	roots, err := posture.ParseRoots(a.PEM(), posture.MaxRoots)
 	if err != nil || len(roots) != 1 {
 		t.Fatalf("read %d roots: %v", len(roots), err)
 	}
@@ -28,7 +28,7 @@ func rootOf(t testing.TB, a *authority.Authority) posture.Root {
 
 func TestRootsAreReadAndWrittenInTheOrderOfTheirFingerprints(t *testing.T) {
 	a, b := authority.New(t, "a", trustNow), authority.New(t, "b", trustNow)
-	roots, err := posture.ParseRoots("# the old one\n" + a.PEM() + "\nthe new one:\n" + b.PEM())
+	roots, err := posture.ParseRoots("# the old one\n"+a.PEM()+"\nthe new one:\n"+b.PEM(), posture.MaxRoots)
 	if err != nil || len(roots) != 2 {
 		t.Fatalf("read %d roots: %v", len(roots), err)
 	}
@@ -39,14 +39,14 @@ func TestRootsAreReadAndWrittenInTheOrderOfTheirFingerprints(t *testing.T) {
 	if diff := cmp.Diff(text, posture.JoinRoots([]posture.Root{roots[1], roots[0]})); diff != "" {
 		t.Errorf("the order matters:\n%s", diff)
 	}
-	again, err := posture.ParseRoots(text)
+	again, err := posture.ParseRoots(text, posture.MaxRoots)
 	if err != nil || len(again) != 2 || again[0].Fingerprint > again[1].Fingerprint {
 		t.Errorf("read again: %v, %v", again, err)
 	}
 	if got := posture.FirstExpiry(roots); !got.Equal(trustNow.AddDate(5, 0, 0)) {
 		t.Errorf("expires %s", got)
 	}
-	if none, err := posture.ParseRoots(""); err != nil || len(none) != 0 || !posture.FirstExpiry(none).IsZero() {
+	if none, err := posture.ParseRoots("", posture.MaxRoots); err != nil || len(none) != 0 || !posture.FirstExpiry(none).IsZero() {
 		t.Errorf("nothing: %v, %v", none, err)
 	}
 }
@@ -72,7 +72,7 @@ func TestWhatIsNoRootIsRefusedAndNotRepeated(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := posture.ParseRoots(test.text)
+			_, err := posture.ParseRoots(test.text, posture.MaxRoots)
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
@@ -88,11 +88,11 @@ func FuzzParseRoots(f *testing.F) {
 	f.Add(a.PEM())
 	f.Add(a.PEM() + "\n-----BEGIN X-----")
 	f.Fuzz(func(t *testing.T, text string) {
-		roots, err := posture.ParseRoots(text)
+		roots, err := posture.ParseRoots(text, posture.MaxRoots)
 		if err != nil {
 			return
 		}
-		again, err := posture.ParseRoots(posture.JoinRoots(roots))
+		again, err := posture.ParseRoots(posture.JoinRoots(roots), posture.MaxRoots)
 		if err != nil || len(again) != len(roots) {
 			t.Errorf("%d roots are %d after writing: %v", len(roots), len(again), err)
 		}

@@ -58,7 +58,9 @@ func bounded(value reflect.Value) bool {
 	case reflect.Map:
 		return value.Len() <= maxEntries && all(value.Seq2(), func(key, entry reflect.Value) bool { return bounded(key) && bounded(entry) })
 	case reflect.Struct:
-		return all(value.Fields(), func(field reflect.StructField, inner reflect.Value) bool { return !field.IsExported() || bounded(inner) })
+		return all(value.Fields(), func(field reflect.StructField, inner reflect.Value) bool {
+			return !field.IsExported() || bounded(inner)
+		})
 	default:
 		return true
 	}
