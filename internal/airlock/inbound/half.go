@@ -1,0 +1,186 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package inbound
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"time"
+
+	"k8s.io/utils/clock"
+
+	"github.com/labguard/labguard/internal/airlock/config"
+	"github.com/labguard/labguard/internal/airlock/handshake"
+	"github.com/labguard/labguard/internal/airlock/journal"
+	"github.com/labguard/labguard/internal/airlock/live"
+	"github.com/labguard/labguard/internal/airlock/material"
+	"github.com/labguard/labguard/internal/airlock/relay"
+	"github.com/labguard/labguard/internal/airlock/tally"
+	"github.com/labguard/labguard/internal/airlock/trust"
+)
+
+// Reasons that this half gives.
+const (
+	// TooManyConnections means that maxConnections stand, TooManyHandshakes that this one was slow while others waited.
+	TooManyConnections trust.Reason = "TooManyConnections"
+	TooManyHandshakes  trust.Reason = "TooManyHandshakes"
+	// ApplicationRefused means that the application does not listen.
+	ApplicationRefused trust.Reason = "ApplicationRefused"
+)
+
+const (
+	handshakeTimeout = 10 * time.Second
+	dialTimeout      = 5 * time.Second
+	// linger is how long a refused peer gets to take the reason.
+	linger = 500 * time.Millisecond
+)
+
+// Half is the server half.
+type Half struct {
+	store   *material.Store
+	table   *live.Table
+	tally   *tally.Tally
+	journal *journal.Journal
+	clock   clock.WithTicker
+	gate    *Gate
+	dialed  func(local, remote netip.AddrPort)
+}
+
+// New makes a server half. Dialed is told of each connection to the application.
+func New(
+	store *material.Store, table *live.Table, tally *tally.Tally, journal *journal.Journal, clock clock.WithTicker, dialed func(local, remote netip.AddrPort),
+) *Half {
+	return &Half{store: store, table: table, tally: tally, journal: journal, clock: clock, gate: NewGate(handshakes, clock), dialed: dialed}
+}
+
+// Accept takes a connection to one of the listeners.
+func (h *Half) Accept(at netip.AddrPort, connection *net.TCPConn) {
+	snapshot := h.store.Current()
+	port, found := snapshot.Port(int(at.Port()))
+	var reason trust.Reason
+	switch {
+	case !found:
+		reason = trust.NotAllowed
+	case snapshot.Identity == nil:
+		reason = trust.NoIdentity
+	case !snapshot.Anchors.Any():
+		reason = trust.NoTrust
+	case h.table.Full():
+		reason = TooManyConnections
+	}
+	if reason != "" {
+		h.refuse(port.Name, connection, &trust.Refusal{Reason: reason})
+		// It was accepted and is closed: nothing else can be done about it.
+		_ = connection.Close()
+		return
+	}
+	ticket := h.gate.Enter(connection)
+	go h.serve(ticket, port, snapshot, connection)
+}
+
+func (h *Half) serve(ticket *Ticket, port config.Port, snapshot *material.Snapshot, connection *net.TCPConn) {
+	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
+	leg, peer, err := handshake.Serve(ctx, connection, snapshot, port.Peers, port.MinTLSVersion, h.clock)
+	cancel()
+	// The rest of the configuration is let go of, for however long the connection lives.
+	name, number := port.Name, port.Port
+	if err != nil {
+		handshake.Linger(connection, time.Now().Add(linger)) //nolint:forbidigo // A deadline of a socket is of the clock of the kernel.
+		if ticket.Leave() {
+			err = &trust.Refusal{Reason: TooManyHandshakes}
+		}
+		h.refuse(name, connection, err)
+		return
+	}
+	ticket.Leave()
+	if !h.table.Take() {
+		h.refuse(name, connection, &trust.Refusal{Reason: TooManyConnections, Peer: peer.Name()})
+		leg.Abort()
+		return
+	}
+	defer h.table.Give()
+	if err := h.carry(name, number, peer, leg, connection); err != nil {
+		h.refuse(name, connection, err)
+		leg.Abort()
+	}
+}
+
+// carry carries the connection to its end. An error means that it never began.
+func (h *Half) carry(name string, port int, peer trust.Peer, leg *relay.Leg, connection *net.TCPConn) error {
+	application, err := dial(port, connection)
+	if err != nil {
+		return &trust.Refusal{Reason: ApplicationRefused, Peer: peer.Name()}
+	}
+	h.dialed(application.Addresses())
+	session := relay.New(leg, application, h.clock)
+	entry := &live.Connection{Port: port, Secure: true, Peer: peer, Session: session}
+	if err := h.table.Add(entry); err != nil {
+		application.Abort()
+		return err
+	}
+	h.tally.Accepted(name)
+	reason := session.Run()
+	h.table.Remove(entry)
+	received, sent := session.Bytes()
+	h.tally.Ended(tally.Server, reason, received, sent)
+	h.journal.Ended(journal.Entry{
+		Half: tally.Server, Name: name, Kind: tally.Secure, Peer: peer.Name(), Source: source(connection), Root: peer.Roots[0], Reason: reason,
+		Received: received, Sent: sent, Duration: h.clock.Since(session.Started()),
+	})
+	return nil
+}
+
+func (h *Half) refuse(name string, connection *net.TCPConn, err error) {
+	var refusal *trust.Refusal
+	if !errors.As(err, &refusal) {
+		refusal = &trust.Refusal{Reason: handshake.NoAgreement}
+	}
+	h.tally.Refused(tally.Server, name, string(refusal.Reason))
+	h.journal.Refused(journal.Entry{
+		Half: tally.Server, Name: name, Peer: refusal.Peer, Source: source(connection), Reason: string(refusal.Reason),
+	})
+}
+
+func source(connection *net.TCPConn) netip.AddrPort {
+	address, ok := connection.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	from := address.AddrPort()
+	return netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+}
+
+// dial connects to the application: on loopback, and where it listens on the address of the pod alone, there.
+func dial(port int, connection *net.TCPConn) (*relay.Leg, error) {
+	hosts := []string{"127.0.0.1", "::1"}
+	if local, ok := connection.LocalAddr().(*net.TCPAddr); ok && !local.IP.IsLoopback() {
+		hosts = append(hosts, local.IP.String())
+	}
+	var failure error
+	for _, host := range hosts {
+		dialed, err := (&net.Dialer{Timeout: dialTimeout}).Dial("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		if err == nil {
+			return plain(dialed)
+		}
+		failure = err
+		// Without IPv6 in the pod its loopback address is not there.
+		if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.EADDRNOTAVAIL) && !errors.Is(err, syscall.ENETUNREACH) {
+			break
+		}
+	}
+	return nil, fmt.Errorf("connect to the application: %w", failure)
+}
+
+func plain(connection net.Conn) (*relay.Leg, error) {
+	tcp, ok := connection.(*net.TCPConn)
+	if !ok {
+		return nil, errors.Join(errors.New("is no TCP connection"), connection.Close())
+	}
+	return relay.Plain(tcp)
+}

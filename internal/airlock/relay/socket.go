@@ -1,0 +1,147 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Keepalive finds peers that are gone without a word, and keeps the entries of firewalls alive that forget a silent connection.
+var Keepalive = net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 15 * time.Second, Count: 8}
+
+// errWouldBlock says that there is nothing to read now. It is a temporary net.Error, after which crypto/tls reads on where it was.
+type wouldBlock struct{}
+
+func (wouldBlock) Error() string   { return "nothing to read now" }
+func (wouldBlock) Timeout() bool   { return true }
+func (wouldBlock) Temporary() bool { return true }
+
+var errWouldBlock net.Error = wouldBlock{}
+
+// socket is a TCP connection that can be read without waiting. One goroutine reads it, another one writes.
+type socket struct {
+	*net.TCPConn
+	raw syscall.RawConn
+	// poll turns Read from a call that waits into one that does not.
+	poll bool
+	// ahead has bytes that were read and not yet asked for, from is where they begin.
+	ahead    *buffer
+	from, to int
+	// drained says that the last read left nothing behind, ended that the other side has sent its end.
+	drained, ended bool
+	closing        sync.Once
+}
+
+func newSocket(connection *net.TCPConn) (*socket, error) {
+	raw, err := connection.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("look into connection: %w", err)
+	}
+	return &socket{TCPConn: connection, raw: raw}, nil
+}
+
+// Read is for crypto/tls. It first gives what was read ahead.
+func (s *socket) Read(p []byte) (int, error) {
+	if s.ahead == nil {
+		if !s.poll {
+			n, err := s.TCPConn.Read(p)
+			s.ended = s.ended || errors.Is(err, io.EOF)
+			return n, err
+		}
+		if s.ended {
+			return 0, io.EOF
+		}
+		if s.drained {
+			return 0, errWouldBlock
+		}
+		if err := s.fill(false); err != nil {
+			return 0, err
+		}
+		if s.ahead == nil {
+			return 0, errWouldBlock
+		}
+	}
+	n := copy(p, s.ahead[s.from:s.to])
+	if s.from += n; s.from == s.to {
+		giveBuffer(s.ahead)
+		s.ahead = nil
+	}
+	return n, nil
+}
+
+// fill reads ahead. With wait it returns once there is something.
+func (s *socket) fill(wait bool) error {
+	if s.ahead != nil {
+		return nil
+	}
+	taken, n, err := s.receive(wait)
+	if err != nil || taken == nil {
+		return err
+	}
+	s.ahead, s.from, s.to = taken, 0, n
+	return nil
+}
+
+// receive reads into a buffer of the pool, which is taken only for as long as there is something to read. It returns nil if there is nothing and it is not
+// to wait.
+func (s *socket) receive(wait bool) (taken *buffer, n int, err error) {
+	var failure error
+	waited := s.raw.Read(func(descriptor uintptr) bool {
+		taken = takeBuffer()
+		for {
+			n, failure = syscall.Read(int(descriptor), taken[:])
+			if !errors.Is(failure, syscall.EINTR) {
+				break
+			}
+		}
+		if failure == nil && n > 0 {
+			return true
+		}
+		giveBuffer(taken)
+		taken = nil
+		return !errors.Is(failure, syscall.EAGAIN) || !wait
+	})
+	s.drained = n < bufferSize
+	switch {
+	case waited != nil:
+		if taken != nil {
+			giveBuffer(taken)
+		}
+		return nil, 0, waited
+	case errors.Is(failure, syscall.EAGAIN):
+		return nil, 0, nil
+	case failure != nil:
+		return nil, 0, os.NewSyscallError("read", failure)
+	case n == 0:
+		s.ended = true
+		return nil, 0, io.EOF
+	}
+	return taken, n, nil
+}
+
+// release gives back what was read ahead. Only the goroutine that reads may call it.
+func (s *socket) release() {
+	if s.ahead != nil {
+		giveBuffer(s.ahead)
+		s.ahead = nil
+	}
+}
+
+// abort closes the connection so that the other side sees that it is broken and not at its end.
+func (s *socket) abort() {
+	s.closing.Do(func() {
+		// The error is of a connection that is closed already.
+		_ = s.SetLinger(0)
+		_ = s.Close()
+	})
+}
+
+func (s *socket) close() { s.closing.Do(func() { _ = s.Close() }) }

@@ -1,0 +1,117 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package sidecar_test
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/labguard/labguard/internal/airlock/report"
+	"github.com/labguard/labguard/internal/testutil/pki"
+)
+
+// pair is an engine that talks to a lis, each with its airlock.
+func pair(t testing.TB, serve func(*net.TCPConn)) (server, engine *pod) {
+	t.Helper()
+	root := pki.NewAuthority(t, "lab")
+	server = serverPod(t, root, portOf(listenOn(t, "127.0.0.1:0", serve)))
+	server.start()
+	engine = clientPod(t, root, server.secure())
+	engine.start()
+	return server, engine
+}
+
+func TestBothHalvesCarryBytes(t *testing.T) {
+	server, client := pair(t, echo)
+	connection := client.dial()
+	for _, size := range []int{1, 511, 512, 513, 16383, 16384, 16385, 1 << 20} {
+		message := strings.Repeat("m", size)
+		if size > 1<<17 {
+			// More than what the sockets hold: it has to be read while it is written.
+			go io.WriteString(connection, message)
+			if n, err := io.ReadFull(connection, make([]byte, size)); err != nil {
+				t.Fatalf("%d bytes: %d came back: %v", size, n, err)
+			}
+			continue
+		}
+		if err := say(connection, message); err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+	}
+	connections := server.report().Connections
+	if len(connections) != 1 || connections[0].Peer != engine || connections[0].Count != 1 {
+		t.Errorf("the server reports %+v", connections)
+	}
+	if connections := client.report().Connections; len(connections) != 1 || connections[0].Peer != lis {
+		t.Errorf("the client reports %+v", connections)
+	}
+	connection.Close()
+	eventually(t, "nothing is left", func() bool { return len(server.report().Connections) == 0 && len(client.report().Connections) == 0 })
+	if got := server.report().Ports; len(got) != 1 || got[0].Secure != 1 || got[0].Refused != 0 {
+		t.Errorf("the server counts %+v", got)
+	}
+	if got := client.report().Upstreams; len(got) != 1 || got[0] != (report.Upstream{Name: "pathology/lis/mllp", Secure: 1}) {
+		t.Errorf("the client counts %+v", got)
+	}
+}
+
+func TestHalfClose(t *testing.T) {
+	t.Run("the client is done first", func(t *testing.T) {
+		_, client := pair(t, func(c *net.TCPConn) {
+			// An answer to all of it, which needs the end.
+			all, _ := io.ReadAll(c)
+			sum := sha256.Sum256(all)
+			_, _ = c.Write(sum[:])
+		})
+		connection := client.dial()
+		sent := make([]byte, 3<<20)
+		_, _ = rand.Read(sent)
+		if _, err := connection.Write(sent); err != nil {
+			t.Fatal(err)
+		}
+		if err := connection.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(connection)
+		if sum := sha256.Sum256(sent); err != nil || !bytes.Equal(answer, sum[:]) {
+			t.Errorf("%x came back, %v", answer, err)
+		}
+	})
+	t.Run("the server is done first", func(t *testing.T) {
+		received := make(chan string, 1)
+		_, client := pair(t, func(c *net.TCPConn) {
+			_ = c.CloseWrite()
+			all, _ := io.ReadAll(c)
+			received <- string(all)
+		})
+		connection := client.dial()
+		if rest, err := io.ReadAll(connection); err != nil || len(rest) != 0 {
+			t.Fatalf("%q, %v", rest, err)
+		}
+		if _, err := io.WriteString(connection, "still here"); err != nil {
+			t.Fatal(err)
+		}
+		connection.Close()
+		if got := <-received; got != "still here" {
+			t.Errorf("the server got %q", got)
+		}
+	})
+}
+
+func TestServerSpeaksFirst(t *testing.T) {
+	_, client := pair(t, func(c *net.TCPConn) { _, _ = io.WriteString(c, "220 ready\r\n") })
+	connection := client.dial()
+	if err := connection.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if greeting, err := io.ReadAll(connection); err != nil || string(greeting) != "220 ready\r\n" {
+		t.Errorf("%q, %v", greeting, err)
+	}
+}
