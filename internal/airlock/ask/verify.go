@@ -4,9 +4,11 @@
 package ask
 
 import (
+	"cmp"
 	"crypto/x509"
-	"slices"
 	"time"
+
+	"github.com/labguard/labguard/internal/airlock/trust"
 )
 
 // untrustedError says in one word why a peer is not believed.
@@ -15,26 +17,15 @@ type untrustedError struct{ reason string }
 // Error is for a person.
 func (e *untrustedError) Error() string { return "what it shows is not believed: " + e.reason }
 
-// verify proves that a peer has an identity of the trust domain.
-func verify(certificates []*x509.Certificate, id, _, roots string, now time.Time) error {
-	if len(certificates) == 0 {
-		return &untrustedError{"NoCertificate"}
-	}
-	leaf, pool, between := certificates[0], x509.NewCertPool(), x509.NewCertPool()
-	if !pool.AppendCertsFromPEM([]byte(roots)) {
-		return &untrustedError{"NoTrust"}
-	}
-	for _, certificate := range certificates[1:] {
-		between.AddCert(certificate)
-	}
-	if leaf.IsCA || len(leaf.URIs) != 1 || leaf.URIs[0].String() != id || !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageServerAuth) {
-		return &untrustedError{"NotAllowed"}
-	}
-	_, err := leaf.Verify(x509.VerifyOptions{
-		Roots: pool, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	})
+// verify proves that a peer has an identity of the trust domain, by the rules by which airlocks judge each other.
+func verify(certificates []*x509.Certificate, id, domain, roots string, now time.Time) error {
+	bundle, err := trust.ParseBundle([]byte(roots))
 	if err != nil {
-		return &untrustedError{"UnknownAuthority"}
+		return &untrustedError{string(trust.NoTrust)}
 	}
-	return nil
+	_, err = trust.Server(certificates, id, &trust.Anchors{Domain: domain, Bundles: map[string]*trust.Bundle{domain: bundle}}, now)
+	if err == nil {
+		return nil
+	}
+	return &untrustedError{string(cmp.Or(trust.ReasonOf(err), trust.BadChain))}
 }
