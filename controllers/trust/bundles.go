@@ -32,15 +32,8 @@ const maxLeaving = 16 << 10
 func (s *scope) texts() (bundles, leaving map[string]string) {
 	bundles, leaving = map[string]string{}, map[string]string{}
 	for _, one := range s.bundles {
-		roots := one.decision.Publish
-		if one.problem != nil {
-			if text := s.recorded()[one.name]; text != "" {
-				bundles[one.name] = text
-			}
-			continue
-		}
-		if len(roots) > 0 {
-			bundles[one.name] = posture.JoinRoots(roots)
+		if len(one.decision.Publish) > 0 {
+			bundles[one.name] = posture.JoinRoots(one.decision.Publish)
 		}
 		messages := make([]string, len(one.decision.Leaving))
 		for i, root := range one.decision.Leaving {
@@ -69,17 +62,6 @@ func (r *Reconciler) writeRecord(ctx context.Context, s *scope) error {
 	}
 	r.announce(s)
 	return nil
-}
-
-// problems say which bundles stay as they are, since what is on record of them cannot be read.
-func (s *scope) problems() error {
-	var problems []error
-	for _, one := range s.bundles {
-		if one.problem != nil {
-			problems = append(problems, &outcome.WaitingError{Reason: v1alpha1.ReasonWaiting, Message: one.problem.Error()})
-		}
-	}
-	return errors.Join(problems...)
 }
 
 // announce says which roots have begun to leave, and which have left.

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/controllers/served"
@@ -50,8 +51,6 @@ type bundle struct {
 	source    posture.TrustSource
 	published []posture.Root
 	decision  posture.RootDecision
-	// problem says why nothing can be decided: then it stays as it is.
-	problem error
 }
 
 var ours = client.MatchingLabels{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}
@@ -64,7 +63,7 @@ func (r *Reconciler) gather(ctx context.Context, now time.Time) (*scope, error) 
 	if err := r.gatherUsers(ctx, s); err != nil {
 		return nil, err
 	}
-	s.bundles = r.sources(s)
+	s.bundles = r.sources(ctx, s)
 	if s.ownLeaving() {
 		if err := r.gatherChains(ctx, s); err != nil {
 			return nil, err
@@ -135,15 +134,11 @@ func (r *Reconciler) gatherUsers(ctx context.Context, s *scope) error {
 }
 
 // sources are the bundles of the configuration, and those on record that it has no more.
-func (r *Reconciler) sources(s *scope) []bundle {
+func (r *Reconciler) sources(ctx context.Context, s *scope) []bundle {
 	recorded := s.recorded()
 	var bundles []bundle
 	add := func(name string, source posture.TrustSource) {
-		published, err := posture.ParseRoots(recorded[name], posture.MaxPublished)
-		if err != nil {
-			err = fmt.Errorf("read what is on record of %s in ConfigMap %s/%s: %w", name, r.Namespace, v1alpha1.TrustConfigMap, err)
-		}
-		bundles = append(bundles, bundle{name: name, source: source, published: published, problem: err})
+		bundles = append(bundles, bundle{name: name, source: source, published: s.published(ctx, name, recorded[name])})
 		delete(recorded, name)
 	}
 	for _, source := range r.Sources {
@@ -175,6 +170,21 @@ func (s *scope) recorded() map[string]string {
 	return recorded
 }
 
+// published are the roots on record. A record that somebody has spoilt is as good as lost.
+func (s *scope) published(ctx context.Context, name, recorded string) []posture.Root {
+	roots, err := posture.ParseRoots(recorded, posture.MaxPublished)
+	if err == nil {
+		return roots
+	}
+	log.FromContext(ctx).Error(err, "the record of a bundle cannot be read", "bundle", name)
+	if live := s.live[name]; live != nil {
+		if roots, err = posture.ParseRoots(live.Spec.TrustBundle, posture.MaxPublished); err == nil {
+			return roots
+		}
+	}
+	return nil
+}
+
 // ownLeaving says whether a root of the cluster's own trust domain is on record and not in the configuration.
 func (s *scope) ownLeaving() bool {
 	return slices.ContainsFunc(s.bundles, func(one bundle) bool {
@@ -191,10 +201,7 @@ func withoutRemovals(source posture.TrustSource) posture.TrustSource {
 func (r *Reconciler) decide(s *scope) {
 	users := s.users()
 	for i := range s.bundles {
-		one := &s.bundles[i]
-		if one.problem == nil {
-			one.decision = posture.DecideRoots(s.now, one.source, one.published, users)
-		}
+		s.bundles[i].decision = posture.DecideRoots(s.now, s.bundles[i].source, s.bundles[i].published, users)
 	}
 }
 

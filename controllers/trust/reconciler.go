@@ -106,7 +106,7 @@ func (r *Reconciler) write(ctx context.Context, s *scope) (time.Time, error) {
 	}
 	r.remember(s)
 	again, reissued := r.reissue(ctx, s)
-	return again, errors.Join(r.writeBundles(ctx, s), r.writeConfigMaps(ctx, s), reissued, s.problems())
+	return again, errors.Join(r.writeBundles(ctx, s), r.writeConfigMaps(ctx, s), reissued)
 }
 
 // Roots is the PEM text of the roots that vouch for the cluster's own trust domain now, with those that are leaving.
@@ -126,7 +126,7 @@ func (r *Reconciler) Roots() string {
 
 func (r *Reconciler) remember(s *scope) {
 	for _, one := range s.bundles {
-		if one.source.Kind == posture.OwnTrust && !one.source.Gone && one.problem == nil {
+		if one.source.Kind == posture.OwnTrust && !one.source.Gone {
 			r.lock.Lock()
 			r.roots = posture.JoinRoots(one.decision.Publish)
 			r.lock.Unlock()
