@@ -182,11 +182,15 @@ func (p *parts) wire(ctx context.Context) (*gate.Reconciler, error) {
 	if err := p.webhooks(ctx, resolver); err != nil {
 		return nil, err
 	}
+	asker, err := p.trust(kinds)
+	if err != nil {
+		return nil, err
+	}
 	gateKeeper, err := p.controllers(ctx, resolver, kinds)
 	if err != nil {
 		return nil, err
 	}
-	for _, runnable := range []interface{ Start(context.Context) error }{resolver, records, p.serving.source, p.serving} {
+	for _, runnable := range []interface{ Start(context.Context) error }{resolver, records, p.serving.source, p.serving, asker} {
 		if err := p.manager.Add(runnable); err != nil {
 			return nil, fmt.Errorf("add a part: %w", err)
 		}
@@ -241,7 +245,7 @@ func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, ki
 		Recorder: p.manager.GetEventRecorder("labguard"), Excluded: excluded, Issuers: p.issuers(),
 		Platform: labworkload.Platform{
 			TrustDomain: p.config.TrustDomain, ClusterDomain: p.config.ClusterDomain,
-			DNSNamespace: p.config.DNS.Namespace, DNSService: p.config.DNS.Service, NodeLocalDNS: p.config.nodeLocal(),
+			DNSNamespace: p.config.DNS.Namespace, DNSService: p.config.DNS.Service, NodeLocalDNS: blocks(p.config.DNS.NodeLocal),
 		},
 	}
 	holds := &hold.Reconciler{

@@ -42,5 +42,6 @@ func Collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		AdmissionDecisions, AdmissionWaits, AdmissionWaitSeconds, HeldRollouts, EnforcedNamespaces, ImageRecordWrites,
 		Images, EvaluationTimestamp, NextChangeTimestamp,
+		Airlocks, OldestAirlockReport, AirlockProbes, TrustRootsLeaving, TrustRootExpiry, TrustBundlePods, LateRenewals,
 	}
 }
