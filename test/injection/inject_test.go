@@ -4,6 +4,7 @@
 package injection_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,7 +16,10 @@ import (
 	"github.com/labguard/labguard/internal/airlock/config"
 )
 
-type patchKind = types.PatchType
+type (
+	patchKind = types.PatchType
+	ctx       = context.Context
+)
 
 func TestASelectedPodGetsTheSidecar(t *testing.T) {
 	l := newLab(t)

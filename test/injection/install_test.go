@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -85,15 +86,16 @@ func (l lab) awaitGuards() {
 		pod, err := l.dryRun(ctx, l.pod("probe", "probe"))
 		return err == nil && len(pod.Spec.InitContainers) == 1, nil
 	})
-	claims := l.pod("probe", "none")
-	claims.Labels[v1alpha1.WorkloadLabel] = "probe"
+	claims := l.forged("probe", "none", "probe", "none")
+	bare := l.pod("probe", "none")
+	bare.Labels[v1alpha1.AirlockLabel] = "none"
 	hostile := l.pod("probe", "probe")
 	hostile.Spec.HostPID = true
 	reserved := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "labguard-probe", Namespace: l.namespace}}
 	self := l.pod("probe", "none")
 	for policy, try := range map[string]func(context.Context) error{
 		injection.ClaimsName:   func(ctx context.Context) error { _, err := l.dryRun(ctx, claims); return err },
-		injection.LiveName:     func(ctx context.Context) error { _, err := l.dryRun(ctx, claims); return err },
+		injection.LiveName:     func(ctx context.Context) error { _, err := l.dryRun(ctx, bare); return err },
 		injection.BackstopName: func(ctx context.Context) error { _, err := l.dryRun(ctx, hostile); return err },
 		injection.ReservedName: func(ctx context.Context) error {
 			return l.client("").Create(ctx, reserved.DeepCopy(), client.DryRunAll)
@@ -107,10 +109,15 @@ func (l lab) awaitGuards() {
 		},
 	} {
 		var last error
-		l.eventually(policy+" acts", func(ctx context.Context) (bool, error) {
-			last = try(ctx)
+		err := wait.PollUntilContextTimeout(l.Context(), pollEvery, patience/4, true, func(ctx context.Context) (bool, error) {
+			if err := try(ctx); ctx.Err() == nil {
+				last = err
+			}
 			return l.by(last, policy), nil
 		})
+		if err != nil {
+			l.Fatalf("%s does not act: %v", policy, last)
+		}
 	}
 	l.must(l.client(labguardUser).Delete(l.Context(), probe))
 }

@@ -7,9 +7,11 @@ import (
 	"context"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +21,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/testutil/cluster"
@@ -35,6 +38,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard())
 	os.Exit(cluster.Main(m, cluster.WithCRDs("../../config/crd/bases/labguard.dev_airlockprofiles.yaml")))
 }
 
@@ -135,13 +139,23 @@ func access(user string) *rest.Config {
 	return config
 }
 
+// clients are the clients by user: each new one would ask the API server what it serves.
+var clients sync.Map
+
 func (l lab) client(user string) client.Client {
 	l.Helper()
+	if known, found := clients.Load(user); found {
+		c, isClient := known.(client.Client)
+		if isClient {
+			return c
+		}
+	}
 	scheme := runtime.NewScheme()
 	l.must(clientgoscheme.AddToScheme(scheme))
 	l.must(v1alpha1.AddToScheme(scheme))
 	c, err := client.New(access(user), client.Options{Scheme: scheme})
 	l.must(err)
+	clients.Store(user, c)
 	return c
 }
 

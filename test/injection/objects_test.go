@@ -167,3 +167,10 @@ func list(pairs ...string) corev1.ResourceList {
 	}
 	return amounts
 }
+
+func bundle() *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "certificates.k8s.io/v1", "kind": "ClusterTrustBundle", "metadata": map[string]any{"name": "labguard-trust-lab.example"},
+		"spec": map[string]any{"trustBundle": ""},
+	}}
+}
