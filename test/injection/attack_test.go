@@ -159,7 +159,7 @@ func (l lab) attackLive(pod *corev1.Pod) {
 			strategic, `{"spec":{"initContainers":[{"name":"airlock","resources":{"requests":{"cpu":"20m"}}}]}}`, []string{"resize"}, "cannot change on a live pod",
 		},
 		"without the label of the workload": {merge, label(v1alpha1.WorkloadLabel, "null"), nil, "never change"},
-		"with another workload":             {merge, label(v1alpha1.WorkloadLabel, `"engine"`), nil, "never change"},
+		"with another workload":             {merge, label(v1alpha1.WorkloadLabel, `"nobody"`), nil, "never change"},
 		"without the hash":                  {merge, label(v1alpha1.AirlockLabel, "null"), nil, "never change"},
 		"with another hash":                 {merge, label(v1alpha1.AirlockLabel, `"lis-zero"`), nil, "never change"},
 		"a debug container that mounts the keys": {

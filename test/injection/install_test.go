@@ -31,9 +31,16 @@ func (l lab) config() injection.Config {
 // govern installs the policies under names of the lab's own, and returns when they are in effect.
 func (l lab) govern() {
 	l.Helper()
-	l.inject(l.config())
-	l.guard(l.config())
+	l.governWith(l.config())
+}
+
+// governWith is govern with another configuration.
+func (l lab) governWith(config injection.Config) {
+	l.Helper()
+	l.inject(config)
+	l.guard(config)
 	l.awaitGuards()
+	l.awaitInjection()
 }
 
 func (l lab) inject(config injection.Config) {
@@ -82,10 +89,6 @@ func (l lab) awaitGuards() {
 		err := l.client(labguardUser).Create(ctx, probe)
 		return err == nil || apierrors.IsAlreadyExists(err), nil
 	})
-	l.eventually("pods are injected", func(ctx context.Context) (bool, error) {
-		pod, err := l.dryRun(ctx, l.pod("probe", "probe"))
-		return err == nil && len(pod.Spec.InitContainers) == 1, nil
-	})
 	claims := l.forged("probe", "none", "probe", "none")
 	bare := l.pod("probe", "none")
 	bare.Labels[v1alpha1.AirlockLabel] = "none"
@@ -119,6 +122,18 @@ func (l lab) awaitGuards() {
 			l.Fatalf("%s does not act: %v", policy, last)
 		}
 	}
+	l.must(l.client(labguardUser).Delete(l.Context(), probe))
+}
+
+// awaitInjection returns when pods get the sidecar.
+func (l lab) awaitInjection() {
+	l.Helper()
+	probe := l.profile("probe")
+	l.must(l.client(labguardUser).Create(l.Context(), probe))
+	l.eventually("pods are injected", func(ctx context.Context) (bool, error) {
+		pod, err := l.dryRun(ctx, l.pod("probe", "probe"))
+		return err == nil && len(pod.Spec.InitContainers) == 1, nil
+	})
 	l.must(l.client(labguardUser).Delete(l.Context(), probe))
 }
 

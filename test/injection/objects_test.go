@@ -5,6 +5,7 @@ package injection_test
 
 import (
 	"context"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -174,3 +175,5 @@ func bundle() *unstructured.Unstructured {
 		"spec": map[string]any{"trustBundle": ""},
 	}}
 }
+
+func replace(text, name string) string { return strings.ReplaceAll(text, "NAME", name) }

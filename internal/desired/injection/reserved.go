@@ -39,11 +39,11 @@ func Reserved(c Config) policy.Validating {
 			policy.Variable("ours", expression(`variables.found.exists(o, o.?metadata.?name.orValue('').startsWith('%PREFIX%')
   || o.?metadata.?labels[?'%MANAGED%'].orValue('') == '%LABGUARD%')`)),
 			policy.Variable("companion", expression(`variables.found.exists(o, o.?metadata.?labels[?'kubernetes.io/service-name'].orValue('').endsWith('%SUFFIX%'))`)),
-			policy.Variable("containers", `object == null || !variables.pod ? [] : request.?subResource.orValue('') == 'ephemeralcontainers' ? object.spec.?ephemeralContainers.orValue([]) :
-  object.spec.?containers.orValue([]) + object.spec.?initContainers.orValue([])`),
+			policy.Variable("containers", `object == null || !variables.pod ? [] : request.?subResource.orValue('') == 'ephemeralcontainers' ? dyn(object).spec.?ephemeralContainers.orValue([]) :
+  dyn(object).spec.?containers.orValue([]) + dyn(object).spec.?initContainers.orValue([])`),
 			policy.Variable("volumes", expression(`object == null || !variables.pod || request.?subResource.orValue('') != '' ? [] :
-  object.spec.?volumes.orValue([]).filter(v, !(v.name == '%VOLUME%' && '%WORKLOAD%' in object.metadata.?labels.orValue({})
-    && object.spec.?initContainers[?0].?name.orValue('') == '%AIRLOCK%'))`)),
+  dyn(object).spec.?volumes.orValue([]).filter(v, !(v.name == '%VOLUME%' && '%WORKLOAD%' in dyn(object).metadata.?labels.orValue({})
+    && dyn(object).spec.?initContainers[?0].?name.orValue('') == '%AIRLOCK%'))`)),
 		).
 		WithValidations(
 			policy.Forbid("variables.pod || !variables.ours"+
@@ -53,15 +53,15 @@ func Reserved(c Config) policy.Validating {
 				"names that begin with labguard-, and the label app.kubernetes.io/managed-by: labguard, are labguard's own in this namespace: choose another name"),
 			policy.Forbid("!("+is("endpointslices")+") || !variables.companion || "+userIn(endpointWriters),
 				"Services whose names end with -mtls are labguard's own in this namespace: nobody adds addresses to them"),
-			policy.Forbid(expression("!("+is("certificates")+") || object == null || !object.?spec.?secretName.orValue('').startsWith('%PREFIX%')"),
+			policy.Forbid(expression("!("+is("certificates")+") || object == null || !dyn(object).?spec.?secretName.orValue('').startsWith('%PREFIX%')"),
 				"Secrets whose names begin with labguard- are labguard's own: choose another secretName"),
-			policy.Forbid(expression("!("+is("ingresses")+") || object == null || object.?spec.?tls.orValue([]).all(t, !t.?secretName.orValue('').startsWith('%PREFIX%'))"),
+			policy.Forbid(expression("!("+is("ingresses")+") || object == null || dyn(object).?spec.?tls.orValue([]).all(t, !t.?secretName.orValue('').startsWith('%PREFIX%'))"),
 				"Secrets whose names begin with labguard- are labguard's own: no Ingress may serve them"),
-			policy.Forbid(expression("!("+is("gateways")+") || object == null || object.?spec.?listeners.orValue([]).all(l, l.?tls.?certificateRefs.orValue([]).all(r, !r.?name.orValue('').startsWith('%PREFIX%')))"),
+			policy.Forbid(expression("!("+is("gateways")+") || object == null || dyn(object).?spec.?listeners.orValue([]).all(l, l.?tls.?certificateRefs.orValue([]).all(r, !r.?name.orValue('').startsWith('%PREFIX%')))"),
 				"Secrets whose names begin with labguard- are labguard's own: no Gateway may serve them"),
 			policy.Forbid(expression("variables.volumes.all(v, "+volumeApart+")"), podReads),
 			policy.Forbid(expression("variables.containers.all(c, "+containerApart+")"), podReads),
-			policy.Forbid(expression("!variables.pod || object == null || object.spec.?imagePullSecrets.orValue([]).all(s, !s.?name.orValue('').startsWith('%PREFIX%'))"), podReads),
+			policy.Forbid(expression("!variables.pod || object == null || dyn(object).spec.?imagePullSecrets.orValue([]).all(s, !s.?name.orValue('').startsWith('%PREFIX%'))"), podReads),
 		)
 	return policy.Denying(ReservedName, c.Anchor, spec)
 }
