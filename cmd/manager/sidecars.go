@@ -10,6 +10,7 @@ import (
 	"github.com/labguard/labguard/controllers/labworkload"
 	"github.com/labguard/labguard/controllers/removal"
 	"github.com/labguard/labguard/internal/desired"
+	"github.com/labguard/labguard/internal/desired/transit"
 )
 
 // ownLabels are on labguard's own pods (config/manager).
@@ -17,7 +18,10 @@ var ownLabels = map[string]string{"app.kubernetes.io/name": "labguard"}
 
 // sidecars is what the platform team says about provider Sidecar.
 func (p *parts) sidecars() labworkload.Sidecars {
-	return labworkload.Sidecars{Labguard: desired.Operator{Namespace: p.options.namespace, Labels: ownLabels}}
+	return labworkload.Sidecars{
+		Image: p.config.Airlock.Image, Bundles: p.config.bundles(), Nodes: blocks(p.config.NodeAddresses),
+		Labguard: desired.Operator{Namespace: p.options.namespace, Labels: ownLabels},
+	}
 }
 
 // removal takes sidecars away that nobody asks for any more.
@@ -27,4 +31,16 @@ func (p *parts) removal() error {
 		return fmt.Errorf("set up the removal of sidecars: %w", err)
 	}
 	return nil
+}
+
+// bundles are the trust bundles of the cluster.
+func (c *configuration) bundles() []transit.Bundle {
+	var all []transit.Bundle
+	for _, one := range c.TrustDomains {
+		all = append(all, transit.Bundle{TrustDomain: one.Name, Name: desired.TrustBundle(one.Name)})
+	}
+	for _, one := range c.ExternalAuthorities {
+		all = append(all, transit.Bundle{Authority: one.Name, Name: desired.AuthorityBundle(one.Name)})
+	}
+	return all
 }

@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/labguard/labguard/api/v1alpha1"
-	"github.com/labguard/labguard/internal/testutil/cluster"
+	"github.com/labguard/labguard/internal/testutil/node"
 )
 
 const (
@@ -119,9 +119,8 @@ func TestAdoption(t *testing.T) {
 		})
 	}
 	t.Run("a network that ignores policies is reported", func(t *testing.T) {
-		cluster.IgnorePolicies(t, true)
-		defer cluster.IgnorePolicies(t, false)
-		l.reprobe()
+		node.Switch(t, node.Switches{Enforce: false, NodeTraffic: true})
+		l.reprobe("lis")
 		l.condition("lis", v1alpha1.ConditionNetworkIsolated, metav1.ConditionFalse, v1alpha1.ReasonPolicyIgnored)
 		l.condition("lis", v1alpha1.ConditionTransitEncrypted, metav1.ConditionFalse, v1alpha1.ReasonPlaintextReachable)
 	})
