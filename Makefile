@@ -24,6 +24,10 @@ PURE_COVERAGE := 90
 CLUSTER_MAIN := $(MODULE)/internal/testutil/cluster
 NEEDS_CLUSTER := {{$$p := .ImportPath}}{{if eq $$p "$(CLUSTER_MAIN)"}}{{$$p}}{{end}}$(foreach imports,TestImports XTestImports,{{range .$(imports)}}{{if eq . "$(CLUSTER_MAIN)"}}{{$$p}} {{end}}{{end}})
 
+# What is tested on a real node has the build tag e2e. Those packages are found by what their tests import then, and do not import without.
+NODE_MAIN := $(MODULE)/internal/testutil/node
+NEEDS_NODE := $(foreach imports,TestImports XTestImports,{{$$p := .ImportPath}}{{range .$(imports)}}{{if eq . "$(NODE_MAIN)"}}{{$$p}} {{end}}{{end}})
+
 # Tests of hack/devcluster that have all of Kubernetes linked in go without the race detector: compiling Kubernetes for it takes longer
 # than everything else here.
 KUBERNETES := k8s.io/kubernetes/cmd/kube-apiserver/app
@@ -32,6 +36,7 @@ LINKS_KUBERNETES := {{$$links := false}}{{range .Deps}}{{if eq . "$(KUBERNETES)"
 
 # Asked for when a recipe uses them, as `go list` takes a second.
 CLUSTER_PACKAGES = $(sort $(shell go list -f '$(NEEDS_CLUSTER)' ./...))
+NODE_PACKAGES = $(sort $(shell go list -tags e2e -f '$(NEEDS_NODE)' ./...))
 UNIT_PACKAGES = $(filter-out $(CLUSTER_PACKAGES),$(shell go list ./...))
 DEVCLUSTER_RACE = $(shell go -C hack/devcluster list -f '$(HAS_TESTS)$(LINKS_KUBERNETES){{if not $$links}}{{.ImportPath}}{{end}}{{end}}' ./...)
 DEVCLUSTER_PLAIN = $(shell go -C hack/devcluster list -f '$(HAS_TESTS)$(LINKS_KUBERNETES){{if $$links}}{{.ImportPath}}{{end}}{{end}}' ./...)
@@ -69,8 +74,16 @@ test: devcluster ## all tests, with the race detector, against a real API server
 	@echo "== tests against the API server of hack/devcluster, one package after the other"
 	go test -race -p 1 -timeout 30m $(or $(CLUSTER_PACKAGES),$(error no package imports $(CLUSTER_MAIN)))
 	@echo "== tests of hack/devcluster"
+	go -C hack/node test -race ./...
 	go -C hack/devcluster test -race $(or $(DEVCLUSTER_RACE),$(error hack/devcluster has no tests))
 	$(if $(DEVCLUSTER_PLAIN),go -C hack/devcluster test -timeout 20m $(DEVCLUSTER_PLAIN))
+
+.PHONY: e2e
+e2e: node ## tests on a real node, with pods and their network; needs root on Linux
+	@echo "== what a node leaves behind"
+	go test -tags e2e -count 1 -timeout 15m -run Node $(CLUSTER_MAIN)
+	@echo "== tests on a node, one package after the other"
+	go test -tags e2e -count 1 -p 1 -timeout 60m $(or $(NODE_PACKAGES),$(error no package imports $(NODE_MAIN)))
 
 .PHONY: fuzz
 fuzz: ## run each fuzz test for FUZZTIME (10s)

@@ -27,11 +27,11 @@ type zone map[string][]dns.RR
 
 // newZone is the specification for DNS of Kubernetes, without records for pods by
 // address and without reverse lookups.
-func newZone(services []*corev1.Service, slices []*discoveryv1.EndpointSlice) zone {
+func newZone(services []*corev1.Service, endpointSlices []*discoveryv1.EndpointSlice) zone {
 	z := zone{}
 	z.exist("svc." + apex)
 	byService := map[string][]*discoveryv1.EndpointSlice{}
-	for _, s := range slices {
+	for _, s := range endpointSlices {
 		key := s.Namespace + "/" + s.Labels[discoveryv1.LabelServiceName]
 		byService[key] = append(byService[key], s)
 	}

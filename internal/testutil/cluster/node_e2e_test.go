@@ -151,7 +151,7 @@ func janitor(t *testing.T, p *process) int {
 
 func TestNodeLeavesNothingHoweverItEnds(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("a node needs root")
+		t.Skipf("a node needs root, and this is user %d", os.Geteuid())
 	}
 	withNode := options{node: true}
 	if _, err := build(t.Context(), withNode); err != nil {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -87,10 +88,16 @@ func Parts(args []string) int {
 	if err := cgroup.MountRoot(); err != nil {
 		return complain(err)
 	}
-	if err := p.run(ctx); err != nil && ctx.Err() == nil {
-		return complain(err)
+	err = p.run(ctx)
+	if err == nil || ctx.Err() != nil {
+		return 0
 	}
-	return 0
+	complain(err)
+	// Whoever shows the end of this log shows this line.
+	if ended := (*process.EndedError)(nil); errors.As(err, &ended) {
+		complain(fmt.Errorf("%s died early (%s)", ended.Name, ended.How))
+	}
+	return 1
 }
 
 func complain(err error) int {
@@ -120,6 +127,8 @@ func (p plan) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// What is not referenced any more is closed, and the parts would end.
+	defer runtime.KeepAlive(line)
 	starter := process.Starter{Line: line, Thread: thread.New()}
 	died := make(chan *process.Process, len(p.Parts))
 	for _, part := range p.Parts {
