@@ -53,6 +53,12 @@ type lab struct {
 func newLab(t *testing.T) lab {
 	t.Helper()
 	t.Parallel()
+	return newLabAlone(t)
+}
+
+// newLabAlone is a lab for a test that changes the whole cluster: the tests that run side by side wait for it.
+func newLabAlone(t *testing.T) lab {
+	t.Helper()
 	l := lab{T: t, namespace: cluster.Namespace(t)}
 	l.tenant = "tenant-of-" + l.namespace
 	l.bind("edit", l.tenant)
