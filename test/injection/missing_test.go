@@ -6,8 +6,8 @@ package injection_test
 import (
 	"strings"
 	"testing"
-	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -41,20 +41,23 @@ func TestWithoutTheKindOfProfilesTheKeysStaySafe(t *testing.T) {
 	l.must(admin.Patch(t.Context(), definition(), client.RawPatch("application/merge-patch+json",
 		[]byte(`{"metadata":{"annotations":{"`+injection.AllowDeletionAnnotation+`":"true"}}}`))))
 	l.must(admin.Delete(t.Context(), definition()))
-	l.attackWithoutKind(live)
-	// The API server looks for the kind anew whenever any policy changes, and when it starts.
-	since := time.Now()
-	l.prepending("touch")
+	l.attackWithoutKind(live, true)
+	_, err = l.dryRun(t.Context(), l.pod("app", "lis"))
+	l.passes(err) // no profile, no sidecar
+
+	// An API server that meets the policies for the first time, as after a restart, does not find the kind.
+	l.forgetPolicies()
+	l.inject(l.config())
+	l.guard(l.config())
 	l.eventually("pods of the governed namespace are refused", func(ctx ctx) (bool, error) {
 		_, err := elsewhere.dryRun(ctx, elsewhere.pod("app", "lis"))
-		l.passes(err)
-		_, err = l.dryRun(ctx, l.pod("app", "other"))
-		if err != nil && ctx.Err() == nil {
-			t.Logf("refused after %s: %v", time.Since(since).Round(time.Second), err)
+		if ctx.Err() == nil {
+			l.passes(err)
 		}
-		return err != nil, nil
+		_, err = l.dryRun(ctx, l.pod("app", "other"))
+		return err != nil && strings.Contains(err.Error(), "AirlockProfile"), nil
 	})
-	l.attackWithoutKind(live)
+	l.attackWithoutKind(live, false)
 	_, err = elsewhere.dryRun(t.Context(), elsewhere.pod("app", "lis"))
 	l.passes(err)
 
@@ -69,14 +72,16 @@ func TestWithoutTheKindOfProfilesTheKeysStaySafe(t *testing.T) {
 		_, err := l.dryRun(ctx, l.forged("thief", "lis", "lis", "lis-one"))
 		return l.by(err, injection.ReservedName), nil
 	})
-	l.attackWithoutKind(live)
+	l.attackWithoutKind(live, true)
 }
 
-// attackWithoutKind is everything that must not work while there is no profile to compare with.
-func (l lab) attackWithoutKind(live *podOf) {
+// attackWithoutKind is everything that must not work while there is no profile to compare with. Without the kind a governed pod can be neither made nor changed, so that the use of it is looked at only where the policies work.
+func (l lab) attackWithoutKind(live *podOf, use bool) {
 	l.Helper()
-	l.attackLive(live)
-	l.useLive(live)
+	if use {
+		l.attackLive(live)
+		l.useLive(live)
+	}
 	l.Run("a pod that knows what to look like", func(t *testing.T) {
 		if _, err := l.in(t).dryRun(t.Context(), l.forged("thief", "lis", "lis", "lis-one")); err == nil {
 			t.Error("the keys are stolen")
@@ -84,7 +89,6 @@ func (l lab) attackWithoutKind(live *podOf) {
 	})
 	for name, change := range references {
 		_, err := l.dryRun(l.Context(), l.pod("thief", "other", change))
-		// Without the kind a pod is refused before any rule is looked at.
 		if err == nil || !l.by(err, injection.ReservedName) && !strings.Contains(err.Error(), "AirlockProfile") {
 			l.Errorf("%s: %v", name, err)
 		}
@@ -93,6 +97,23 @@ func (l lab) attackWithoutKind(live *podOf) {
 		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"namespace": l.namespace, "name": "labguard-lis"},
 	}}
 	l.refused(l.client(l.tenant).Create(l.Context(), configMap), injection.ReservedName, "labguard's own")
+}
+
+// forgetPolicies takes all policies with a parameter away, so that the API server forgets the kind.
+func (l lab) forgetPolicies() {
+	l.Helper()
+	api := l.typed("").AdmissionregistrationV1()
+	name := func(policy string) string { return policy + "." + l.namespace }
+	l.must(api.MutatingAdmissionPolicyBindings().Delete(l.Context(), name(injection.InjectionName), metav1.DeleteOptions{}))
+	l.must(api.MutatingAdmissionPolicies().Delete(l.Context(), name(injection.InjectionName), metav1.DeleteOptions{}))
+	for _, policy := range []string{injection.BackstopName, injection.ClaimsName} {
+		l.must(api.ValidatingAdmissionPolicyBindings().Delete(l.Context(), name(policy), metav1.DeleteOptions{}))
+		l.must(api.ValidatingAdmissionPolicies().Delete(l.Context(), name(policy), metav1.DeleteOptions{}))
+	}
+	l.eventually("the API server has noticed", func(ctx ctx) (bool, error) {
+		_, err := l.dryRun(ctx, l.forged("thief", "lis", "lis", "lis-one"))
+		return err == nil, nil
+	})
 }
 
 // reapply writes the policies of another configuration over those of the lab.
