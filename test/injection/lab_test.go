@@ -5,6 +5,7 @@ package injection_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"sync"
@@ -145,6 +146,11 @@ func access(user string) *rest.Config {
 	return config
 }
 
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	return scheme, errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
+}
+
 // clients are the clients by user: each new one would ask the API server what it serves.
 var clients sync.Map
 
@@ -156,9 +162,8 @@ func (l lab) client(user string) client.Client {
 			return c
 		}
 	}
-	scheme := runtime.NewScheme()
-	l.must(clientgoscheme.AddToScheme(scheme))
-	l.must(v1alpha1.AddToScheme(scheme))
+	scheme, err := newScheme()
+	l.must(err)
 	c, err := client.New(access(user), client.Options{Scheme: scheme})
 	l.must(err)
 	clients.Store(user, c)
