@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -37,6 +38,7 @@ import (
 	rollouts "github.com/labguard/labguard/internal/admission"
 	"github.com/labguard/labguard/internal/airlock/ask"
 	desiredgate "github.com/labguard/labguard/internal/desired/gate"
+	"github.com/labguard/labguard/internal/desired/injection"
 	"github.com/labguard/labguard/internal/metrics"
 	"github.com/labguard/labguard/internal/registry"
 )
@@ -235,6 +237,7 @@ func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, as
 			GitOpsNamespaces: p.config.GitOpsNamespaces, LabguardUser: p.options.user,
 			Endpoint: desiredgate.Endpoint{URL: p.options.webhookURL, ServiceNamespace: p.options.namespace, ServiceName: webhookService},
 		},
+		Injection: p.injection(),
 	}
 	books := &enforcement.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Clock: p.clock, SampleEvery: p.sampleEvery, Random: rand.Float64,
@@ -292,6 +295,16 @@ func (p *parts) probes() error {
 		}
 	}
 	return nil
+}
+
+// injection is what the policies of the sidecar depend on and what does not change while the process runs.
+func (p *parts) injection() injection.Config {
+	_, err := p.manager.GetRESTMapper().RESTMapping(schema.GroupKind{Group: "certificates.k8s.io", Kind: "ClusterTrustBundle"}, "v1")
+	config := injection.Config{ClusterTrustBundles: err == nil}
+	for _, one := range p.config.Issuers {
+		config.ProtectedIssuers = append(config.ProtectedIssuers, injection.Issuer{Kind: one.Kind, Namespace: one.Namespace, Name: one.Name})
+	}
+	return config
 }
 
 // issuers are the configured issuers in the words of the API.

@@ -19,6 +19,7 @@ import (
 type (
 	patchKind = types.PatchType
 	ctx       = context.Context
+	podOf     = corev1.Pod
 )
 
 func TestASelectedPodGetsTheSidecar(t *testing.T) {

@@ -5,6 +5,7 @@ package injection_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"sync"
@@ -53,6 +54,12 @@ type lab struct {
 func newLab(t *testing.T) lab {
 	t.Helper()
 	t.Parallel()
+	return newLabAlone(t)
+}
+
+// newLabAlone is a lab for a test that changes the whole cluster: the tests that run side by side wait for it.
+func newLabAlone(t *testing.T) lab {
+	t.Helper()
 	l := lab{T: t, namespace: cluster.Namespace(t)}
 	l.tenant = "tenant-of-" + l.namespace
 	l.bind("edit", l.tenant)
@@ -139,6 +146,11 @@ func access(user string) *rest.Config {
 	return config
 }
 
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	return scheme, errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme))
+}
+
 // clients are the clients by user: each new one would ask the API server what it serves.
 var clients sync.Map
 
@@ -150,9 +162,8 @@ func (l lab) client(user string) client.Client {
 			return c
 		}
 	}
-	scheme := runtime.NewScheme()
-	l.must(clientgoscheme.AddToScheme(scheme))
-	l.must(v1alpha1.AddToScheme(scheme))
+	scheme, err := newScheme()
+	l.must(err)
 	c, err := client.New(access(user), client.Options{Scheme: scheme})
 	l.must(err)
 	clients.Store(user, c)

@@ -21,7 +21,7 @@ func Backstop(c Config) policy.Validating {
 	spec := admissionac.ValidatingAdmissionPolicySpec().
 		WithFailurePolicy(admissionv1.Fail).
 		WithParamKind(profiles()).
-		WithMatchConstraints(c.governed(policy.Rule(changes, "", "v1", "pods"))).
+		WithMatchConstraints(c.withProfiles(policy.Rule(changes, "", "v1", "pods"))).
 		WithMatchConditions(
 			policy.Condition("created-selected-or-relabelled", "request.operation == 'CREATE' ? "+selects(labelsOf("object"))+
 				" : "+labelsOf("object")+" != "+labelsOf("oldObject")),
@@ -63,7 +63,7 @@ func backstopVariables(Config) []*admissionac.VariableApplyConfiguration {
 		policy.Variable("airlock", expression("variables.inits.filter(c, c.name == '%AIRLOCK%')")),
 		policy.Variable("redirect", expression("variables.inits.filter(c, c.name == '%REDIRECT%')")),
 		policy.Variable("others", expression("object.spec.?containers.orValue([]) + variables.inits.filter(c, !(c.name in ['%AIRLOCK%', '%REDIRECT%']))")),
-		policy.Variable("revision", expression("([params.spec.current] + params.spec.?known.orValue([])).filter(r, variables.labels[?'%HASH%'] == optional.of(r.hash))")),
+		policy.Variable("revision", expression("([dyn(params.spec.current)] + dyn(params.spec.?known.orValue([]))).filter(r, variables.labels[?'%HASH%'] == optional.of(r.hash))")),
 		policy.Variable("requests", "['cpu', 'memory']"),
 	}
 }
@@ -131,10 +131,10 @@ func Claims(c Config) policy.Validating {
 	spec := admissionac.ValidatingAdmissionPolicySpec().
 		WithFailurePolicy(admissionv1.Fail).
 		WithParamKind(profiles()).
-		WithMatchConstraints(c.governed(policy.Rule(creates, "", "v1", "pods")).WithObjectSelector(metav1ac.LabelSelector().WithMatchExpressions(
+		WithMatchConstraints(c.withProfiles(policy.Rule(creates, "", "v1", "pods")).WithObjectSelector(metav1ac.LabelSelector().WithMatchExpressions(
 			metav1ac.LabelSelectorRequirement().WithKey(v1alpha1.WorkloadLabel).WithOperator(metav1.LabelSelectorOpExists)))).
 		WithValidations(policy.Forbid(expression("(object.metadata.labels[?'%WORKLOAD%'] != optional.of(params.spec.workload)\n"+
-			"    && ([params.spec.current] + params.spec.?known.orValue([])).all(r, object.metadata.labels[?'%HASH%'] != optional.of(r.hash)))\n  || "+selects(labelsOf("object"))),
+			"    && ([dyn(params.spec.current)] + dyn(params.spec.?known.orValue([]))).all(r, object.metadata.labels[?'%HASH%'] != optional.of(r.hash)))\n  || "+selects(labelsOf("object"))),
 			"the pod carries the label labguard.dev/workload or labguard.dev/airlock of a LabWorkload that does not select it"))
 	claims := policy.Denying(ClaimsName, c.Anchor, spec)
 	claims.Binding.Spec.WithParamRef(ofTheNamespace(admissionv1.DenyAction))

@@ -54,6 +54,9 @@ type Config struct {
 	ProtectedIssuers []Issuer
 	// ClusterTrustBundles says whether the cluster serves certificates.k8s.io/v1 ClusterTrustBundles. If not, bundles come from TrustConfigMap.
 	ClusterTrustBundles bool
+	// KindMissing says that the cluster does not serve AirlockProfiles. A policy whose parameter has no kind refuses everything that it matches, so those that
+	// have one match nothing then, and pods start without a sidecar; no pod at all may use labguard's Secrets.
+	KindMissing bool
 	// Anchor owns the policies.
 	Anchor policy.Anchor
 }
@@ -113,6 +116,14 @@ func (c Config) governed(rules ...*admissionac.NamedRuleWithOperationsApplyConfi
 		requirement.WithOperator(metav1.LabelSelectorOpIn).WithValues(names...)
 	}
 	return policy.Everywhere(rules...).WithNamespaceSelector(metav1ac.LabelSelector().WithMatchExpressions(requirement))
+}
+
+// withProfiles is governed, for policies that have a profile as their parameter.
+func (c Config) withProfiles(rules ...*admissionac.NamedRuleWithOperationsApplyConfiguration) *admissionac.MatchResourcesApplyConfiguration {
+	if c.KindMissing {
+		c.Namespaces = nil
+	}
+	return c.governed(rules...)
 }
 
 // profiles is the kind of the parameter.

@@ -18,7 +18,7 @@ func Injection(c Config) (*admissionac.MutatingAdmissionPolicyApplyConfiguration
 		WithFailurePolicy(admissionv1.Fail).
 		WithReinvocationPolicy(admissionv1.IfNeededReinvocationPolicy).
 		WithParamKind(profiles()).
-		WithMatchConstraints(c.governed(policy.Rule(creates, "", "v1", "pods"))).
+		WithMatchConstraints(c.withProfiles(policy.Rule(creates, "", "v1", "pods"))).
 		WithMatchConditions(policy.Condition("selected", selects(labelsOf("object")))).
 		WithVariables(
 			policy.Variable("inits", "object.spec.?initContainers.orValue([]).map(c, string(c.?name.orValue('')))"),

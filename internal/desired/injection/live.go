@@ -30,17 +30,17 @@ func Live(c Config) policy.Validating {
 		WithMatchConditions(policy.Condition("labelled", expression(
 			"[object, oldObject].exists(o, o != null && o.?metadata.?labels.orValue({}).exists(k, k == '%WORKLOAD%' || k == '%HASH%'))"))).
 		WithVariables(
-			policy.Variable("new", "object.spec.?initContainers.orValue([])"),
-			policy.Variable("debug", "object.spec.?ephemeralContainers.orValue([])"),
+			policy.Variable("new", "dyn(object).spec.?initContainers.orValue([])"),
+			policy.Variable("debug", "dyn(object).spec.?ephemeralContainers.orValue([])"),
 		).
 		WithValidations(
 			policy.Forbid(expression("!(request.resource.resource == 'bindings' || request.?subResource.orValue('') == 'binding')"),
 				"a binding cannot set the labels labguard.dev/workload and labguard.dev/airlock"),
-			policy.Forbid(expression("request.operation != 'CREATE' || request.resource.resource != 'pods' || object.?spec.?initContainers[?0].?name.orValue('') == '%AIRLOCK%'"),
+			policy.Forbid(expression("request.operation != 'CREATE' || request.resource.resource != 'pods' || dyn(object).?spec.?initContainers[?0].?name.orValue('') == '%AIRLOCK%'"),
 				"the labels labguard.dev/workload and labguard.dev/airlock are on pods with the sidecar airlock only"),
 			policy.Forbid(updated+expression("['%WORKLOAD%', '%HASH%'].all(k, object.metadata.?labels[?k] == oldObject.metadata.?labels[?k])"),
 				"the labels labguard.dev/workload and labguard.dev/airlock never change on a live pod"),
-			policy.Forbid(updated+expression("variables.new.filter(c, c.name in ['%AIRLOCK%', '%REDIRECT%']) == oldObject.spec.?initContainers.orValue([]).filter(c, c.name in ['%AIRLOCK%', '%REDIRECT%'])"),
+			policy.Forbid(updated+expression("variables.new.filter(c, c.name in ['%AIRLOCK%', '%REDIRECT%']) == dyn(oldObject).spec.?initContainers.orValue([]).filter(c, c.name in ['%AIRLOCK%', '%REDIRECT%'])"),
 				"the sidecar airlock cannot change on a live pod; a new pod gets the present one"),
 			policy.Forbid(updated+expression(debugApart),
 				"a debug container cannot mount volumes whose names begin with labguard-, run as the user 64000 or target the sidecar airlock"),
@@ -49,7 +49,7 @@ func Live(c Config) policy.Validating {
 }
 
 // debugApart is true if no new debug container comes near airlock.
-const debugApart = `variables.debug.all(c, oldObject.spec.?ephemeralContainers.orValue([]).exists(o, o.name == c.name)
+const debugApart = `variables.debug.all(c, dyn(oldObject).spec.?ephemeralContainers.orValue([]).exists(o, o.name == c.name)
   || (c.?volumeMounts.orValue([]).all(m, !m.name.startsWith('%PREFIX%'))
     && c.?volumeDevices.orValue([]).all(d, !d.name.startsWith('%PREFIX%'))
     && c.?env.orValue([]).all(e, !e.?valueFrom.?fileKeyRef.?volumeName.orValue('').startsWith('%PREFIX%'))
@@ -81,13 +81,13 @@ func onUpdate(rule string) string {
 	return "request.operation != 'UPDATE' || request.resource.resource != 'pods' || (" + rule + ")"
 }
 
-var specKept = `dyn(object.spec).all(k, k == 'schedulingGates' || (k in dyn(oldObject.spec) && dyn(object.spec)[k] == dyn(oldObject.spec)[k]))
-  && dyn(oldObject.spec).all(k, k == 'schedulingGates' || k in dyn(object.spec))
-  && object.spec.?schedulingGates.orValue([]).filter(g, g.name != ` + gateName + `) == oldObject.spec.?schedulingGates.orValue([]).filter(g, g.name != ` + gateName + `)`
+var specKept = `dyn(object).spec.all(k, k == 'schedulingGates' || (k in dyn(oldObject).spec && dyn(object).spec[k] == dyn(oldObject).spec[k]))
+  && dyn(oldObject).spec.all(k, k == 'schedulingGates' || k in dyn(object).spec)
+  && dyn(object).spec.?schedulingGates.orValue([]).filter(g, g.name != ` + gateName + `) == dyn(oldObject).spec.?schedulingGates.orValue([]).filter(g, g.name != ` + gateName + `)`
 
 var gateName = policy.Quote(v1alpha1.SchedulingGate)
 
-const metadataKept = `['labels', 'ownerReferences', 'finalizers'].all(k, dyn(object.metadata)[?k] == dyn(oldObject.metadata)[?k])
+const metadataKept = `['labels', 'ownerReferences', 'finalizers'].all(k, dyn(object).metadata[?k] == dyn(oldObject).metadata[?k])
   && object.metadata.?annotations.orValue({}).all(k, k.startsWith('labguard.dev/') || oldObject.metadata.?annotations[?k] == object.metadata.?annotations[?k])
   && oldObject.metadata.?annotations.orValue({}).all(k, k.startsWith('labguard.dev/') || k in object.metadata.?annotations.orValue({}))`
 

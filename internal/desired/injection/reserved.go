@@ -42,8 +42,7 @@ func Reserved(c Config) policy.Validating {
 			policy.Variable("containers", `object == null || !variables.pod ? [] : request.?subResource.orValue('') == 'ephemeralcontainers' ? dyn(object).spec.?ephemeralContainers.orValue([]) :
   dyn(object).spec.?containers.orValue([]) + dyn(object).spec.?initContainers.orValue([])`),
 			policy.Variable("volumes", expression(`object == null || !variables.pod || request.?subResource.orValue('') != '' ? [] :
-  dyn(object).spec.?volumes.orValue([]).filter(v, !(v.name == '%VOLUME%' && '%WORKLOAD%' in dyn(object).metadata.?labels.orValue({})
-    && dyn(object).spec.?initContainers[?0].?name.orValue('') == '%AIRLOCK%'))`)),
+  dyn(object).spec.?volumes.orValue([]).filter(v, !(`+c.own()+`))`)),
 		).
 		WithValidations(
 			policy.Forbid("variables.pod || !variables.ours"+
@@ -64,6 +63,16 @@ func Reserved(c Config) policy.Validating {
 			policy.Forbid(expression("!variables.pod || object == null || dyn(object).spec.?imagePullSecrets.orValue([]).all(s, !s.?name.orValue('').startsWith('%PREFIX%'))"), podReads),
 		)
 	return policy.Denying(ReservedName, c.Anchor, spec)
+}
+
+// own is true if the volume v is that of airlock in a pod that airlock was added to. Without a profile it cannot be said here that it is as it should be: that is for the
+// backstop, which every pod with the label meets.
+func (c Config) own() string {
+	if c.KindMissing {
+		return "false"
+	}
+	return `v.name == '%VOLUME%' && '%WORKLOAD%' in dyn(object).metadata.?labels.orValue({})
+    && dyn(object).spec.?initContainers[?0].?name.orValue('') == '%AIRLOCK%'`
 }
 
 const podReads = "Secrets and ConfigMaps whose names begin with labguard- are labguard's own: no pod may use them but the sidecar airlock that labguard adds"
