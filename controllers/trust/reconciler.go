@@ -23,7 +23,7 @@ import (
 
 const (
 	// lookEvery is how often it is looked whether a root may leave and whether a renewal is late: time alone changes that.
-	lookEvery = time.Minute
+	lookEvery = 2 * time.Minute
 	// lookSoon is how soon while a root is leaving.
 	lookSoon = 30 * time.Second
 )

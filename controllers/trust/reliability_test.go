@@ -98,6 +98,7 @@ func theBundles(old, fresh posture.Root) reliability.Scenario {
 			return objects, nil
 		},
 		FieldOwners: []string{v1alpha1.FieldManager},
+		Soon:        time.Minute, // how long labguard waits for a kind that is not served
 		Cleanup: func(ctx context.Context, w *reliability.World) error {
 			return errors.Join(
 				w.Admin.DeleteAllOf(ctx, &certificatesv1.ClusterTrustBundle{}, ours),
