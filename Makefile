@@ -96,12 +96,13 @@ generate: tools ## write deep copies, apply configurations, CRDs and RBAC anew
 .PHONY: lint
 lint: tools ## golangci-lint with kube-api-linter, and tidy modules
 	@echo "== lint"
-	@for module in . hack/devcluster hack/tools; do \
+	@for module in . hack/devcluster hack/node hack/tools; do \
 		echo "go mod tidy -diff ($$module)"; \
 		go -C $$module mod tidy -diff || { echo "lint: run 'go mod tidy' in $$module" >&2; exit 1; }; \
 	done
 	$(LINT) run ./...
 	cd hack/devcluster && $(LINT) run --config ../../.golangci.yml ./...
+	cd hack/node && $(LINT) run --config ../../.golangci.yml ./...
 
 .PHONY: verify
 verify: generate lint ## generate and lint, then fail if the checkout differs from its last commit
@@ -117,6 +118,10 @@ tools: ## compile the tools of hack/tools (kept outside of the checkout)
 .PHONY: devcluster
 devcluster: ## compile the local Kubernetes of tests and demo (kept outside of the checkout)
 	@go run ./hack/build devcluster
+
+.PHONY: node
+node: devcluster ## compile what a node of the local Kubernetes needs besides (kept outside of the checkout)
+	@go run ./hack/build node
 
 .PHONY: clean
 clean: ## remove bin/; what is kept outside of the checkout stays

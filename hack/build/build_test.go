@@ -98,6 +98,10 @@ func TestKeyChangesWithEachInputAndNothingElse(t *testing.T) {
 	}
 	tgt.ldflags = "-s"
 	changed("ldflags")
+	tgt.tags = "some_tag"
+	changed("tags")
+	tgt.static = true
+	changed("static")
 	tgt.packages = append(tgt.packages, "./sub")
 	changed("packages")
 	t.Setenv("GOARCH", "arm64")

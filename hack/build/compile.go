@@ -31,8 +31,8 @@ func compile(ctx context.Context, t target, out string, p *progress) error {
 // download fetches the modules that t needs, which listing its packages does,
 // and returns how many packages are left to compile.
 func download(ctx context.Context, t target, p *progress) (stale int, err error) {
-	args := append([]string{"list", "-deps", "-buildvcs=false", "-f", "{{if .Stale}}stale{{end}}"}, t.packages...)
-	cmd := goCommand(ctx, t.dir, args...)
+	args := append([]string{"list", "-deps", "-buildvcs=false", "-tags", t.tags, "-f", "{{if .Stale}}stale{{end}}"}, t.packages...)
+	cmd := t.command(ctx, args...)
 	var listed bytes.Buffer
 	cmd.Stdout = &listed
 	modules := 0
@@ -51,10 +51,10 @@ func download(ctx context.Context, t target, p *progress) (stale int, err error)
 }
 
 func compilePackages(ctx context.Context, t target, out string, stale int, p *progress) error {
-	args := append([]string{"build", "-v", "-buildvcs=false", "-ldflags", t.ldflags, "-o", out + "/"}, t.packages...)
+	args := append([]string{"build", "-v", "-buildvcs=false", "-tags", t.tags, "-ldflags", t.ldflags, "-o", out + "/"}, t.packages...)
 	compiled := 0
 	p.update("compiling %d packages", stale)
-	err := runLines(goCommand(ctx, t.dir, args...), func(line string) bool {
+	err := runLines(t.command(ctx, args...), func(line string) bool {
 		// Compiler errors have colons or spaces; a package's name has neither.
 		if strings.ContainsAny(line, ": #\t") {
 			return false

@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -30,6 +31,8 @@ func key(ctx context.Context, t target) (string, error) {
 	}
 	part(h, "go", settings)
 	part(h, "ldflags", []byte(t.ldflags))
+	part(h, "tags", []byte(t.tags))
+	part(h, "static", strconv.AppendBool(nil, t.static))
 	for _, pkg := range t.packages {
 		part(h, "package", []byte(pkg))
 	}

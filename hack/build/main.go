@@ -22,6 +22,7 @@ Compiles a target, or finds it compiled already, and links it into bin/.
 
 targets:
   devcluster   hack/devcluster: the local Kubernetes of tests and demo
+  node         hack/node: what a node of it needs besides, as a folder bin/node
   tools        every tool line of hack/tools/go.mod
 
 LABGUARD_CACHE names the folder of compiled programs (default: labguard in the
@@ -85,7 +86,17 @@ func buildTarget(ctx context.Context, root, cacheDir, name string, define defini
 	if err != nil {
 		return err
 	}
-	return link(entry, filepath.Join(root, "bin"))
+	bin := filepath.Join(root, "bin")
+	if !t.folder {
+		return link(entry, bin)
+	}
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return fmt.Errorf("create bin: %w", err)
+	}
+	if err := linkOne(entry, filepath.Join(bin, name)); err != nil {
+		return fmt.Errorf("link bin/%s: %w", name, err)
+	}
+	return nil
 }
 
 // cacheDir is where compiled programs live. It is outside the checkout, so that

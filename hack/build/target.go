@@ -25,6 +25,14 @@ type target struct {
 	packages []string
 	// ldflags go to the linker as they are.
 	ldflags string
+	// tags are build tags, separated by commas.
+	tags string
+	// static leaves cgo out: the programs then run where nothing else is, as in an
+	// image of one file.
+	static bool
+	// folder links all programs as one folder bin/<name of the target>: programs
+	// that only other programs start, under names that nobody should find in bin/.
+	folder bool
 	// why is for a person who waits: why it is compiled here, and how long.
 	why string
 }
@@ -34,6 +42,7 @@ type definition func(ctx context.Context, root string) (target, error)
 
 var targets = map[string]definition{
 	"devcluster": devcluster,
+	"node":       node,
 	"tools":      tools,
 }
 
@@ -75,6 +84,35 @@ func stamp(kubernetes, certManager string) string {
 			"-X", pkg+".gitTreeState=clean")
 	}
 	return strings.Join(flags, " ")
+}
+
+// node is what a node of the devcluster needs besides what devcluster has linked
+// in: the tool lines of hack/node/go.mod and its own programs. It is a module of
+// its own, so that Kubernetes is not compiled anew when containerd moves.
+func node(ctx context.Context, root string) (target, error) {
+	dir := filepath.Join(root, "hack", "node")
+	mod, err := readModule(ctx, dir)
+	if err != nil {
+		return target{}, err
+	}
+	containerd, err := mod.version("github.com/containerd/containerd/v2")
+	if err != nil {
+		return target{}, err
+	}
+	t := target{
+		dir:     dir,
+		ldflags: "-s -w -X github.com/containerd/containerd/v2/version.Version=" + containerd,
+		tags:    "no_btrfs,no_zfs,no_devmapper",
+		static:  true,
+		folder:  true,
+		why: fmt.Sprintf("containerd %s and the network plugins of a node are compiled from their Go modules.\n"+
+			"The first time takes 1 to 2 minutes on two cores; the result is kept.", containerd),
+	}
+	for _, tool := range mod.Tool {
+		t.packages = append(t.packages, tool.Path)
+	}
+	t.packages = append(t.packages, "./dns", "./pause", "./policyplugin")
+	return t, nil
 }
 
 // tools is every tool line of hack/tools/go.mod.
@@ -160,6 +198,15 @@ func goCommand(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = interruptGrace
 	cmd.Env = append(cmd.Environ(), "GOWORK=off")
+	return cmd
+}
+
+// command is the go command with the settings of the target.
+func (t target) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := goCommand(ctx, t.dir, args...)
+	if t.static {
+		cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
+	}
 	return cmd
 }
 

@@ -10,16 +10,20 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
 
+	"github.com/labguard/labguard/hack/devcluster/internal/cgroup"
 	"github.com/labguard/labguard/hack/devcluster/internal/cluster"
+	"github.com/labguard/labguard/hack/devcluster/internal/component"
 	"github.com/labguard/labguard/hack/devcluster/internal/lifeline"
 	"github.com/labguard/labguard/hack/devcluster/internal/program"
 )
 
-const usage = `usage: devcluster up --dir DIR [--crds PATH]... [--stop-on-stdin-eof]
+const usage = `usage: devcluster up --dir DIR [--crds PATH]... [--node] [--stop-on-stdin-eof]
+       devcluster clean --dir DIR
        devcluster PROGRAM [ARGUMENT]...
 
 up starts a Kubernetes control plane, cert-manager and an OCI registry on
@@ -30,12 +34,24 @@ until it is interrupted. With the DIR of an earlier run it goes on from there.
   --crds PATH  a file or folder of CustomResourceDefinitions to install before
                the controllers start, so that garbage collection knows them at
                once; later ones it notices within 30 seconds
+  --node       also a node that runs pods, with DNS for Services and an enforcer of
+               NetworkPolicies; needs root on Linux. The cluster is in a network
+               namespace of its own then; what it listens on is relayed to loopback
+  --node-programs DIR
+               what "make node" made; the default is the folder "node" beside this
+               program's link
   --stop-on-stdin-eof
                also stop when standard input ends, as it does when the program at
                its other end is gone: for programs that start a cluster
 
+clean removes what a node that was killed has left outside of DIR, its cgroups.
+A node cleans up after itself when it is stopped, and when devcluster is killed;
+clean is for when the process that does that was killed as well. The next "up"
+with the same DIR does it too.
+
 PROGRAM is etcd, kube-apiserver, kube-controller-manager, kube-scheduler,
-kubectl or cert-manager. A link to devcluster with such a name is that program.
+kubectl, cert-manager, kubelet or kube-proxy. A link to devcluster with such a
+name is that program.
 `
 
 func main() {
@@ -51,8 +67,13 @@ func run(args []string) int {
 		fmt.Fprint(os.Stderr, usage)
 		return 2
 	}
-	if args[1] == "up" {
+	switch args[1] {
+	case "up":
 		return up(args[2:], os.Stdout)
+	case "clean":
+		return clean(args[2:])
+	case component.Janitor:
+		return cgroup.Janitor(args[1:], lifeline.Hold)
 	}
 	if p, ok := program.Lookup(args[1]); ok {
 		return serve(p, args[1:])
@@ -76,6 +97,8 @@ func up(args []string, out io.Writer) int {
 		options.CRDs = append(options.CRDs, path)
 		return nil
 	})
+	flags.BoolVar(&options.Node, "node", false, "")
+	flags.StringVar(&options.NodePrograms, "node-programs", besideLink("node"), "")
 	stopOnEOF := flags.Bool("stop-on-stdin-eof", false, "")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -86,6 +109,10 @@ func up(args []string, out io.Writer) int {
 		fmt.Fprint(os.Stderr, usage)
 		return 2
 	}
+	if options.Cache = cacheDir(); options.Node && options.Cache == "" {
+		fmt.Fprintln(os.Stderr, "devcluster: HOME is not set: name a folder for what is fetched in LABGUARD_CACHE")
+		return 1
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *stopOnEOF {
@@ -95,6 +122,45 @@ func up(args []string, out io.Writer) int {
 		}()
 	}
 	if err := cluster.Up(ctx, options, out); err != nil {
+		fmt.Fprintf(os.Stderr, "devcluster: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// besideLink is the path of name in the folder where this program was called.
+func besideLink(name string) string {
+	called, err := exec.LookPath(os.Args[0])
+	if err != nil {
+		return name
+	}
+	return filepath.Join(filepath.Dir(called), name)
+}
+
+// cacheDir is where hack/build keeps what it compiles, empty if there is no such
+// folder.
+func cacheDir() string {
+	if dir := os.Getenv("LABGUARD_CACHE"); dir != "" {
+		return dir
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(dir, "labguard")
+}
+
+func clean(args []string) int {
+	flags := flag.NewFlagSet("clean", flag.ContinueOnError)
+	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
+	dir := flags.String("dir", "", "")
+	if err := flags.Parse(args); err != nil || *dir == "" || flags.NArg() > 0 {
+		if err == nil {
+			flags.Usage()
+		}
+		return 2
+	}
+	if err := cluster.Clean(context.Background(), *dir); err != nil {
 		fmt.Fprintf(os.Stderr, "devcluster: %v\n", err)
 		return 1
 	}

@@ -99,7 +99,7 @@ func TestClient(t *testing.T) {
 		"two identities":                             {certificates: chain(t, w.lab.Issue(id(engine, lis))), peers: ids, want: trust.ManyIDs},
 		"an identity beside another URI":             {certificates: chain(t, w.lab.Issue(id(engine, "https://x.example/"))), peers: ids, want: trust.ManyIDs},
 		"no identity":                                {certificates: chain(t, w.lab.Issue(pki.Leaf{Names: []string{"engine"}})), peers: ids, want: trust.NoID},
-		"an identity with a query":                   {certificates: chain(t, w.lab.Issue(id(engine+"?a"))), peers: ids, want: trust.ForeignDomain},
+		"an identity with a query":                   {certificates: chain(t, w.lab.Issue(id(engine+"?a"))), peers: ids, want: trust.BadID},
 		"an identity with an escaped path":           {certificates: chain(t, w.lab.Issue(id("spiffe://lab.example/ns/pathology/labworkload/%65ngine"))), peers: ids, want: trust.BadID},
 		"an identity with a user":                    {certificates: chain(t, w.lab.Issue(id("spiffe://root@lab.example/ns/pathology/labworkload/engine"))), peers: ids, want: trust.BadID},
 		"the domain in capitals":                     {certificates: chain(t, w.hospital.Issue(id("spiffe://LAB.example/ns/pathology/labworkload/engine"))), peers: byHospital(config.Peer{DNSName: "a"}), want: trust.BadID},

@@ -40,6 +40,17 @@ func Kubeconfig() string { return shared.Kubeconfig }
 // RegistryHost is the host:port of an OCI registry that speaks plain HTTP.
 func RegistryHost() string { return shared.Registry }
 
+// Node is the node of the cluster. It is all empty without WithNode.
+func Node() NodeState {
+	if shared.Node == nil {
+		return NodeState{}
+	}
+	return *shared.Node
+}
+
+// Dir is the folder of the cluster; its logs are in the folder logs of it.
+func Dir() string { return shared.dir }
+
 // AuditLog is the path of the API server's audit log. It has one JSON line for
 // each request of system:serviceaccount:labguard-system:labguard that writes,
 // dry runs included, and the line is there when the request is answered.

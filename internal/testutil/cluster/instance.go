@@ -35,21 +35,52 @@ type instance struct {
 	Kubeconfig string               `json:"kubeconfig"`
 	Registry   string               `json:"registry"`
 	AuditLog   string               `json:"auditLog"`
+	Node       *NodeState           `json:"node"`
 	Components map[string]component `json:"components"`
+}
+
+// NodeState is what cluster.json says about the node of a cluster.
+type NodeState struct {
+	// Name is the name of the Node, Address its own, PodIPs the range of those of pods.
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	PodIPs  string `json:"podIPs"`
+	// Registry is the host:port of the registry for pods.
+	Registry string `json:"registry"`
+	// Switches is the URL of the switches of the policy enforcer.
+	Switches string `json:"switches"`
+	// Network is a path that names the network namespace of the node.
+	Network string `json:"network"`
+	// Cgroup is the name of the cgroup that all of the node is in.
+	Cgroup string `json:"cgroup"`
+	// PodLogs is the folder with the logs of containers, by pod.
+	PodLogs string `json:"podLogs"`
 }
 
 type component struct {
 	PID int `json:"pid"`
 }
 
-// build compiles devcluster, unless it is there, and returns its path.
-func build(ctx context.Context) (string, error) {
+// checkout is the root of the checkout.
+func checkout(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the checkout: %w", err)
 	}
-	root := filepath.Dir(strings.TrimSpace(string(out)))
+	return filepath.Dir(strings.TrimSpace(string(out))), nil
+}
+
+// build compiles devcluster, unless it is there, and returns its path. What a node
+// needs besides is linked beside it.
+func build(ctx context.Context, o options) (string, error) {
+	root, err := checkout(ctx)
+	if err != nil {
+		return "", err
+	}
 	cmd := exec.CommandContext(ctx, "go", "run", "./hack/build", "devcluster")
+	if o.node {
+		cmd.Args = append(cmd.Args, "node")
+	}
 	cmd.Dir = root
 	cmd.Stderr = os.Stderr
 	if err := cmd.Run(); err != nil {
@@ -61,6 +92,19 @@ func build(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("find devcluster: %w", err)
 	}
 	return program, nil
+}
+
+// nodePrograms is the folder of what only a node needs.
+func nodePrograms(ctx context.Context) (string, error) {
+	root, err := checkout(ctx)
+	if err != nil {
+		return "", err
+	}
+	programs, err := filepath.EvalSymlinks(filepath.Join(root, "bin", "node"))
+	if err != nil {
+		return "", fmt.Errorf("find the programs of a node: %w", err)
+	}
+	return programs, nil
 }
 
 // describe reads what the cluster in dir says about itself.
@@ -119,10 +163,17 @@ type process struct {
 
 // start runs a cluster in dir and returns when it is ready. Why it fails, now or
 // later, goes to stderr.
-func start(ctx context.Context, program, dir string, crds []string, stderr io.Writer) (*process, error) {
+func start(ctx context.Context, program, dir string, o options, stderr io.Writer) (*process, error) {
 	args := []string{"up", "--dir", dir, "--stop-on-stdin-eof"}
-	for _, path := range crds {
+	for _, path := range o.crds {
 		args = append(args, "--crds", path)
+	}
+	if o.node {
+		programs, err := nodePrograms(ctx)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "--node", "--node-programs", programs)
 	}
 	// Stop ends it, by a signal: a context would kill it.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), program, args...)

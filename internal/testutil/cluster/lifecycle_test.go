@@ -20,7 +20,7 @@ import (
 // startOwn starts a cluster that the test may do to what it likes.
 func startOwn(t *testing.T, dir string, stderr io.Writer) *process {
 	t.Helper()
-	p, err := start(t.Context(), shared.program, dir, nil, stderr)
+	p, err := start(t.Context(), shared.program, dir, options{}, stderr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestTwoClustersSideBySideAreInterruptedAndGoOn(t *testing.T) {
 		t.Error("both clusters have the same objects")
 	}
 	var refusal bytes.Buffer
-	if _, err := start(t.Context(), shared.program, dir, nil, &refusal); err == nil || !strings.Contains(refusal.String(), "is in use by process") {
+	if _, err := start(t.Context(), shared.program, dir, options{}, &refusal); err == nil || !strings.Contains(refusal.String(), "is in use by process") {
 		t.Errorf("a second cluster in the folder of the first should be refused: %v, %s", err, &refusal)
 	}
 	if err := first.stop(); err != nil {
@@ -127,7 +127,7 @@ func TestStartFailsWithTheLogOfTheComponentThatCannot(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stderr bytes.Buffer
-	if _, err := start(t.Context(), shared.program, dir, nil, &stderr); err == nil || !strings.Contains(stderr.String(), "etcd") {
+	if _, err := start(t.Context(), shared.program, dir, options{}, &stderr); err == nil || !strings.Contains(stderr.String(), "etcd") {
 		t.Errorf("want a failure that names etcd, got %v: %s", err, &stderr)
 	}
 }

@@ -20,6 +20,7 @@ type Option func(*options)
 
 type options struct {
 	crds []string
+	node bool
 }
 
 // WithCRDs installs the custom resource definitions in paths, which are YAML
@@ -27,6 +28,12 @@ type options struct {
 // would notice later ones only after up to 30 seconds.
 func WithCRDs(paths ...string) Option {
 	return func(o *options) { o.crds = append(o.crds, paths...) }
+}
+
+// WithNode adds a node that runs pods, which needs root on Linux. Tests that want
+// it use package node.
+func WithNode() Option {
+	return func(o *options) { o.node = true }
 }
 
 // shared is the cluster of this test binary. Main sets it before any test runs.
@@ -53,13 +60,16 @@ func Main(m *testing.M, opts ...Option) int {
 }
 
 func runWithCluster(ctx context.Context, m *testing.M, o options) (code int, err error) {
-	program, err := build(ctx)
+	program, err := build(ctx, o)
 	if err != nil {
 		return 0, err
 	}
 	if dir := os.Getenv(dirVariable); dir != "" {
 		if shared, err = attach(ctx, program, dir, o.crds); err != nil {
 			return 0, fmt.Errorf("use the cluster of %s=%s: %w", dirVariable, dir, err)
+		}
+		if o.node && shared.Node == nil {
+			return 0, fmt.Errorf("use the cluster of %s=%s: it has no node: start it with --node", dirVariable, dir)
 		}
 		return m.Run(), nil
 	}
@@ -68,7 +78,7 @@ func runWithCluster(ctx context.Context, m *testing.M, o options) (code int, err
 		return 0, fmt.Errorf("start a cluster: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	up, err := start(ctx, program, filepath.Join(dir, "cluster"), o.crds, os.Stderr)
+	up, err := start(ctx, program, filepath.Join(dir, "cluster"), o, os.Stderr)
 	if err != nil {
 		return 0, err
 	}

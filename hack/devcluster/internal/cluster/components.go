@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"github.com/labguard/labguard/hack/devcluster/internal/component"
+	"github.com/labguard/labguard/hack/devcluster/internal/node"
 )
 
 const (
@@ -17,6 +18,8 @@ type setup struct {
 	layout
 	ports
 	identities
+	// node is the network and more of the node; nil without one.
+	node *nodeParts
 }
 
 // arguments are the command line of the component called name.
@@ -32,6 +35,8 @@ func (s setup) arguments(name string) []string {
 		return s.schedulerArguments()
 	case component.CertManager:
 		return []string{s.kubeconfigFlag("kubeconfig", name), "--health-address=" + address(s.CertManager)}
+	case component.Policy:
+		return []string{s.kubeconfigFlag("kubeconfig", name), "--address=" + address(s.Policy)}
 	}
 	return nil
 }
@@ -66,40 +71,56 @@ func (s setup) etcdArguments() []string {
 
 func (s setup) apiServerArguments() []string {
 	const issuer = "https://kubernetes.default.svc.cluster.local"
-	return []string{
-		"--bind-address=" + loopback,
-		"--advertise-address=" + loopback,
-		"--secure-port=" + itoa(s.APIServer),
-		// It would refuse to advertise a loopback address; nothing here reads the
-		// endpoints of the Service "kubernetes".
-		"--endpoint-reconciler-type=none",
-		"--etcd-servers=https://" + address(s.Etcd),
-		"--etcd-cafile=" + s.etcdCA.CertFile,
-		"--etcd-certfile=" + s.etcdClient.CertFile,
-		"--etcd-keyfile=" + s.etcdClient.KeyFile,
-		"--tls-cert-file=" + s.server.CertFile,
-		"--tls-private-key-file=" + s.server.KeyFile,
-		"--client-ca-file=" + s.ca.CertFile,
-		"--requestheader-client-ca-file=" + s.frontProxyCA.CertFile,
-		"--requestheader-allowed-names=" + frontProxyName,
+	return append(s.apiServerAddress(),
+		"--secure-port="+itoa(s.APIServer),
+		"--etcd-servers=https://"+address(s.Etcd),
+		"--etcd-cafile="+s.etcdCA.CertFile,
+		"--etcd-certfile="+s.etcdClient.CertFile,
+		"--etcd-keyfile="+s.etcdClient.KeyFile,
+		"--tls-cert-file="+s.server.CertFile,
+		"--tls-private-key-file="+s.server.KeyFile,
+		"--client-ca-file="+s.ca.CertFile,
+		"--requestheader-client-ca-file="+s.frontProxyCA.CertFile,
+		"--requestheader-allowed-names="+frontProxyName,
 		"--requestheader-username-headers=X-Remote-User",
 		"--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
-		"--proxy-client-cert-file=" + s.frontProxy.CertFile,
-		"--proxy-client-key-file=" + s.frontProxy.KeyFile,
-		"--service-account-issuer=" + issuer,
-		"--service-account-key-file=" + s.serviceAccountKey(),
-		"--service-account-signing-key-file=" + s.serviceAccountKey(),
-		"--service-cluster-ip-range=" + serviceIPs,
+		"--proxy-client-cert-file="+s.frontProxy.CertFile,
+		"--proxy-client-key-file="+s.frontProxy.KeyFile,
+		"--service-account-issuer="+issuer,
+		"--service-account-key-file="+s.serviceAccountKey(),
+		"--service-account-signing-key-file="+s.serviceAccountKey(),
+		"--service-cluster-ip-range="+serviceIPs,
 		"--authorization-mode=Node,RBAC",
 		"--enable-admission-plugins=NodeRestriction",
 		"--allow-privileged=true",
 		"--profiling=false",
-		"--audit-policy-file=" + s.auditPolicy(),
-		"--audit-log-path=" + s.auditLog(),
+		"--audit-policy-file="+s.auditPolicy(),
+		"--audit-log-path="+s.auditLog(),
 		"--audit-log-format=json",
 		// A test that counts requests reads the log right after the last one.
 		"--audit-log-mode=blocking",
+	)
+}
+
+// apiServerAddress is where kube-apiserver listens, and says that it does.
+func (s setup) apiServerAddress() []string {
+	if s.node != nil {
+		return []string{
+			// All addresses there are inside of the network of the node.
+			"--bind-address=0.0.0.0",
+			"--advertise-address=" + node.Address,
+			"--kubelet-preferred-address-types=InternalIP",
+			"--kubelet-client-certificate=" + s.kubeletClient.CertFile,
+			"--kubelet-client-key=" + s.kubeletClient.KeyFile,
+		}
+	}
+	return []string{
+		"--bind-address=" + loopback,
+		"--advertise-address=" + loopback,
+		// It would refuse to advertise a loopback address; nothing here reads the
+		// endpoints of the Service "kubernetes".
+		"--endpoint-reconciler-type=none",
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/labguard/labguard/hack/devcluster/internal/component"
+	"github.com/labguard/labguard/hack/devcluster/internal/node"
 	"github.com/labguard/labguard/hack/devcluster/internal/pki"
 )
 
@@ -24,6 +25,8 @@ type identities struct {
 	// none, but the programs complain in their logs where it is missing.
 	frontProxyCA *pki.Authority
 	frontProxy   *pki.Leaf
+	// kubeletClient is what kube-apiserver is to the kubelet.
+	kubeletClient *pki.Leaf
 }
 
 // frontProxyName is the only holder of a front proxy certificate.
@@ -38,6 +41,9 @@ var clients = map[string]pki.Subject{
 		Name:   "system:serviceaccount:cert-manager:cert-manager",
 		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:cert-manager"},
 	},
+	component.Kubelet: {Name: "system:node:" + node.Name, Groups: []string{"system:nodes"}},
+	component.Proxy:   {Name: "system:kube-proxy"},
+	component.Policy:  {Name: "devcluster:network-policy"},
 }
 
 // newIdentities makes what is missing of the cluster's keys, and kubeconfigs
@@ -51,7 +57,7 @@ func newIdentities(l layout, server string) (identities, error) {
 	if ids.server, err = ids.ca.Issue(l.pki(), "kube-apiserver", pki.Subject{
 		Name: "kube-apiserver",
 		Hosts: []string{
-			loopback, firstServiceIP, "localhost",
+			loopback, firstServiceIP, node.Address, "localhost",
 			"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
 		},
 	}); err != nil {
@@ -64,6 +70,10 @@ func newIdentities(l layout, server string) (identities, error) {
 		return ids, err
 	}
 	if ids.frontProxy, err = ids.frontProxyCA.Issue(l.pki(), "front-proxy", pki.Subject{Name: frontProxyName}); err != nil {
+		return ids, err
+	}
+	kubeletClient := pki.Subject{Name: "kube-apiserver-kubelet-client", Groups: []string{"devcluster:kubelet-clients"}}
+	if ids.kubeletClient, err = ids.ca.Issue(l.pki(), "kubelet-client", kubeletClient); err != nil {
 		return ids, err
 	}
 	if err := pki.NewKey(l.serviceAccountKey()); err != nil {

@@ -29,6 +29,7 @@ func (l layout) kubeconfigs() string             { return filepath.Join(l.dir, "
 func (l layout) kubeconfigOf(name string) string { return filepath.Join(l.kubeconfigs(), name) }
 func (l layout) serviceAccountKey() string       { return filepath.Join(l.pki(), "service-accounts.key") }
 func (l layout) ports() string                   { return filepath.Join(l.dir, "ports.json") }
+func (l layout) nodeDir() string                 { return filepath.Join(l.dir, "node") }
 func (l layout) state() string                   { return filepath.Join(l.dir, "cluster.json") }
 
 // newLayout makes the folders of a cluster in dir.
@@ -39,7 +40,7 @@ func newLayout(dir string) (layout, error) {
 	}
 	l := layout{dir: absolute}
 	// Keys are in it, so nobody else may look.
-	for _, d := range []string{l.dir, l.pki(), l.etcdPKI(), l.etcdData(), l.logs(), l.blobs(), l.volumePlugins(), l.kubeconfigs()} {
+	for _, d := range []string{l.dir, l.pki(), l.etcdPKI(), l.etcdData(), l.logs(), l.blobs(), l.volumePlugins(), l.kubeconfigs(), l.nodeDir()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return layout{}, fmt.Errorf("prepare %s: %w", dir, err)
 		}

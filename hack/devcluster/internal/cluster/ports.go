@@ -35,10 +35,11 @@ type ports struct {
 	Scheduler         int `json:"kubeScheduler"`
 	CertManager       int `json:"certManager"`
 	Registry          int `json:"registry"`
+	Policy            int `json:"networkPolicy"`
 }
 
 func (p *ports) all() []*int {
-	return []*int{&p.Etcd, &p.EtcdPeer, &p.APIServer, &p.ControllerManager, &p.Scheduler, &p.CertManager, &p.Registry}
+	return []*int{&p.Etcd, &p.EtcdPeer, &p.APIServer, &p.ControllerManager, &p.Scheduler, &p.CertManager, &p.Registry, &p.Policy}
 }
 
 // choosePorts returns free ports, and keeps those of the last run where they

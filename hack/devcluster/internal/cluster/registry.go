@@ -11,21 +11,17 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
 )
 
-// serveRegistry serves an OCI registry on port until ctx ends. Blobs are on
+// serveRegistry serves an OCI registry on listeners until ctx ends. Blobs are on
 // disk; manifests are in memory, so images are gone after a restart.
-func serveRegistry(ctx context.Context, l layout, port int) error {
+func serveRegistry(ctx context.Context, l layout, listeners ...net.Listener) error {
 	logFile, err := os.Create(l.log("registry"))
 	if err != nil {
-		return fmt.Errorf("start registry: %w", err)
-	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address(port))
-	if err != nil {
-		_ = logFile.Close()
 		return fmt.Errorf("start registry: %w", err)
 	}
 	logger := log.New(logFile, "", log.LstdFlags)
@@ -38,10 +34,16 @@ func serveRegistry(ctx context.Context, l layout, port int) error {
 			registry.WithReferrersSupport(true)),
 	}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
+	var all sync.WaitGroup
+	for _, listener := range listeners {
+		all.Go(func() {
+			if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+				logger.Printf("registry ended: %v", err)
+			}
+		})
+	}
 	go func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			logger.Printf("registry ended: %v", err)
-		}
+		all.Wait()
 		_ = logFile.Close()
 	}()
 	return nil

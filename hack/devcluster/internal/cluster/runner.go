@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"slices"
 	"sync"
@@ -79,7 +80,12 @@ func (r *runner) start(ctx context.Context, objects []*unstructured.Unstructured
 		return err
 	}
 	r.say("kinds served after %s", since(begun))
-	if err := r.startControllers(ctx, config); err != nil {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.startControllers(groupCtx, config) })
+	if r.node != nil {
+		group.Go(func() error { return r.startNode(groupCtx, config) })
+	}
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	return r.writeState()
@@ -99,7 +105,14 @@ func (r *runner) prepare(ctx context.Context) error {
 	}
 	background, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	r.background = cancel
-	return serveRegistry(background, r.layout, r.Registry)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address(r.Registry))
+	if err != nil {
+		return fmt.Errorf("start registry: %w", err)
+	}
+	if r.node == nil {
+		return serveRegistry(background, r.layout, listener)
+	}
+	return r.joinNetwork(background, listener)
 }
 
 func (r *runner) server() string { return "https://" + address(r.APIServer) }
@@ -143,9 +156,15 @@ func (r *runner) startControllers(ctx context.Context, config *rest.Config) erro
 
 // startOne starts the component called name and returns when ready succeeds.
 func (r *runner) startOne(ctx context.Context, name string, ready probe) error {
-	begun := time.Now()
+	return r.startCommand(ctx, process.Command{
+		Name: name, Path: r.starter.Path, Args: append([]string{name}, r.arguments(name)...), Log: r.log(name),
+	}, ready)
+}
+
+func (r *runner) startCommand(ctx context.Context, c process.Command, ready probe) error {
+	begun, name := time.Now(), c.Name
 	r.say("starting %s", name)
-	p, err := r.starter.Start(ctx, name, r.log(name), r.arguments(name))
+	p, err := r.starter.StartCommand(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -172,13 +191,19 @@ func (r *runner) writeState() error {
 		AuditLog:   r.auditLog(),
 		Components: map[string]componentState{},
 	}
-	for name, port := range map[string]int{
+	ports := map[string]int{
 		component.Etcd:              r.Etcd,
 		component.APIServer:         r.APIServer,
 		component.ControllerManager: r.ControllerManager,
 		component.Scheduler:         r.Scheduler,
 		component.CertManager:       r.CertManager,
-	} {
+	}
+	if r.node != nil {
+		s.Node = r.nodeState()
+		ports[component.Policy] = r.Policy
+		ports[component.Node] = 0
+	}
+	for name, port := range ports {
 		s.Components[name] = newComponentState(r.running[name], port)
 	}
 	return s.write(r.state())
@@ -197,7 +222,7 @@ func (r *runner) wait(ctx context.Context) error {
 // stopOrder has clients before what they are clients of; components of one step
 // stop at the same time.
 var stopOrder = [][]string{
-	{component.CertManager, component.Scheduler, component.ControllerManager},
+	{component.Node, component.Policy, component.CertManager, component.Scheduler, component.ControllerManager},
 	{component.APIServer},
 	{component.Etcd},
 }

@@ -22,10 +22,32 @@ type state struct {
 	Server string `json:"server"`
 	// Registry is the host:port of the OCI registry, plain HTTP.
 	Registry string `json:"registry"`
+	// Node is the node, if the cluster has one.
+	Node *nodeState `json:"node,omitempty"`
 	// AuditLog is the path of the JSON lines of what the operator wrote.
 	AuditLog string `json:"auditLog"`
 	// Components are the running programs by name.
 	Components map[string]componentState `json:"components"`
+}
+
+type nodeState struct {
+	// Name is the name of the Node, Address its own.
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	// PodIPs is the range of the addresses of pods.
+	PodIPs string `json:"podIPs"`
+	// Registry is the host:port of the registry for programs in pods, and for images
+	// of pods that such a program looks up. It has the same images.
+	Registry string `json:"registry"`
+	// Switches is the URL, on loopback, of the switches of the policy enforcer.
+	Switches string `json:"switches"`
+	// Network names the network namespace of the node, in which the parts of the
+	// cluster listen too.
+	Network string `json:"network"`
+	// Cgroup is the parent of the cgroups of pods in every hierarchy.
+	Cgroup string `json:"cgroup"`
+	// PodLogs is the folder with the logs of containers.
+	PodLogs string `json:"podLogs"`
 }
 
 type componentState struct {

@@ -15,9 +15,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/component-base/version"
 
+	"github.com/labguard/labguard/hack/devcluster/internal/cgroup"
 	"github.com/labguard/labguard/hack/devcluster/internal/install"
 	"github.com/labguard/labguard/hack/devcluster/internal/lifeline"
 	"github.com/labguard/labguard/hack/devcluster/internal/process"
+	"github.com/labguard/labguard/hack/devcluster/internal/thread"
 )
 
 const (
@@ -34,6 +36,11 @@ type Options struct {
 	Dir string
 	// CRDs are files or folders of custom resource definitions to begin with.
 	CRDs []string
+	// Node adds a node that runs pods.
+	Node bool
+	// NodePrograms is the folder of the programs that only a node needs, Cache where
+	// those are kept that have to be fetched.
+	NodePrograms, Cache string
 }
 
 // Up runs a cluster until ctx ends, which is no error, or until a part of it
@@ -53,6 +60,10 @@ func Up(ctx context.Context, o Options, out io.Writer) error {
 		return err
 	}
 	defer unlock()
+	// A killed run may have left them, with a node or without.
+	if err := cgroup.Remove(ctx, cgroup.Name(l.dir)); err != nil {
+		return err
+	}
 	// What a killed run left would name processes that are gone.
 	if err := os.Remove(l.state()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("prepare %s: %w", l.dir, err)
@@ -65,9 +76,17 @@ func Up(ctx context.Context, o Options, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
-	starter := process.Starter{Path: self, Line: line}
+	starter := process.Starter{Path: self, Line: line, Thread: thread.New()}
+	parts, err := prepareNode(ctx, o, l, starter, out)
+	if err != nil {
+		return err
+	}
+	if parts != nil {
+		defer parts.stop()
+		starter.Thread = parts.network.Thread
+	}
 	for attempt := 1; ; attempt++ {
-		err := runOnce(ctx, l, starter, objects, out)
+		err := runOnce(ctx, l, starter, parts, objects, out)
 		if attempt == startAttempts || !portLost(err) {
 			return err
 		}
@@ -83,9 +102,10 @@ func portLost(err error) bool {
 
 // runOnce starts a cluster on free ports, keeps it until ctx ends or a part of
 // it does, and stops it.
-func runOnce(ctx context.Context, l layout, starter process.Starter, objects []*unstructured.Unstructured, out io.Writer) (err error) {
+func runOnce(ctx context.Context, l layout, starter process.Starter, parts *nodeParts, objects []*unstructured.Unstructured, out io.Writer) (err error) {
 	begun := time.Now()
 	r := newRunner(l, starter, out)
+	r.node = parts
 	defer func() {
 		stopErr := r.stop()
 		if err == nil {
@@ -108,4 +128,18 @@ func runOnce(ctx context.Context, l layout, starter process.Starter, objects []*
 
 func since(begun time.Time) time.Duration {
 	return time.Since(begun).Round(10 * time.Millisecond)
+}
+
+// Clean removes what a killed node of the cluster in dir left outside of it.
+func Clean(ctx context.Context, dir string) error {
+	l, err := newLayout(dir)
+	if err != nil {
+		return err
+	}
+	unlock, err := l.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return cgroup.Remove(ctx, cgroup.Name(l.dir))
 }

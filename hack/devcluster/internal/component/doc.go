@@ -13,4 +13,10 @@ const (
 	Scheduler         = "kube-scheduler"
 	Kubectl           = "kubectl"
 	CertManager       = "cert-manager"
+	Kubelet           = "kubelet"
+	Proxy             = "kube-proxy"
+	Node              = "node"
+	NodeParts         = "node-parts"
+	Policy            = "network-policy"
+	Janitor           = "janitor"
 )

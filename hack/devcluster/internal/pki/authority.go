@@ -18,6 +18,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -80,7 +81,7 @@ func NewAuthority(dir, name string) (*Authority, error) {
 // Issue loads the certificate called name from dir, or makes it.
 func (a *Authority) Issue(dir, name string, s Subject) (*Leaf, error) {
 	p := newPair(dir, name)
-	if p.load() && p.certificate.CheckSignatureFrom(a.certificate) == nil {
+	if p.load() && p.certificate.CheckSignatureFrom(a.certificate) == nil && p.names(s.Hosts) {
 		return &Leaf{p}, nil
 	}
 	template := &x509.Certificate{
@@ -104,6 +105,12 @@ func (a *Authority) Issue(dir, name string, s Subject) (*Leaf, error) {
 		return nil, fmt.Errorf("make certificate %s: %w", name, err)
 	}
 	return &Leaf{p}, nil
+}
+
+// names reports whether the certificate is for all hosts: one of an earlier
+// version of this program may have fewer.
+func (p *pair) names(hosts []string) bool {
+	return !slices.ContainsFunc(hosts, func(host string) bool { return p.certificate.VerifyHostname(host) != nil })
 }
 
 func newPair(dir, name string) pair {

@@ -10,3 +10,11 @@ import "syscall"
 func dieWithParent(attr *syscall.SysProcAttr) {
 	attr.Pdeathsig = syscall.SIGKILL
 }
+
+// OutliveParent is for a child that has to do something when its parent ended: it
+// notices that by its lifeline.
+func OutliveParent(attr *syscall.SysProcAttr) {
+	attr.Pdeathsig = 0
+	// A session of its own keeps it from what is sent to that of its parent.
+	attr.Setpgid, attr.Setsid = false, true
+}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/labguard/labguard/hack/devcluster/internal/lifeline"
+	"github.com/labguard/labguard/hack/devcluster/internal/thread"
 )
 
 // tailLines is how many of its last log lines a failure shows.
@@ -36,27 +37,57 @@ type Process struct {
 type Starter struct {
 	Path string
 	Line *lifeline.Line
+	// Thread is where children are started: Linux ties a child's parent-death signal
+	// to the thread that started it, not to the process, so that a child would die
+	// when the Go runtime retires that thread. Children also begin in the network
+	// namespace of this thread.
+	Thread *thread.Thread
 }
 
-// Start runs the program name with args. What it prints goes to the file log. It
-// outlives ctx: a cluster stops its parts in order, by Stop.
+// A Command is a program to start.
+type Command struct {
+	// Name is what the process is called in messages.
+	Name string
+	// Path is the program's file, Args are its arguments without its own name.
+	Path string
+	Args []string
+	// Log is the file that gets what it prints.
+	Log string
+	// Env is added to the environment of this process.
+	Env []string
+	// Adjust may change how the process is made; nil changes nothing.
+	Adjust func(*syscall.SysProcAttr)
+}
+
+// Start runs the program name of the file at Path with args. What it prints goes
+// to the file log.
 func (s Starter) Start(ctx context.Context, name, log string, args []string) (*Process, error) {
-	f, err := os.Create(log)
+	return s.StartCommand(ctx, Command{Name: name, Path: s.Path, Args: append([]string{name}, args...), Log: log})
+}
+
+// StartCommand runs any program. It outlives ctx: a cluster stops its parts in
+// order, by Stop.
+func (s Starter) StartCommand(ctx context.Context, c Command) (*Process, error) {
+	f, err := os.Create(c.Log)
 	if err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+		return nil, fmt.Errorf("start %s: %w", c.Name, err)
 	}
 	defer func() { _ = f.Close() }()
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), s.Path, append([]string{name}, args...)...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), c.Path, c.Args...)
 	cmd.Stdout, cmd.Stderr = f, f
+	cmd.Env = append(cmd.Environ(), c.Env...)
 	// A group of its own keeps Ctrl-C on a terminal from reaching it: its parent
 	// stops it, when its turn comes.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	dieWithParent(cmd.SysProcAttr)
-	s.Line.Tie(cmd)
-	if err := startOnLastingThread(cmd); err != nil {
-		return nil, fmt.Errorf("start %s: %w", name, err)
+	if c.Adjust != nil {
+		c.Adjust(cmd.SysProcAttr)
 	}
-	p := &Process{Name: name, Log: log, cmd: cmd, done: make(chan struct{})}
+	s.Line.Tie(cmd)
+	if err := s.Thread.Do(cmd.Start); err != nil {
+		return nil, fmt.Errorf("start %s: %w", c.Name, err)
+	}
+	p := &Process{Name: c.Name, Log: c.Log, cmd: cmd, done: make(chan struct{})}
 	go func() {
 		p.ended = cmd.Wait()
 		close(p.done)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/labguard/labguard/hack/devcluster/internal/lifeline"
+	"github.com/labguard/labguard/hack/devcluster/internal/thread"
 )
 
 // TestMain makes this test binary one of the programs that the tests start.
@@ -46,7 +47,7 @@ func starter(t *testing.T) Starter {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Starter{Path: self, Line: line}
+	return Starter{Path: self, Line: line, Thread: thread.New()}
 }
 
 func TestEarlyEndIsAFailureWithTheEndOfTheLog(t *testing.T) {

@@ -29,7 +29,10 @@ type Program func(args []string) int
 
 // Lookup returns the program called name.
 func Lookup(name string) (Program, bool) {
-	p, ok := programs[name]
+	if p, ok := programs[name]; ok {
+		return p, true
+	}
+	p, ok := nodePrograms[name]
 	return p, ok
 }
 

@@ -1,0 +1,139 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/testutil/cluster"
+)
+
+const (
+	mllpPort = 2575
+	httpPort = 8080
+)
+
+// running starts a laboratory in plaintext: an information system of two replicas, an analyser that sends to it, an interface engine that listens on the
+// port that it dials, an analyser behind that, and a portal with its reader.
+func running(t *testing.T) *lab {
+	t.Helper()
+	l := newLab(t)
+	l.apply(l.deployment("lis", 2, mllpPort, "lis", "--listen=:2575", "--journal=/journals/$(POD)") + service("lis", mllpPort) +
+		l.deployment("engine", 1, mllpPort, "engine", "--listen=:2575", "--target=lis:2575") + service("engine", mllpPort) +
+		l.deployment("portal", 1, httpPort, "portal", "--listen=:8080") + service("portal", httpPort) +
+		l.deployment("direct", 1, 0, "analyzer", "--target=lis:2575", "--final=/journals/final-$(POD)") +
+		l.deployment("behind", 1, 0, "analyzer", "--target=engine:2575", "--connections=1", "--final=/journals/final-$(POD)") +
+		l.deployment("reader", 1, 0, "reader", "--target=portal:8080"))
+	for _, app := range []string{"lis", "engine", "portal", "direct", "behind", "reader"} {
+		l.kubectl("rollout", "status", "deployment/"+app, "--timeout=180s")
+	}
+	for _, app := range []string{"direct", "behind", "reader"} {
+		l.flows(app, 20)
+	}
+	return l
+}
+
+// declared are the LabWorkloads of that laboratory, at stage Observe.
+func declared() string {
+	return labWorkload("lis", mllpPort, "", "direct", "engine") +
+		labWorkload("engine", mllpPort, "\n      clientPath: Redirect", "behind") +
+		labWorkload("portal", httpPort, "", "reader") +
+		labWorkload("direct", 0, "") + labWorkload("behind", 0, "") + labWorkload("reader", 0, "")
+}
+
+var (
+	servers = []string{"lis", "engine", "portal"}
+	clients = []string{"direct", "behind", "reader"}
+	all     = append(append([]string{}, servers...), clients...)
+)
+
+// adopt takes the laboratory from plaintext to Strict while it works.
+func (l *lab) adopt() {
+	l.Helper()
+	l.apply(declared())
+	for _, name := range all {
+		l.stage(name, v1alpha1.TransitStageObserve)
+	}
+	for _, name := range servers {
+		l.condition(name, v1alpha1.ConditionTransitEncrypted, metav1.ConditionFalse, v1alpha1.ReasonObserving)
+	}
+	l.set(v1alpha1.TransitStagePermissive, all...)
+	for _, name := range all {
+		l.stage(name, v1alpha1.TransitStagePermissive)
+	}
+	l.replace(all...)
+	l.injected(servers...)
+	l.injected(clients...)
+	for _, app := range clients {
+		l.flows(app, 20)
+	}
+	l.set(v1alpha1.TransitStageStrict, servers...)
+	l.observed(servers...)
+	for _, name := range servers {
+		l.stage(name, v1alpha1.TransitStageStrict)
+	}
+	for _, app := range clients {
+		l.flows(app, 20)
+	}
+}
+
+// TestAdoption takes a running laboratory to mutual TLS without one message lost or processed twice, and then looks at it from outside.
+func TestAdoption(t *testing.T) {
+	l := running(t)
+	before := l.wire(&l.podsOf("lis")[0], 2*time.Second)
+	if before.Plaintext == 0 {
+		t.Fatalf("no plaintext on the wire before: the look at the wire shows nothing: %+v", before)
+	}
+	l.adopt()
+	for _, name := range servers {
+		l.condition(name, v1alpha1.ConditionTransitEncrypted, metav1.ConditionTrue, v1alpha1.ReasonMutualTLS)
+		l.condition(name, v1alpha1.ConditionNetworkIsolated, metav1.ConditionTrue, v1alpha1.ReasonIsolated)
+	}
+	for _, app := range servers {
+		for _, pod := range l.podsOf(app) {
+			if seen := l.wire(&pod, 2*time.Second); seen.Plaintext > 0 || seen.TLS == 0 {
+				t.Errorf("on the wire of %s: %+v", app, seen)
+			}
+		}
+	}
+	address := l.podsOf("lis")[0].Status.PodIP
+	for name, target := range map[string]string{
+		"the port of the application": fmt.Sprintf("%s:%d", address, mllpPort),
+		"the port of airlock":         address + ":15100",
+		"the Service":                 "lis:2575",
+		"the companion Service":       "lis-mtls:2575",
+		"the admin port":              address + ":15091",
+	} {
+		t.Run("a pod that is not allowed does not get an answer from "+name, func(t *testing.T) {
+			if well, output := l.once("intruder", "app: intruder", "send", "--target="+target); well {
+				t.Errorf("it got one: %s", output)
+			}
+		})
+	}
+	t.Run("a network that ignores policies is reported", func(t *testing.T) {
+		cluster.IgnorePolicies(t, true)
+		defer cluster.IgnorePolicies(t, false)
+		l.reprobe()
+		l.condition("lis", v1alpha1.ConditionNetworkIsolated, metav1.ConditionFalse, v1alpha1.ReasonPolicyIgnored)
+		l.condition("lis", v1alpha1.ConditionTransitEncrypted, metav1.ConditionFalse, v1alpha1.ReasonPlaintextReachable)
+	})
+	t.Run("a policy of somebody else that opens the port is named", func(t *testing.T) {
+		l.apply("apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: open}\nspec: {podSelector: {matchLabels: {app: lis}}, ingress: [{}]}\n")
+		found := l.condition("lis", v1alpha1.ConditionNetworkIsolated, metav1.ConditionFalse, v1alpha1.ReasonOpenedWider)
+		t.Log(found.Message)
+		l.kubectl("delete", "networkpolicy", "open")
+	})
+	l.balance("direct")
+	l.balance("behind")
+	if stats, err := l.stats("reader"); err != nil || stats.Again > 0 {
+		t.Errorf("the reader: %+v, %v", stats, err)
+	}
+}
