@@ -35,6 +35,7 @@ import (
 	"github.com/labguard/labguard/controllers/labworkload"
 	"github.com/labguard/labguard/controllers/served"
 	rollouts "github.com/labguard/labguard/internal/admission"
+	"github.com/labguard/labguard/internal/airlock/ask"
 	desiredgate "github.com/labguard/labguard/internal/desired/gate"
 	"github.com/labguard/labguard/internal/metrics"
 	"github.com/labguard/labguard/internal/registry"
@@ -186,7 +187,7 @@ func (p *parts) wire(ctx context.Context) (*gate.Reconciler, error) {
 	if err != nil {
 		return nil, err
 	}
-	gateKeeper, err := p.controllers(ctx, resolver, kinds)
+	gateKeeper, err := p.controllers(ctx, resolver, asker, kinds)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +226,7 @@ func recoverPanic() *bool {
 	return &yes
 }
 
-func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, kinds *served.Kinds) (*gate.Reconciler, error) {
+func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, asker *ask.Asker, kinds *served.Kinds) (*gate.Reconciler, error) {
 	excluded := p.config.excluded(p.options.namespace)
 	gateKeeper := &gate.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Authority: p.serving, Clock: p.clock, Random: rand.Float64,
@@ -247,7 +248,7 @@ func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, ki
 			TrustDomain: p.config.TrustDomain, ClusterDomain: p.config.ClusterDomain,
 			DNSNamespace: p.config.DNS.Namespace, DNSService: p.config.DNS.Service, NodeLocalDNS: blocks(p.config.DNS.NodeLocal),
 		},
-		Sidecars: p.sidecars(),
+		Sidecars: p.sidecars(), Airlocks: asker,
 	}
 	holds := &hold.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Facts: resolver, Clock: p.clock, Random: rand.Float64,

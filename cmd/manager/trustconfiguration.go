@@ -4,17 +4,22 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
+	"strings"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	airlockconfig "github.com/labguard/labguard/internal/airlock/config"
+	"github.com/labguard/labguard/internal/desired"
+	"github.com/labguard/labguard/internal/desired/transit"
 	"github.com/labguard/labguard/internal/posture"
 )
 
@@ -246,6 +251,26 @@ func (c *configuration) trustSources() []posture.TrustSource {
 		sources = append(sources, posture.TrustSource{Kind: posture.ExternalTrust, Name: one.Name, Roots: one.roots, Remove: one.Remove})
 	}
 	return sources
+}
+
+// bundles are the bundles as they are mounted into pods. Their digest changes with the configuration, so that the pods concerned look at once.
+func (c *configuration) bundles() []transit.Bundle {
+	var bundles []transit.Bundle
+	for _, one := range c.TrustDomains {
+		bundles = append(bundles, transit.Bundle{TrustDomain: one.Name, Name: desired.TrustBundle(one.Name), Digest: one.digest()})
+	}
+	for _, one := range c.ExternalAuthorities {
+		bundles = append(bundles, transit.Bundle{
+			Authority: one.Name, Name: desired.AuthorityBundle(one.Name), Digest: one.digest(),
+			Identities: one.Identities, DNSNames: one.DNSNames, Fingerprints: one.SHA256,
+		})
+	}
+	return bundles
+}
+
+func (d *trustDomain) digest() string {
+	sum := sha256.Sum256([]byte(posture.JoinRoots(d.roots) + strings.Join(d.Remove, "\n")))
+	return hex.EncodeToString(sum[:])
 }
 
 // blocks are address blocks as text, without host bits, which a NetworkPolicy does not take.

@@ -31,10 +31,7 @@ const (
 )
 
 // OperatorID is the SPIFFE ID of labguard itself. It may read reports and is in no list of peers.
-func OperatorID(trustDomain string) string {
-	id := url.URL{Scheme: "spiffe", Host: trustDomain, Path: "/labguard/operator"}
-	return id.String()
-}
+func OperatorID(trustDomain string) string { return desired.OperatorID(trustDomain) }
 
 // document is what airlock reads, in a form of its own: the same facts give the same bytes.
 func document(facts Facts, allocated []v1alpha1.AllocatedPort, client half, notes *Notes) []byte {
@@ -135,12 +132,19 @@ func externalPeers(facts Facts, external *v1alpha1.ExternalPeer, sourceLost bool
 			notes.Refused = append(notes.Refused, identity)
 		case external.Authority == "" && !knows(func(b Bundle) bool { return b.TrustDomain == id.Host }):
 			notes.Unknown = append(notes.Unknown, "trust domain "+id.Host)
+		case external.Authority != "" && !knows(func(b Bundle) bool { return b.Authority == external.Authority && b.vouchesFor(identity) }):
+			notes.Refused = append(notes.Refused, identity)
 		default:
 			made = append(made, config.Peer{Pattern: identity, Authority: external.Authority, CIDRs: cidrs})
 		}
 	}
 	for _, certificate := range external.Certificates {
-		if external.Authority != "" {
+		named := func(b Bundle) bool { return b.Authority == external.Authority && b.names(certificate) }
+		switch {
+		case external.Authority == "":
+		case !knows(named):
+			notes.Refused = append(notes.Refused, cmp.Or(certificate.DNSName, certificate.SHA256))
+		default:
 			made = append(made, config.Peer{Fingerprint: certificate.SHA256, DNSName: certificate.DNSName, Authority: external.Authority, CIDRs: cidrs})
 		}
 	}

@@ -5,6 +5,7 @@ package transit_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,7 +76,10 @@ func factsOf(lw *v1alpha1.LabWorkload, peers ...*v1alpha1.LabWorkload) transit.F
 		Profiles: map[types.NamespacedName]*v1alpha1.AirlockProfile{},
 		Platform: transit.Platform{
 			TrustDomain: "lab.example", ClusterDomain: "cluster.local", Image: "registry.example/airlock@sha256:00",
-			Bundles: []transit.Bundle{{TrustDomain: "lab.example", Name: "labguard-trust-lab.example", Digest: "1"}, {Authority: "vendor", Name: "labguard-authority-vendor", Digest: "2"}},
+			Bundles: []transit.Bundle{{TrustDomain: "lab.example", Name: "labguard-trust-lab.example", Digest: "1"}, {
+				Authority: "vendor", Name: "labguard-authority-vendor", Digest: "2",
+				Identities: []string{"spiffe://vendor.example/analyzer/*"}, DNSNames: []string{"cobas-1.vendor.example"}, Fingerprints: []string{strings.Repeat("a", 64)},
+			}},
 		},
 		Pods:       []transit.Pod{{Pod: desired.Pod{Labels: lw.Spec.Selector.MatchLabels}}},
 		Namespaces: map[string]map[string]string{},

@@ -52,6 +52,26 @@ func TestAServerLetsInWhomTheSpecNames(t *testing.T) {
 	}
 }
 
+func TestAnAuthorityVouchesForWhatThePlatformTeamLets(t *testing.T) {
+	peer := v1alpha1.IngressPeer{External: &v1alpha1.ExternalPeer{
+		CIDRs: []v1alpha1.CIDR{"10.20.0.0/16"}, Authority: "vendor",
+		Identities:   []string{"spiffe://vendor.example/analyzer/cobas", "spiffe://vendor.example/*/cobas", "spiffe://vendor.example/analyzer/a/b", "spiffe://vendor.example/admin"},
+		Certificates: []v1alpha1.ExternalCertificate{{DNSName: "cobas-1.vendor.example"}, {DNSName: "cobas-2.vendor.example"}, {SHA256: strings.Repeat("b", 64)}},
+	}}
+	result := transit.Build(factsOf(sidecar("pathology", "lis", port("mllp", 2575, peer))))
+	var allowed []string
+	for _, one := range documentOf(t, result).Ports[0].Peers {
+		allowed = append(allowed, one.Pattern+one.DNSName+one.Fingerprint)
+	}
+	slices.Sort(allowed)
+	if want := []string{"cobas-1.vendor.example", "spiffe://vendor.example/analyzer/cobas"}; !slices.Equal(allowed, want) {
+		t.Errorf("lets in %q, want %q", allowed, want)
+	}
+	if len(result.Notes.Refused) != 5 {
+		t.Errorf("refused %q", result.Notes.Refused)
+	}
+}
+
 func TestPlaintextIsDeclaredUntilItsEnd(t *testing.T) {
 	until := &v1alpha1.PlaintextException{Reason: "has no TLS", Expires: metav1.NewTime(now.AddDate(0, 0, 1))}
 	scraper := v1alpha1.IngressPeer{Pods: &v1alpha1.PodPeer{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "scraper"}}}, Plaintext: until}
