@@ -233,6 +233,17 @@ func (p *pod) dial() *net.TCPConn {
 	return connection.(*net.TCPConn)
 }
 
+// talk sends a message to the upstream over a connection of its own.
+func (p *pod) talk(message string) error {
+	p.t.Helper()
+	connection, err := net.DialTimeout("tcp", p.document.Upstreams[0].Listen, 5*time.Second)
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	return say(connection, message)
+}
+
 // client is a peer that is no airlock.
 func client(t testing.TB, identity *pki.Issued) *tls.Config {
 	t.Helper()
