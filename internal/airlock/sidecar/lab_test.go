@@ -121,14 +121,16 @@ func (p *pod) start(change ...func(*sidecar.Options)) {
 			p.t.Logf("log of %s:\n%s", p.document.Identity, p.log)
 		}
 	})
-	eventually(p.t, "the kubelet gets ok", func() bool {
-		response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", p.health))
-		if err != nil {
-			return false
-		}
-		defer response.Body.Close()
-		return response.StatusCode == http.StatusOK
-	})
+	eventually(p.t, "the kubelet gets ok", p.healthy)
+}
+
+func (p *pod) healthy() bool {
+	response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", p.health))
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	return response.StatusCode == http.StatusOK
 }
 
 func (p *pod) report() report.Report { return p.sidecar.Report() }
