@@ -57,7 +57,7 @@ func handshake(ctx context.Context, connection *net.TCPConn, side func(net.Conn)
 		}
 	}
 	// Not HandshakeContext: a goroutine for each handshake costs more than the deadline.
-	if err := leg.tls.Handshake(); err != nil {
+	if err := leg.tls.Handshake(); err != nil { //nolint:noctx // See above.
 		return nil, err
 	}
 	if err := connection.SetDeadline(time.Time{}); err != nil {
