@@ -254,7 +254,9 @@ func checkAuthority(peer Peer) error {
 }
 
 // ValidAuthority says whether name can be that of an external authority, which is a file name as well.
-func ValidAuthority(name string) bool { return validSegment(name) && len(name) <= 63 && ValidDomain(name) }
+func ValidAuthority(name string) bool {
+	return validSegment(name) && len(name) <= 63 && ValidDomain(name)
+}
 
 func checkDNSName(name string) error {
 	const longest = 253

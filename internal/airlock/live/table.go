@@ -204,6 +204,8 @@ func (t *Table) Report() []report.Connections {
 		at.Count = n
 		list = append(list, at)
 	}
-	slices.SortFunc(list, func(a, b report.Connections) int { return cmp.Or(cmp.Compare(a.Peer, b.Peer), cmp.Compare(a.Root, b.Root)) })
+	slices.SortFunc(list, func(a, b report.Connections) int {
+		return cmp.Or(cmp.Compare(a.Peer, b.Peer), cmp.Compare(a.Root, b.Root))
+	})
 	return list
 }

@@ -4,6 +4,7 @@
 package relay
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -137,12 +138,13 @@ func (s *Session) interrupted(from *Leg, err error) bool {
 // word is the end that an error means.
 func word(err error) string {
 	var operation *net.OpError
+	var record tls.RecordHeaderError
 	switch {
 	case errors.Is(err, ErrTruncated):
 		return Truncated
 	case errors.As(err, &operation) && operation.Op == "remote error":
 		return RefusedByPeer
-	case errors.As(err, &operation) && operation.Op == "local error":
+	case errors.As(err, &record), errors.As(err, &operation) && operation.Op == "local error":
 		return Protocol
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ETIMEDOUT):
 		return Reset

@@ -121,14 +121,16 @@ func (p *pod) start(change ...func(*sidecar.Options)) {
 			p.t.Logf("log of %s:\n%s", p.document.Identity, p.log)
 		}
 	})
-	eventually(p.t, "the kubelet gets ok", func() bool {
-		response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", p.health))
-		if err != nil {
-			return false
-		}
-		defer response.Body.Close()
-		return response.StatusCode == http.StatusOK
-	})
+	eventually(p.t, "the kubelet gets ok", p.healthy)
+}
+
+func (p *pod) healthy() bool {
+	response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", p.health))
+	if err != nil {
+		return false
+	}
+	defer response.Body.Close()
+	return response.StatusCode == http.StatusOK
 }
 
 func (p *pod) report() report.Report { return p.sidecar.Report() }
@@ -231,6 +233,17 @@ func (p *pod) dial() *net.TCPConn {
 	}
 	p.t.Cleanup(func() { connection.Close() })
 	return connection.(*net.TCPConn)
+}
+
+// talk sends a message to the upstream over a connection of its own.
+func (p *pod) talk(message string) error {
+	p.t.Helper()
+	connection, err := net.DialTimeout("tcp", p.document.Upstreams[0].Listen, 5*time.Second)
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	return say(connection, message)
 }
 
 // client is a peer that is no airlock.

@@ -132,8 +132,8 @@ func identify(certificates []*x509.Certificate, usage x509.ExtKeyUsage, peers []
 		}
 		return proven(leaf, id.String(), "", chains), nil
 	}
-	if reason == ManyIDs {
-		return Peer{}, refuse(ManyIDs)
+	if reason == ManyIDs || reason == BadID {
+		return Peer{}, refuse(reason)
 	}
 	if slices.ContainsFunc(leaf.URIs, func(uri *url.URL) bool { return anchors.reserved(uri.Hostname()) }) {
 		return Peer{}, refuse(ForeignDomain)
@@ -205,12 +205,15 @@ func spiffeID(leaf *x509.Certificate) (config.ID, Reason) {
 		return config.ID{}, ManyIDs
 	}
 	uri := leaf.URIs[0]
-	if uri.User != nil || uri.RawQuery != "" || uri.ForceQuery || uri.Fragment != "" || uri.RawPath != "" {
+	if uri.Scheme != "spiffe" {
 		return config.ID{}, NoID
+	}
+	if uri.User != nil || uri.RawQuery != "" || uri.ForceQuery || uri.Fragment != "" || uri.RawPath != "" {
+		return config.ID{}, BadID
 	}
 	id, err := config.ParseID(uri.String())
 	if err != nil {
-		return config.ID{}, NoID
+		return config.ID{}, BadID
 	}
 	return id, ""
 }

@@ -18,8 +18,10 @@ const (
 	ChainTooLong  Reason = "ChainTooLong"
 	// AuthorityAsLeaf means that the peer showed the certificate of an authority as its own.
 	AuthorityAsLeaf Reason = "AuthorityAsLeaf"
-	// NoID means that the certificate has no SPIFFE ID where one is needed, ManyIDs that it has more than one URI.
+	// NoID means that the certificate has no SPIFFE ID where one is needed, ManyIDs that it has more than one URI, BadID that
+	// its SPIFFE ID breaks the rules for them.
 	NoID    Reason = "NoID"
+	BadID   Reason = "BadID"
 	ManyIDs Reason = "ManyIDs"
 	// ForeignDomain means that an external authority vouches for an identity of a trust domain, which has its own roots.
 	ForeignDomain Reason = "ForeignDomain"
