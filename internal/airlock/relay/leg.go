@@ -58,7 +58,7 @@ func handshake(ctx context.Context, connection *net.TCPConn, side func(net.Conn)
 	}
 	// A handshake takes a deep stack, which a connection that lives for long would keep. Not HandshakeContext: the deadline is enough.
 	done := make(chan error, 1)
-	go func() { done <- leg.tls.Handshake() }()
+	go func() { done <- leg.tls.Handshake() }() //nolint:noctx // See above.
 	if err := <-done; err != nil {
 		return nil, err
 	}

@@ -17,14 +17,18 @@ import (
 // Keepalive finds peers that are gone without a word, and keeps the entries of firewalls alive that forget a silent connection.
 var Keepalive = net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 15 * time.Second, Count: 8}
 
-// errWouldBlock says that there is nothing to read now. It is a temporary net.Error, after which crypto/tls reads on where it was.
-type wouldBlock struct{}
+// wouldBlockError says that there is nothing to read now. It is a temporary net.Error, after which crypto/tls reads on where it was.
+type wouldBlockError struct{}
 
-func (wouldBlock) Error() string   { return "nothing to read now" }
-func (wouldBlock) Timeout() bool   { return true }
-func (wouldBlock) Temporary() bool { return true }
+func (wouldBlockError) Error() string { return "nothing to read now" }
 
-var errWouldBlock net.Error = wouldBlock{}
+// Timeout is of net.Error.
+func (wouldBlockError) Timeout() bool { return true }
+
+// Temporary is of net.Error.
+func (wouldBlockError) Temporary() bool { return true }
+
+var errWouldBlock net.Error = wouldBlockError{}
 
 // socket is a TCP connection that can be read without waiting. One goroutine reads it, another one writes.
 type socket struct {
@@ -55,24 +59,23 @@ func newSocket(connection *net.TCPConn) (*socket, error) {
 
 // Read is for crypto/tls. It first gives what was read ahead.
 func (s *socket) Read(p []byte) (int, error) {
-	if s.ahead == nil {
-		if !s.poll {
-			n, err := s.TCPConn.Read(p)
-			s.ended = s.ended || errors.Is(err, io.EOF)
-			return n, err
-		}
-		if s.ended {
-			return 0, io.EOF
-		}
-		if s.drained {
-			return 0, errWouldBlock
-		}
+	switch {
+	case s.ahead != nil:
+	case !s.poll:
+		n, err := s.TCPConn.Read(p)
+		s.ended = s.ended || errors.Is(err, io.EOF)
+		return n, err
+	case s.ended:
+		return 0, io.EOF
+	case s.drained:
+		return 0, errWouldBlock
+	default:
 		if err := s.fill(false); err != nil {
 			return 0, err
 		}
-		if s.ahead == nil {
-			return 0, errWouldBlock
-		}
+	}
+	if s.ahead == nil {
+		return 0, errWouldBlock
 	}
 	n := copy(p, s.ahead.bytes[s.from:s.to])
 	if s.from += n; s.from == s.to {

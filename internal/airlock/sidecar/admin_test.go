@@ -26,7 +26,7 @@ func get(p *pod, configuration *tls.Config, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
 	if err == nil && response.StatusCode != http.StatusOK {
 		return "", fmt.Errorf("%s: %s", response.Status, text)
@@ -95,7 +95,7 @@ func TestAdminIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer connection.Close()
+		t.Cleanup(func() { _ = connection.Close() })
 	}
 	eventually(t, "there is no place left", func() bool {
 		_, err := get(server, client(t, &labguard), report.Path)

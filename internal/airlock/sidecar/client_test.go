@@ -31,7 +31,7 @@ func TestFallback(t *testing.T) {
 		p.start()
 		return p.secure()
 	}
-	nobody := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(freePort(t))).String()
+	nobody := on("127.0.0.1", freePort(t)).String()
 	good := server(func(*pod) {})
 	imposter := server(func(p *pod) { p.show(tenant.Issue(pki.Leaf{URIs: []string{lis}})) })
 	stranger := server(func(p *pod) { p.show(root.Issue(pki.Leaf{URIs: []string{engine}})) })
@@ -200,11 +200,11 @@ func TestRedirect(t *testing.T) {
 	})
 	dial := func(to *netip.AddrPort) error {
 		destination.Store(to)
-		connection, err := net.DialTimeout("tcp", netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port)).String(), 5*time.Second)
+		connection, err := net.DialTimeout("tcp", on("127.0.0.1", port).String(), 5*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer connection.Close()
+		defer func() { _ = connection.Close() }()
 		return say(connection, "hello")
 	}
 	mapped := netip.AddrPortFrom(netip.AddrFrom16(service.Addr().As16()), service.Port())
@@ -213,7 +213,7 @@ func TestRedirect(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	itself := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(port))
+	itself := on("127.0.0.1", port)
 	for name, to := range map[string]*netip.AddrPort{"nowhere": nil, "airlock itself": &itself} {
 		if err := dial(to); err == nil {
 			t.Errorf("%s: it is served", name)

@@ -47,7 +47,7 @@ func (p *pod) process() *exec.Cmd {
 	p.t.Helper()
 	p.mount()
 	p.health = freePort(p.t)
-	command := exec.Command(os.Args[0])
+	command := exec.Command(os.Args[0]) //nolint:gosec // It is this program.
 	command.Env = append(os.Environ(), asProcess+"="+p.volume.Directory, fmt.Sprintf("HEALTH_PORT=%d", p.health), "GOMAXPROCS=1")
 	command.Stderr = p.log
 	if err := command.Start(); err != nil {
@@ -102,7 +102,7 @@ func TestIdleMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer connection.Close()
+		t.Cleanup(func() { _ = connection.Close() })
 		open = append(open, connection)
 	}
 	took := time.Since(began)

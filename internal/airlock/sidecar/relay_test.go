@@ -35,7 +35,7 @@ func TestBothHalvesCarryBytes(t *testing.T) {
 		message := strings.Repeat("m", size)
 		if size > 1<<17 {
 			// More than what the sockets hold: it has to be read while it is written.
-			go io.WriteString(connection, message)
+			go func() { _, _ = io.WriteString(connection, message) }()
 			if n, err := io.ReadFull(connection, make([]byte, size)); err != nil {
 				t.Fatalf("%d bytes: %d came back: %v", size, n, err)
 			}
@@ -52,7 +52,7 @@ func TestBothHalvesCarryBytes(t *testing.T) {
 	if connections := client.report().Connections; len(connections) != 1 || connections[0].Peer != lis {
 		t.Errorf("the client reports %+v", connections)
 	}
-	connection.Close()
+	_ = connection.Close()
 	eventually(t, "nothing is left", func() bool { return len(server.report().Connections) == 0 && len(client.report().Connections) == 0 })
 	if got := server.report().Ports; len(got) != 1 || got[0].Secure != 1 || got[0].Refused != 0 {
 		t.Errorf("the server counts %+v", got)
@@ -98,7 +98,7 @@ func TestHalfClose(t *testing.T) {
 		if _, err := io.WriteString(connection, "still here"); err != nil {
 			t.Fatal(err)
 		}
-		connection.Close()
+		_ = connection.Close()
 		if got := <-received; got != "still here" {
 			t.Errorf("the server got %q", got)
 		}

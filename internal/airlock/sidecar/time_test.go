@@ -5,10 +5,10 @@ package sidecar_test
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -55,7 +55,7 @@ func over(connection net.Conn) func() bool {
 	return func() bool {
 		_ = connection.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
 		_, err := connection.Read(make([]byte, 1))
-		return err == io.EOF
+		return errors.Is(err, io.EOF)
 	}
 }
 
@@ -183,7 +183,7 @@ func TestClockAhead(t *testing.T) {
 	var table strings.Builder
 	table.WriteString("\nday  new connections  one that stood                      what warns (from the report)\n")
 	gone := false
-	for n := 0; n <= 20; n++ {
+	for n := range 21 {
 		if n > 0 {
 			clock.SetTime(start.Add(time.Duration(n)*day + time.Minute))
 		}
@@ -307,6 +307,6 @@ func TestApplicationAddresses(t *testing.T) {
 	refused(t, server.secure(), client(t, &identity))
 	eventually(t, "the log has the reason", server.logs(`"reason":"ApplicationRefused"`))
 	// The application comes later.
-	listenOn(t, netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(server.document.Ports[0].Port)).String(), echo)
+	listenOn(t, on("127.0.0.1", server.document.Ports[0].Port).String(), echo)
 	works(t, server.secure(), identity)
 }
