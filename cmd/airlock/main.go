@@ -23,11 +23,14 @@ const (
 )
 
 // errUsage means that the command line is wrong.
-var errUsage = errors.New("usage: airlock run [flags] | airlock redirect [flags]")
+var errUsage = errors.New("usage: airlock run [flags] | airlock redirect ENTRY...")
 
 // commands are what airlock can do.
 func commands() map[string]func(ctx context.Context, arguments []string) error {
-	return map[string]func(context.Context, []string) error{"run": run}
+	return map[string]func(context.Context, []string) error{
+		"run":      run,
+		"redirect": func(_ context.Context, arguments []string) error { return redirect(arguments) },
+	}
 }
 
 func main() {

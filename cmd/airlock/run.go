@@ -11,7 +11,12 @@ import (
 	"os"
 	"runtime/debug"
 
+	"k8s.io/utils/clock"
+
+	"github.com/labguard/labguard/internal/airlock/config"
+	rules "github.com/labguard/labguard/internal/airlock/redirect"
 	"github.com/labguard/labguard/internal/airlock/sidecar"
+	"github.com/labguard/labguard/internal/airlock/witness"
 )
 
 // run is the sidecar.
@@ -34,7 +39,21 @@ func run(ctx context.Context, arguments []string) error {
 	sidecar.LimitMemory(*memory)
 	options.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	options.Build = build()
+	options.Destination = rules.OriginalDestination
+	options.Witness = watcher(options.Clock, options.Log)
 	return sidecar.New(options).Run(ctx)
+}
+
+// watcher sees the sockets of the pod. Where the kernel does not tell of sockets that end, it sees less and says so.
+func watcher(c clock.WithTicker, log *slog.Logger) *witness.Watcher {
+	events, err := witness.Subscribe()
+	if err != nil {
+		log.Warn("short connections to the application may stay without a name", "error", err)
+	}
+	return witness.New(witness.Options{
+		Net: os.DirFS("/proc/net"), Clock: c, UserID: os.Getuid(), Events: events,
+		NodeAddresses: witness.ParseNodeAddresses(os.Getenv(config.HostIPsVariable)),
+	})
 }
 
 // build is the version of the program: the revision that the Go command has stamped.

@@ -39,6 +39,11 @@ type socket struct {
 	// ahead has bytes that were read and not yet asked for, from is where they begin.
 	ahead    *buffer
 	from, to int
+	// wide says that the last read left something behind, or was more than a record.
+	wide bool
+	// writing guards gathered, which has what crypto/tls writes until flush; nil: it goes out at once.
+	writing  sync.Mutex
+	gathered *buffer
 	// drained says that the last read left nothing behind, ended that the other side has sent its end.
 	drained, ended bool
 	closing        sync.Once
@@ -72,7 +77,7 @@ func (s *socket) Read(p []byte) (int, error) {
 	if s.ahead == nil {
 		return 0, errWouldBlock
 	}
-	n := copy(p, s.ahead[s.from:s.to])
+	n := copy(p, s.ahead.bytes[s.from:s.to])
 	if s.from += n; s.from == s.to {
 		giveBuffer(s.ahead)
 		s.ahead = nil
@@ -97,10 +102,12 @@ func (s *socket) fill(wait bool) error {
 // to wait.
 func (s *socket) receive(wait bool) (taken *buffer, n int, err error) {
 	var failure error
+	size := 0
 	waited := s.raw.Read(func(descriptor uintptr) bool {
-		taken = takeBuffer()
+		taken = takeBuffer(s.wide)
+		size = len(taken.bytes)
 		for {
-			n, failure = syscall.Read(int(descriptor), taken[:])
+			n, failure = syscall.Read(int(descriptor), taken.bytes)
 			if !errors.Is(failure, syscall.EINTR) {
 				break
 			}
@@ -112,7 +119,8 @@ func (s *socket) receive(wait bool) (taken *buffer, n int, err error) {
 		taken = nil
 		return !errors.Is(failure, syscall.EAGAIN) || !wait
 	})
-	s.drained = n < bufferSize
+	s.drained = n < size
+	s.wide = n == size || n > recordSize
 	switch {
 	case waited != nil:
 		if taken != nil {
@@ -128,6 +136,56 @@ func (s *socket) receive(wait bool) (taken *buffer, n int, err error) {
 		return nil, 0, io.EOF
 	}
 	return taken, n, nil
+}
+
+// Write is for crypto/tls, which calls it for each record.
+func (s *socket) Write(p []byte) (int, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.gathered == nil {
+		return s.TCPConn.Write(p)
+	}
+	if len(s.gathered.bytes)+len(p) > cap(s.gathered.bytes) {
+		if err := s.spill(); err != nil {
+			return 0, err
+		}
+	}
+	if len(p) > cap(s.gathered.bytes) {
+		return s.TCPConn.Write(p)
+	}
+	s.gathered.bytes = append(s.gathered.bytes, p...)
+	return len(p), nil
+}
+
+// gather holds back what is written until flush, so that several records go out in one call. It is false if there is no buffer for it.
+func (s *socket) gather() bool {
+	taken := takeBuffer(true)
+	if !taken.wide {
+		giveBuffer(taken)
+		return false
+	}
+	taken.bytes = taken.bytes[:0]
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.gathered = taken
+	return true
+}
+
+// flush writes what was held back.
+func (s *socket) flush() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	err := s.spill()
+	s.gathered.bytes = s.gathered.bytes[:wideSize]
+	giveBuffer(s.gathered)
+	s.gathered = nil
+	return err
+}
+
+func (s *socket) spill() error {
+	_, err := s.TCPConn.Write(s.gathered.bytes)
+	s.gathered.bytes = s.gathered.bytes[:0]
+	return err
 }
 
 // release gives back what was read ahead. Only the goroutine that reads may call it.
