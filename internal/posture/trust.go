@@ -16,9 +16,10 @@ import (
 )
 
 const (
-	// MaxRoots is how many roots one trust domain, or one external authority, may have. MaxPublished is how many its bundle may have, with those that are
-	// leaving: airlock takes no more.
-	MaxRoots, MaxPublished = 16, 128
+	// MaxRoots is how many roots one trust domain, or one external authority, may have.
+	MaxRoots = 16
+	// MaxPublished is how many its bundle may have, with those that are leaving: airlock takes no more.
+	MaxPublished = 128
 	// maxRootText is how long the PEM text of one of them may be, with what is written around it.
 	maxRootText = 8 << 10
 	// maxChain is how many certificates of a chain are looked at.
