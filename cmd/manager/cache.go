@@ -8,7 +8,6 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
-	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -47,7 +46,8 @@ func cacheOptions() cache.Options {
 			&corev1.ReplicationController{}: strip, &batchv1.Job{}: strip, &batchv1.CronJob{}: strip, &corev1.Pod{}: strip,
 			&corev1.Node{}: {Transform: inventory.StripNode},
 
-			&corev1.ConfigMap{}: ours, &certificatesv1.ClusterTrustBundle{}: ours,
+			// ClusterTrustBundles are not listed here: a cluster that serves none would not be started in.
+			&corev1.ConfigMap{}: ours,
 
 			&admissionv1.MutatingWebhookConfiguration{}: ours, &admissionv1.ValidatingWebhookConfiguration{}: ours,
 			&admissionv1.MutatingAdmissionPolicy{}: ours, &admissionv1.MutatingAdmissionPolicyBinding{}: ours,

@@ -10,7 +10,6 @@ import (
 	"github.com/labguard/labguard/controllers/labworkload"
 	"github.com/labguard/labguard/controllers/removal"
 	"github.com/labguard/labguard/internal/desired"
-	"github.com/labguard/labguard/internal/desired/transit"
 )
 
 // ownLabels are on labguard's own pods (config/manager).
@@ -31,16 +30,4 @@ func (p *parts) removal() error {
 		return fmt.Errorf("set up the removal of sidecars: %w", err)
 	}
 	return nil
-}
-
-// bundles are the trust bundles of the cluster.
-func (c *configuration) bundles() []transit.Bundle {
-	var all []transit.Bundle
-	for _, one := range c.TrustDomains {
-		all = append(all, transit.Bundle{TrustDomain: one.Name, Name: desired.TrustBundle(one.Name)})
-	}
-	for _, one := range c.ExternalAuthorities {
-		all = append(all, transit.Bundle{Authority: one.Name, Name: desired.AuthorityBundle(one.Name)})
-	}
-	return all
 }

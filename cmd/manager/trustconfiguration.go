@@ -4,15 +4,22 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
+	"strings"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	airlockconfig "github.com/labguard/labguard/internal/airlock/config"
+	"github.com/labguard/labguard/internal/desired"
+	"github.com/labguard/labguard/internal/desired/transit"
 	"github.com/labguard/labguard/internal/posture"
 )
 
@@ -50,6 +57,7 @@ const (
 	maxNamed         = 256
 	maxNodeAddresses = 64
 	maxImage         = 512
+	maxIdentity      = 255
 )
 
 var (
@@ -125,8 +133,8 @@ func (c *configuration) validateAuthority(where string, one *externalAuthority) 
 		return fmt.Errorf("%s: at most %d identities, dnsNames and sha256 together", where, maxNamed)
 	}
 	for j, pattern := range one.Identities {
-		if problem := posture.IdentityProblem(pattern, c.TrustDomain); problem != "" {
-			return fmt.Errorf("%s.identities[%d] %q: %s", where, j, pattern, problem)
+		if err := c.validateIdentity(pattern); err != nil {
+			return fmt.Errorf("%s.identities[%d] %q: %w", where, j, pattern, err)
 		}
 	}
 	for j, name := range one.DNSNames {
@@ -140,6 +148,23 @@ func (c *configuration) validateAuthority(where string, one *externalAuthority) 
 		}
 	}
 	return nil
+}
+
+// validateIdentity checks what an authority may vouch for: never for an identity of a trust domain, which has roots of its own.
+func (c *configuration) validateIdentity(pattern string) error {
+	parsed, err := airlockconfig.ParsePattern(pattern)
+	switch {
+	case err != nil:
+		return fmt.Errorf("it %w: write such as spiffe://vendor.example/analyzer/*", err)
+	case len(pattern) > maxIdentity:
+		return fmt.Errorf("it has more than %d characters", maxIdentity)
+	case parsed.Domain == c.TrustDomain:
+		return errors.New("it is in labguard's own trust domain, where labguard alone gives identities")
+	case slices.ContainsFunc(c.TrustDomains, func(one trustDomain) bool { return one.Name == parsed.Domain }):
+		return errors.New("it is in a trust domain that trustDomains lists, whose roots alone prove its identities")
+	default:
+		return nil
+	}
 }
 
 // validateSharing refuses names that are there twice, and roots that two trust domains share: whoever has the key could give identities of both.
@@ -226,6 +251,26 @@ func (c *configuration) trustSources() []posture.TrustSource {
 		sources = append(sources, posture.TrustSource{Kind: posture.ExternalTrust, Name: one.Name, Roots: one.roots, Remove: one.Remove})
 	}
 	return sources
+}
+
+// bundles are the bundles as they are mounted into pods. Their digest changes with the configuration, so that the pods concerned look at once.
+func (c *configuration) bundles() []transit.Bundle {
+	var bundles []transit.Bundle
+	for _, one := range c.TrustDomains {
+		bundles = append(bundles, transit.Bundle{TrustDomain: one.Name, Name: desired.TrustBundle(one.Name), Digest: one.digest()})
+	}
+	for _, one := range c.ExternalAuthorities {
+		bundles = append(bundles, transit.Bundle{
+			Authority: one.Name, Name: desired.AuthorityBundle(one.Name), Digest: one.digest(),
+			Identities: one.Identities, DNSNames: one.DNSNames, Fingerprints: one.SHA256,
+		})
+	}
+	return bundles
+}
+
+func (d *trustDomain) digest() string {
+	sum := sha256.Sum256([]byte(posture.JoinRoots(d.roots) + strings.Join(d.Remove, "\n")))
+	return hex.EncodeToString(sum[:])
 }
 
 // blocks are address blocks as text, without host bits, which a NetworkPolicy does not take.

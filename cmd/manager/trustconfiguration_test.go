@@ -104,14 +104,19 @@ func TestBadTrustSaysWhatWouldBeRight(t *testing.T) {
 		"an authority with our root":       {domain("externalAuthorities:\n  - name: vendor\n    roots: " + indented(one.PEM())), "needs one of its own"},
 		"an authority twice":               {vendor("  - name: vendor\n    roots: " + indented(two.PEM())), "is there twice"},
 		"an identity of ours":              {vendor("    identities: ['spiffe://lab.example/ns/a/labworkload/*']\n"), "own trust domain"},
-		"an identity that is a glob":       {vendor("    identities: ['spiffe://vendor.example/*']\n"), "at least one segment"},
-		"a DNS name with a wildcard":       {vendor("    dnsNames: ['*.vendor.example']\n"), "without a wildcard"},
-		"a fingerprint that is short":      {vendor("    sha256: [abc]\n"), "64 lower-case hexadecimal digits"},
-		"an image by its tag":              {domain("airlock: {image: 'registry.lab.example/airlock:1'}"), "by its digest"},
-		"airlock without roots":            {"airlock: {image: '" + image + "'}", "airlock would trust nobody"},
-		"every address is a node":          {"nodeAddresses: [0.0.0.0/0]", "nodeAddresses[0]"},
-		"a node without prefix":            {"nodeAddresses: [10.0.0.1]", "configuration.yaml"},
-		"too many authorities":             {"externalAuthorities: [" + strings.Repeat("{name: a},", 17) + "]", "at most 16 and 16"},
+		"an identity that is a glob":       {vendor("    identities: ['spiffe://vendor.example/*']\n"), "no path segment that is spelled out"},
+		"an identity of a partner": {
+			"trustDomains:\n  - name: partner.example\n    roots: " + indented(one.PEM()) +
+				"externalAuthorities:\n  - name: vendor\n    identities: ['spiffe://partner.example/a']\n    roots: " + indented(two.PEM()),
+			"whose roots alone prove its identities",
+		},
+		"a DNS name with a wildcard":  {vendor("    dnsNames: ['*.vendor.example']\n"), "without a wildcard"},
+		"a fingerprint that is short": {vendor("    sha256: [abc]\n"), "64 lower-case hexadecimal digits"},
+		"an image by its tag":         {domain("airlock: {image: 'registry.lab.example/airlock:1'}"), "by its digest"},
+		"airlock without roots":       {"airlock: {image: '" + image + "'}", "airlock would trust nobody"},
+		"every address is a node":     {"nodeAddresses: [0.0.0.0/0]", "nodeAddresses[0]"},
+		"a node without prefix":       {"nodeAddresses: [10.0.0.1]", "configuration.yaml"},
+		"too many authorities":        {"externalAuthorities: [" + strings.Repeat("{name: a},", 17) + "]", "at most 16 and 16"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -122,11 +122,11 @@ func (w *world) converge() ctrl.Result {
 		if err != nil {
 			w.Fatal(err)
 		}
-		if after := w.versions(); after == before {
+		after := w.versions()
+		if after == before {
 			return result
-		} else {
-			before = after
 		}
+		before = after
 	}
 	w.Fatal("writes without an end")
 	return ctrl.Result{}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -16,14 +17,17 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/apply"
 	"github.com/labguard/labguard/internal/outcome"
 	"github.com/labguard/labguard/internal/posture"
 )
 
 const (
 	// lookEvery is how often it is looked whether a root may leave and whether a renewal is late: time alone changes that.
-	lookEvery = time.Minute
+	lookEvery = 2 * time.Minute
 	// lookSoon is how soon while a root is leaving.
 	lookSoon = 30 * time.Second
 )
@@ -64,6 +68,8 @@ type Reconciler struct {
 	roots string
 	// leaves are the chains of certificates that were read, while a root is leaving.
 	leaves map[types.UID]readLeaf
+	// complained is what was said last about an object of somebody else.
+	complained string
 }
 
 // +kubebuilder:rbac:groups=certificates.k8s.io,resources=clustertrustbundles,verbs=get;list;watch;create;patch;delete
@@ -87,7 +93,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 		again, gathered = r.write(ctx, s)
 		next = posture.Earliest(next, again)
 	}
-	result, err := outcome.Result(errors.Join(err, gathered), time.Time{}, now, r.Random)
+	err = errors.Join(err, gathered)
+	r.complain(ctx, err)
+	result, err := outcome.Result(err, time.Time{}, now, r.Random)
 	if err != nil {
 		return result, err
 	}
@@ -96,6 +104,22 @@ func (r *Reconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result
 		result.RequeueAfter = in
 	}
 	return result, nil
+}
+
+// complain says once that an object of somebody else is where labguard's is to be: pods would mount it.
+func (r *Reconciler) complain(ctx context.Context, err error) {
+	var taken *apply.NotOursError
+	if !errors.As(err, &taken) {
+		r.complained = ""
+		return
+	}
+	if r.complained == taken.Error() {
+		return
+	}
+	r.complained = taken.Error()
+	log.FromContext(ctx).Info("an object of somebody else has the name of one of labguard's", "object", taken.Object)
+	record := &corev1.ObjectReference{APIVersion: "v1", Kind: "ConfigMap", Namespace: r.Namespace, Name: v1alpha1.TrustConfigMap}
+	r.Recorder.Eventf(record, nil, corev1.EventTypeWarning, v1alpha1.ReasonNameTaken, "Publish", "%s", taken.Error())
 }
 
 // write brings everything up to date that follows from the decisions, and says when to look again.

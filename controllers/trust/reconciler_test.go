@@ -194,6 +194,9 @@ func TestWithoutClusterTrustBundlesEveryNamespaceWithSidecarsHasAConfigMap(t *te
 	if got := configMap(taken); len(got.Data) != 1 || got.Labels[v1alpha1.ManagedByLabel] != "" {
 		t.Errorf("the ConfigMap of somebody else is %v", got)
 	}
+	if len(*w.events) != 1 || !strings.HasPrefix((*w.events)[0], "Warning NameTaken ConfigMap "+taken+"/labguard-trust exists and is not labguard's") {
+		t.Errorf("events %q", *w.events)
+	}
 	w.has(configMap(other).Data["labguard-trust-lab.example"], own)
 
 	// Once the cluster serves ClusterTrustBundles, what is mounted already is kept.

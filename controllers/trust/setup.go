@@ -53,7 +53,9 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, kinds *served.Kinds,
 		WatchesRawSource(source.Channel(changed, always))
 	switch _, err := r.Mapper.RESTMapping(bundleKind, certificatesv1.SchemeGroupVersion.Version); {
 	case err == nil:
-		build = build.Watches(&certificatesv1.ClusterTrustBundle{}, always)
+		build = build.Watches(&certificatesv1.ClusterTrustBundle{}, always, builder.WithPredicates(predicate.NewPredicateFuncs(func(object client.Object) bool {
+			return object.GetLabels()[v1alpha1.ManagedByLabel] == v1alpha1.ManagedByValue
+		})))
 	case !meta.IsNoMatchError(err):
 		return err
 	}

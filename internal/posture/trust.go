@@ -10,22 +10,20 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 )
 
 const (
-	// MaxRoots is how many roots one trust domain, or one external authority, may have. MaxPublished is how many its bundle may have, with those that are
-	// leaving: airlock takes no more.
-	MaxRoots, MaxPublished = 16, 128
+	// MaxRoots is how many roots one trust domain, or one external authority, may have.
+	MaxRoots = 16
+	// MaxPublished is how many its bundle may have, with those that are leaving: airlock takes no more.
+	MaxPublished = 128
 	// maxRootText is how long the PEM text of one of them may be, with what is written around it.
 	maxRootText = 8 << 10
 	// maxChain is how many certificates of a chain are looked at.
 	maxChain = 16
-	// maxIdentity is how long a SPIFFE ID may be that labguard accepts, maxSegments how many segments its path may have.
-	maxIdentity, maxSegments = 255, 32
 )
 
 // Root is the certificate of an authority that a bundle trusts.
@@ -149,56 +147,4 @@ func RootsOf(chain []byte, roots []Root) []string {
 		}
 	}
 	return under
-}
-
-var (
-	identityDomain  = regexp.MustCompile(`^[a-z0-9._-]{1,255}$`)
-	identitySegment = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
-)
-
-// IdentityProblem says what is wrong with a SPIFFE ID in which "*" stands for exactly one whole segment of the path, "" if nothing is. It never matches
-// in ownDomain: what an authority elsewhere says of our workloads counts for nothing.
-func IdentityProblem(pattern, ownDomain string) string {
-	domain, segments, isID := splitIdentity(pattern)
-	if !isID || len(pattern) > maxIdentity || len(segments) > maxSegments || !identityDomain.MatchString(domain) {
-		return "write a SPIFFE ID such as spiffe://vendor.example/analyzer/*"
-	}
-	literals := 0
-	for _, segment := range segments {
-		switch {
-		case segment == "*":
-		case segment == "." || segment == ".." || !identitySegment.MatchString(segment):
-			return "a segment of the path is letters, digits, '.', '-' and '_', or one '*' for the whole segment (SPIFFE-ID, 2.2)"
-		default:
-			literals++
-		}
-	}
-	switch {
-	case domain == ownDomain:
-		return "it is in labguard's own trust domain, where labguard alone gives identities"
-	case literals == 0:
-		return "spell out at least one segment of the path"
-	}
-	return ""
-}
-
-func splitIdentity(id string) (domain string, segments []string, isID bool) {
-	rest, isID := strings.CutPrefix(id, "spiffe://")
-	domain, path, hasPath := strings.Cut(rest, "/")
-	return domain, strings.Split(path, "/"), isID && hasPath
-}
-
-// IdentityCovered says whether everything that a pattern matches is matched by an allowed one too.
-func IdentityCovered(allowed, pattern string) bool {
-	allowedDomain, allowedSegments, isID := splitIdentity(allowed)
-	domain, segments, isIDToo := splitIdentity(pattern)
-	if !isID || !isIDToo || allowedDomain != domain || len(allowedSegments) != len(segments) {
-		return false
-	}
-	for i, segment := range allowedSegments {
-		if segment != "*" && segment != segments[i] {
-			return false
-		}
-	}
-	return true
 }

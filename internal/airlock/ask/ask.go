@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
 
+	"github.com/labguard/labguard/internal/metrics"
 	"github.com/labguard/labguard/internal/posture"
 )
 
@@ -62,6 +63,9 @@ type pod struct {
 func New(config Config) *Asker {
 	if config.Dial == nil {
 		config.Dial = (&net.Dialer{}).DialContext
+	}
+	for _, result := range []string{metrics.ProbeReached, metrics.ProbeStopped, metrics.ProbeUncontrolled} {
+		metrics.AirlockProbes.WithLabelValues(result) // so that the first one counts as an increase
 	}
 	return &Asker{config: config, wake: make(chan struct{}, 1), pods: map[types.NamespacedName]map[types.UID]*pod{}}
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/labguard/labguard/internal/airlock/report"
@@ -175,16 +176,9 @@ func (l *lab) settle() {
 
 func (l *lab) until(what string, holds func() bool) {
 	l.Helper()
-	deadline := time.NewTimer(20 * time.Second)
-	defer deadline.Stop()
-	tick := time.NewTicker(time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-deadline.C:
-			l.Fatalf("waited in vain for %s", what)
-		case <-tick.C:
-		}
+	err := wait.PollUntilContextTimeout(l.Context(), time.Millisecond, 20*time.Second, true, func(context.Context) (bool, error) { return holds(), nil })
+	if err != nil {
+		l.Fatalf("waited in vain for %s", what)
 	}
 }
 

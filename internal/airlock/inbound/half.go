@@ -75,7 +75,7 @@ func (h *Half) Accept(at netip.AddrPort, connection *net.TCPConn) {
 		reason = TooManyConnections
 	}
 	if reason != "" {
-		h.refuse(port.Name, connection, &trust.Refusal{Reason: reason})
+		h.refuse(port.Name, connection, &trust.RefusedError{Reason: reason})
 		// It was accepted and is closed: nothing else can be done about it.
 		_ = connection.Close()
 		return
@@ -93,14 +93,14 @@ func (h *Half) serve(ticket *Ticket, port config.Port, snapshot *material.Snapsh
 	if err != nil {
 		handshake.Linger(connection, time.Now().Add(linger)) //nolint:forbidigo // A deadline of a socket is of the clock of the kernel.
 		if ticket.Leave() {
-			err = &trust.Refusal{Reason: TooManyHandshakes}
+			err = &trust.RefusedError{Reason: TooManyHandshakes}
 		}
 		h.refuse(name, connection, err)
 		return
 	}
 	ticket.Leave()
 	if !h.table.Take() {
-		h.refuse(name, connection, &trust.Refusal{Reason: TooManyConnections, Peer: peer.Name()})
+		h.refuse(name, connection, &trust.RefusedError{Reason: TooManyConnections, Peer: peer.Name()})
 		leg.Abort()
 		return
 	}
@@ -115,7 +115,7 @@ func (h *Half) serve(ticket *Ticket, port config.Port, snapshot *material.Snapsh
 func (h *Half) carry(name string, port int, peer trust.Peer, leg *relay.Leg, connection *net.TCPConn) error {
 	application, err := dial(port, connection)
 	if err != nil {
-		return &trust.Refusal{Reason: ApplicationRefused, Peer: peer.Name()}
+		return &trust.RefusedError{Reason: ApplicationRefused, Peer: peer.Name()}
 	}
 	h.dialed(application.Addresses())
 	session := relay.New(leg, application, h.clock)
@@ -137,9 +137,9 @@ func (h *Half) carry(name string, port int, peer trust.Peer, leg *relay.Leg, con
 }
 
 func (h *Half) refuse(name string, connection *net.TCPConn, err error) {
-	var refusal *trust.Refusal
+	var refusal *trust.RefusedError
 	if !errors.As(err, &refusal) {
-		refusal = &trust.Refusal{Reason: handshake.NoAgreement}
+		refusal = &trust.RefusedError{Reason: handshake.NoAgreement}
 	}
 	h.tally.Refused(tally.Server, name, string(refusal.Reason))
 	h.journal.Refused(journal.Entry{

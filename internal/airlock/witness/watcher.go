@@ -54,6 +54,8 @@ type Watcher struct {
 	events   Events
 	queue    queue
 	accepted atomic.Int64
+	// rows is the memory of read, which one goroutine calls.
+	rows []row
 
 	mutex   sync.Mutex
 	node    map[netip.Addr]bool
@@ -192,16 +194,18 @@ func (w *Watcher) read() (observation, error) {
 		return o, err
 	}
 	o.events = w.queue.take()
+	w.rows = w.rows[:0]
 	for _, name := range []string{"tcp", "tcp6"} {
-		if err := w.readRows(name, &o.rows); err != nil {
+		if err := w.readRows(name); err != nil {
 			return o, err
 		}
 	}
+	o.rows = w.rows
 	o.accepted = w.accepted.Load()
 	return o, nil
 }
 
-func (w *Watcher) readRows(name string, rows *[]row) (err error) {
+func (w *Watcher) readRows(name string) (err error) {
 	file, err := w.net.Open(name)
 	if errors.Is(err, fs.ErrNotExist) && name == "tcp6" {
 		return nil
@@ -210,7 +214,7 @@ func (w *Watcher) readRows(name string, rows *[]row) (err error) {
 		return fmt.Errorf("open the socket table: %w", err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	if err := readTable(file, func(r row) { *rows = append(*rows, r) }); err != nil {
+	if err := readTable(file, func(r row) { w.rows = append(w.rows, r) }); err != nil {
 		return fmt.Errorf("read the socket table %s: %w", name, err)
 	}
 	return nil

@@ -24,17 +24,12 @@ import (
 )
 
 const (
-	// maxPlaintextPods is how many addresses of pods with an exception a port names.
-	maxPlaintextPods = 256
 	// backdated is by how much an issuer may set the beginning of a certificate back.
 	backdated = 5 * time.Minute
 )
 
 // OperatorID is the SPIFFE ID of labguard itself. It may read reports and is in no list of peers.
-func OperatorID(trustDomain string) string {
-	id := url.URL{Scheme: "spiffe", Host: trustDomain, Path: "/labguard/operator"}
-	return id.String()
-}
+func OperatorID(trustDomain string) string { return desired.OperatorID(trustDomain) }
 
 // document is what airlock reads, in a form of its own: the same facts give the same bytes.
 func document(facts Facts, allocated []v1alpha1.AllocatedPort, client half, notes *Notes) []byte {
@@ -87,7 +82,8 @@ func probePorts(facts Facts) []int {
 		}
 	}
 	slices.Sort(ports)
-	return slices.Compact(ports)
+	ports = slices.Compact(ports)
+	return ports[:min(len(ports), config.MaxProbePorts)]
 }
 
 // peers are who may connect to a port.
@@ -104,7 +100,8 @@ func peers(facts Facts, port v1alpha1.TransitPort, notes *Notes) []config.Peer {
 		}
 	}
 	slices.SortFunc(allowed, comparePeers)
-	return slices.CompactFunc(allowed, func(a, b config.Peer) bool { return comparePeers(a, b) == 0 })
+	allowed = slices.CompactFunc(allowed, func(a, b config.Peer) bool { return comparePeers(a, b) == 0 })
+	return allowed[:min(len(allowed), config.MaxPeers)]
 }
 
 func comparePeers(a, b config.Peer) int {
@@ -112,13 +109,17 @@ func comparePeers(a, b config.Peer) int {
 		cmp.Compare(a.Authority, b.Authority), slices.Compare(a.CIDRs, b.CIDRs))
 }
 
-// externalPeers are the certificates of external peers. An identity of the cluster's own trust domain is none of theirs. Where a Service hides their addresses,
-// the certificate alone decides.
+// externalPeers are the certificates of external peers. An identity of the cluster's own trust domain is none of theirs, and an authority vouches for what
+// the platform team lets it. Where a Service hides their addresses, the certificate alone decides.
 func externalPeers(facts Facts, external *v1alpha1.ExternalPeer, sourceLost bool, notes *Notes) []config.Peer {
-	knows := func(matches func(Bundle) bool) bool { return slices.ContainsFunc(facts.Platform.Bundles, matches) }
-	if external.Authority != "" && !knows(func(b Bundle) bool { return b.Authority == external.Authority }) {
-		notes.Unknown = append(notes.Unknown, "external authority "+external.Authority)
-		return nil
+	var authority Bundle
+	if external.Authority != "" {
+		i := slices.IndexFunc(facts.Platform.Bundles, func(b Bundle) bool { return b.Authority == external.Authority })
+		if i < 0 {
+			notes.Unknown = append(notes.Unknown, "external authority "+external.Authority)
+			return nil
+		}
+		authority = facts.Platform.Bundles[i]
 	}
 	var cidrs []string
 	if !sourceLost {
@@ -129,27 +130,40 @@ func externalPeers(facts Facts, external *v1alpha1.ExternalPeer, sourceLost bool
 	}
 	var made []config.Peer
 	for _, identity := range external.Identities {
-		id, err := url.Parse(identity)
-		switch {
-		case err != nil || id.Host == facts.Platform.TrustDomain:
-			notes.Refused = append(notes.Refused, identity)
-		case external.Authority == "" && !knows(func(b Bundle) bool { return b.TrustDomain == id.Host }):
-			notes.Unknown = append(notes.Unknown, "trust domain "+id.Host)
-		default:
+		if allowsIdentity(facts.Platform, authority, identity, notes) {
 			made = append(made, config.Peer{Pattern: identity, Authority: external.Authority, CIDRs: cidrs})
 		}
 	}
 	for _, certificate := range external.Certificates {
-		if external.Authority != "" {
+		switch {
+		case external.Authority == "": // the API refuses it
+		case !authority.names(certificate):
+			notes.Refused = append(notes.Refused, cmp.Or(certificate.DNSName, certificate.SHA256))
+		default:
 			made = append(made, config.Peer{Fingerprint: certificate.SHA256, DNSName: certificate.DNSName, Authority: external.Authority, CIDRs: cidrs})
 		}
 	}
 	return made
 }
 
-// plaintextPeers are the address blocks of peers that have an exception for plaintext.
+// allowsIdentity says whether an external peer may have an identity: under the authority if one is named, else of a trust domain that has roots.
+func allowsIdentity(platform Platform, authority Bundle, identity string, notes *Notes) bool {
+	id, err := url.Parse(identity)
+	switch {
+	case err != nil, id.Host == platform.TrustDomain, authority.Authority != "" && !authority.vouchesFor(identity):
+		notes.Refused = append(notes.Refused, identity)
+		return false
+	case authority.Authority == "" && !slices.ContainsFunc(platform.Bundles, func(b Bundle) bool { return b.TrustDomain == id.Host }):
+		notes.Unknown = append(notes.Unknown, "trust domain "+id.Host)
+		return false
+	default:
+		return true
+	}
+}
+
+// plaintextPeers are the address blocks of peers that have an exception for plaintext, those that the spec names before those of pods.
 func plaintextPeers(facts Facts, port v1alpha1.TransitPort) []string {
-	var blocks []string
+	var blocks, ofPods []string
 	for _, peer := range port.AllowFrom {
 		if !desired.PlaintextOpen(peer, facts.Now) {
 			continue
@@ -160,11 +174,13 @@ func plaintextPeers(facts Facts, port v1alpha1.TransitPort) []string {
 			}
 		}
 		if peer.Pods != nil {
-			blocks = append(blocks, podBlocks(facts, peer.Pods)...)
+			ofPods = append(ofPods, podBlocks(facts, peer.Pods)...)
 		}
 	}
 	slices.Sort(blocks)
-	return slices.Compact(blocks)
+	slices.Sort(ofPods)
+	blocks = append(slices.Compact(blocks), slices.Compact(ofPods)...)
+	return blocks[:min(len(blocks), config.MaxBlocks)]
 }
 
 func podBlocks(facts Facts, peer *v1alpha1.PodPeer) []string {
@@ -178,9 +194,7 @@ func podBlocks(facts Facts, peer *v1alpha1.PodPeer) []string {
 			blocks = append(blocks, netip.PrefixFrom(ip, ip.BitLen()).String())
 		}
 	}
-	slices.Sort(blocks)
-	blocks = slices.Compact(blocks)
-	return blocks[:min(len(blocks), maxPlaintextPods)]
+	return blocks
 }
 
 // Means says whether a peer that is given by labels is a pod, from the point of view of a namespace.

@@ -5,6 +5,7 @@ package transit
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -67,6 +68,23 @@ type Bundle struct {
 	TrustDomain, Authority string
 	// Name is the object that holds it, Digest the hash of its content.
 	Name, Digest string
+	// Identities (SPIFFE IDs in which "*" is one whole segment), DNSNames and Fingerprints are what an external authority may vouch for. None: nothing.
+	Identities, DNSNames, Fingerprints []string
+}
+
+// vouchesFor says whether everything that a pattern stands for is allowed under the authority.
+func (b Bundle) vouchesFor(pattern string) bool {
+	wanted, err := config.ParsePattern(pattern)
+	return err == nil && slices.ContainsFunc(b.Identities, func(allowed string) bool {
+		parsed, err := config.ParsePattern(allowed)
+		return err == nil && parsed.Matches(wanted)
+	})
+}
+
+// names says whether a certificate without a SPIFFE ID is one of those that are allowed under the authority.
+func (b Bundle) names(certificate v1alpha1.ExternalCertificate) bool {
+	return certificate.DNSName != "" && slices.Contains(b.DNSNames, certificate.DNSName) ||
+		certificate.SHA256 != "" && slices.Contains(b.Fingerprints, certificate.SHA256)
 }
 
 // Pod is a governed pod or pod template.

@@ -74,6 +74,16 @@ func (a *Authority) Fingerprint() string {
 // PEM is the certificate as one PEM block.
 func (a *Authority) PEM() string { return encode("CERTIFICATE", a.Certificate.Raw) }
 
+// KeyPEM is the key as one PEM block.
+func (a *Authority) KeyPEM(t testing.TB) string {
+	t.Helper()
+	encoded, err := x509.MarshalPKCS8PrivateKey(a.key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encode("PRIVATE KEY", encoded)
+}
+
 // Pool has the certificate alone.
 func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
