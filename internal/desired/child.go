@@ -40,6 +40,19 @@ func shorten(text string, limit int) string {
 	return strings.TrimRight(text[:limit-hashLength-1], "-.") + "-" + hex.EncodeToString(sum[:])[:hashLength]
 }
 
+// ChildLabels are on every child of a LabWorkload.
+func ChildLabels(lw *v1alpha1.LabWorkload) map[string]string { return childLabels(lw) }
+
+// OwnedByProfile makes the profile of a sidecar the controller of a child, so that the child goes when the last pod with that sidecar has gone.
+func OwnedByProfile(profile *v1alpha1.AirlockProfile) *metav1ac.OwnerReferenceApplyConfiguration {
+	return metav1ac.OwnerReference().
+		WithAPIVersion(v1alpha1.GroupVersion.String()).
+		WithKind("AirlockProfile").
+		WithName(profile.Name).
+		WithUID(profile.UID).
+		WithController(true)
+}
+
 // childLabels are on every child.
 func childLabels(lw *v1alpha1.LabWorkload) map[string]string {
 	return map[string]string{

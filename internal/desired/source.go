@@ -17,11 +17,15 @@ import (
 // Cluster the nodes translate the source (https://kubernetes.io/docs/tutorials/services/source-ip/), and a rule for the peers' own
 // addresses would cut them off.
 func sourceAddressLost(lw *v1alpha1.LabWorkload, facts NetworkFacts) []ServiceNote {
-	external := map[int32]bool{}
+	external := map[int32]int32{} // by the port of the pod that leads to it
+	airlock := airlockOf(lw, facts.Airlocks)
 	for _, port := range declaredPorts(lw) {
 		for _, peer := range port.AllowFrom {
 			if peer.External != nil && len(blocks(cidrTexts(peer.External.CIDRs))) > 0 {
-				external[port.Port] = true
+				external[port.Port] = port.Port
+				if own := airlock.Ports[port.Port]; own != 0 {
+					external[own] = port.Port
+				}
 			}
 		}
 	}
@@ -39,8 +43,8 @@ func sourceAddressLost(lw *v1alpha1.LabWorkload, facts NetworkFacts) []ServiceNo
 			continue
 		}
 		for number := range targets(service, pods) {
-			if external[number] {
-				lost = append(lost, ServiceNote{Service: service.Name, Port: number, Text: fmt.Sprintf(
+			if declared, leads := external[number]; leads {
+				lost = append(lost, ServiceNote{Service: service.Name, Port: declared, Text: fmt.Sprintf(
 					"Service %s replaces the address of external peers by that of a node, so port %d is open to all: set externalTrafficPolicy: Local", service.Name, number)})
 			}
 		}
