@@ -31,6 +31,12 @@ func LabelValue(labWorkload string) string {
 	return shorten(labWorkload, maxLabel)
 }
 
+// CompanionName is the name of the Service that leads to the sidecars behind a Service: <name>-mtls, shortened with a hash above 63 characters.
+func CompanionName(service string) string {
+	const suffix = "-mtls"
+	return shorten(service, maxLabel-len(suffix)) + suffix
+}
+
 // shorten keeps a text of at most limit bytes, and ends a longer one with a hash of the whole. The cut never leaves two separators.
 func shorten(text string, limit int) string {
 	if len(text) <= limit {

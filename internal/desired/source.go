@@ -5,6 +5,8 @@ package desired
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -87,6 +89,12 @@ func targets(service *corev1.Service, pods []Pod) map[int32]bool {
 		}
 	}
 	return found
+}
+
+// Targets are the TCP container ports of the pods to which one port of a Service leads, in order.
+func Targets(service *corev1.Service, port corev1.ServicePort, pods []Pod) []int32 {
+	one := &corev1.Service{Spec: corev1.ServiceSpec{Selector: service.Spec.Selector, Ports: []corev1.ServicePort{port}}}
+	return slices.Sorted(maps.Keys(targets(one, pods)))
 }
 
 // targetPort is the container port behind a port of a Service. A name that no container has leads nowhere.
