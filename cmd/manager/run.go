@@ -243,6 +243,7 @@ func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, ki
 			TrustDomain: p.config.TrustDomain, ClusterDomain: p.config.ClusterDomain,
 			DNSNamespace: p.config.DNS.Namespace, DNSService: p.config.DNS.Service, NodeLocalDNS: p.config.nodeLocal(),
 		},
+		Sidecars: p.sidecars(),
 	}
 	holds := &hold.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Facts: resolver, Clock: p.clock, Random: rand.Float64,
@@ -272,7 +273,7 @@ func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, ki
 	if err := workloads.SetupWithManager(p.manager, kinds, resolver.Notify); err != nil {
 		return nil, fmt.Errorf("set up LabWorkloads: %w", err)
 	}
-	return gateKeeper, nil
+	return gateKeeper, p.removal()
 }
 
 func (p *parts) probes() error {

@@ -70,7 +70,7 @@ func exceptionRule(port v1alpha1.TransitPort, now time.Time) []networkingv1.Netw
 // serviceRules open the ports of pods with a sidecar that belong to no declared peer: its reports to labguard, and probes to the nodes where their addresses
 // are known.
 func serviceRules(lw *v1alpha1.LabWorkload, facts NetworkFacts) []networkingv1.NetworkPolicyIngressRule {
-	if Sidecar(lw) == nil {
+	if _, has := facts.Airlocks[key(lw)]; !has && Sidecar(lw) == nil {
 		return nil
 	}
 	var rules []networkingv1.NetworkPolicyIngressRule
@@ -94,11 +94,8 @@ func serviceRules(lw *v1alpha1.LabWorkload, facts NetworkFacts) []networkingv1.N
 	return rules
 }
 
-// airlockOf is what the sidecar makes of the ports of a LabWorkload. Without provider Sidecar it makes nothing of them.
+// airlockOf is what the sidecar makes of the ports of a LabWorkload, also of one that has turned to another provider while pods still have the sidecar.
 func airlockOf(lw *v1alpha1.LabWorkload, airlocks map[types.NamespacedName]Airlock) Airlock {
-	if Sidecar(lw) == nil {
-		return Airlock{}
-	}
 	return airlocks[key(lw)]
 }
 

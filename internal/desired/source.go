@@ -54,6 +54,15 @@ func sourceAddressLost(lw *v1alpha1.LabWorkload, facts NetworkFacts) []ServiceNo
 	return lost
 }
 
+// SourceLost are the declared ports whose external peers a Service hides.
+func SourceLost(lw *v1alpha1.LabWorkload, facts NetworkFacts) map[int32]bool {
+	lost := map[int32]bool{}
+	for _, note := range sourceAddressLost(lw, facts) {
+		lost[note.Port] = true
+	}
+	return lost
+}
+
 // hidesSource says whether traffic from outside of the cluster comes through the Service with the address of a node.
 func hidesSource(service *corev1.Service) bool {
 	switch service.Spec.Type {

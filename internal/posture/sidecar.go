@@ -12,11 +12,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/airlock/report"
 )
 
 const (
-	// proofLasts is how long a probe or a report proves something.
-	proofLasts = time.Hour
+	// ProofLasts is how long a probe or a report proves something.
+	ProofLasts = time.Hour
 	// renewalLateAfter is how late a renewal may be before somebody is told.
 	renewalLateAfter = 12 * time.Hour
 )
@@ -161,7 +162,7 @@ func Reached(pods []AirlockPod, closed []int32, now time.Time) []string {
 	var reached []string
 	for i := range pods {
 		for _, probe := range pods[i].Facts.Probes {
-			if probe.Reached && now.Sub(probe.At) < proofLasts && slices.Contains(closed, probe.Port) {
+			if probe.Reached && now.Sub(probe.At) < ProofLasts && slices.Contains(closed, probe.Port) {
 				reached = append(reached, fmt.Sprintf("%s:%d", pods[i].Name, probe.Port))
 			}
 		}
@@ -199,13 +200,13 @@ func judgePlaintext(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 		unattributed += said.Unattributed
 		for _, port := range said.Ports {
 			for _, peer := range port.Undeclared {
-				if now.Sub(peer.LastSeen) < proofLasts {
+				if now.Sub(peer.LastSeen) < ProofLasts {
 					peers = append(peers, fmt.Sprintf("%s to port %d", peer.Address, port.Port))
 				}
 			}
 		}
 		for _, upstream := range said.Upstreams {
-			if at := upstream.LastPlaintext; at != nil && now.Sub(*at) < proofLasts && (seen.IsUpstream == nil || seen.IsUpstream(upstream.Name)) {
+			if at := upstream.LastPlaintext; at != nil && now.Sub(*at) < ProofLasts && (seen.IsUpstream == nil || seen.IsUpstream(upstream.Name)) {
 				peers = append(peers, "to "+upstream.Name)
 			}
 		}
@@ -233,7 +234,7 @@ func judgeProof(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 	unproven, oldest, vantages := Proof(seen.Pods, seen.ClosedPorts, now)
 	var silent []string
 	for i := range seen.Pods {
-		if said := &seen.Pods[i].Facts; said.ReportedAt.IsZero() || now.Sub(said.ReportedAt) >= proofLasts {
+		if said := &seen.Pods[i].Facts; said.ReportedAt.IsZero() || now.Sub(said.ReportedAt) >= ProofLasts {
 			silent = append(silent, seen.Pods[i].Name)
 		}
 	}
@@ -258,7 +259,7 @@ func judgeProof(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 		found.Message = "the declared ports are reached through mutual TLS alone; all probes of the last hour were made on the node of the pod itself"
 	}
 	if !oldest.IsZero() {
-		found.NextChange = oldest.Add(proofLasts)
+		found.NextChange = oldest.Add(ProofLasts)
 	}
 	return found, true
 }
@@ -270,7 +271,7 @@ func Proof(pods []AirlockPod, closed []int32, now time.Time) (unproven []string,
 		for _, address := range pods[i].Addresses {
 			for _, port := range closed {
 				at := slices.IndexFunc(pods[i].Facts.Probes, func(probe Probe) bool {
-					return probe.Address == address && probe.Port == port && !probe.Reached && probe.Control && now.Sub(probe.At) < proofLasts
+					return probe.Address == address && probe.Port == port && !probe.Reached && probe.Control && now.Sub(probe.At) < ProofLasts
 				})
 				if at < 0 {
 					unproven = append(unproven, pods[i].Name)
@@ -321,4 +322,20 @@ func renewalMark(seen *SidecarObservation, now time.Time) time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// Where an application listens.
+const (
+	ListensOnLoopback = report.Loopback
+	ListensOnNode     = report.Node
+)
+
+// ListensAt is where the application of a pod listens at a port; empty if that is not known.
+func (p *AirlockPod) ListensAt(port int32) string {
+	for _, seen := range p.Facts.Report.Ports {
+		if seen.Port == int(port) {
+			return seen.Listening
+		}
+	}
+	return ""
 }

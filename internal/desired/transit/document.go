@@ -58,6 +58,10 @@ func document(facts Facts, allocated []v1alpha1.AllocatedPort, client half, note
 			Peers: peers(facts, port, notes), PlaintextPeers: plaintextPeers(facts, port),
 		})
 	}
+	return encode(made)
+}
+
+func encode(made config.Configuration) []byte {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	encoder.SetIndent("", " ")

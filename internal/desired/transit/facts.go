@@ -11,8 +11,18 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/airlock/config"
 	"github.com/labguard/labguard/internal/desired"
 )
+
+// ContainerName and RedirectContainerName are the names of the containers that labguard adds to pods.
+const (
+	ContainerName         = config.ContainerName
+	RedirectContainerName = config.RedirectContainerName
+)
+
+// DocumentKey is the key of the document in its ConfigMap.
+const DocumentKey = config.FileName
 
 // Facts is what the sidecar of one LabWorkload depends on. The order of lists does not matter.
 type Facts struct {

@@ -96,6 +96,7 @@ func upstreamServices(facts Facts, path config.ClientPath, notes *Notes) []servi
 		if len(agreed) == 0 {
 			continue
 		}
+		var addressed, headless []service
 		for i := range facts.Services {
 			of := &facts.Services[i]
 			if of.Namespace != server.Namespace || isCompanion(of) {
@@ -111,11 +112,22 @@ func upstreamServices(facts Facts, path config.ClientPath, notes *Notes) []servi
 					candidate.ports[port.Port], candidate.local[port.Port] = declared, localPort(facts.Workload, server, declared, port.Port)
 				}
 			}
-			if len(candidate.ports) > 0 && usable(&candidate, path, inUse, notes) {
+			switch {
+			case len(candidate.ports) == 0:
+			case of.Spec.ClusterIP == "" || of.Spec.ClusterIP == corev1.ClusterIPNone:
+				headless = append(headless, candidate)
+			default:
+				addressed = append(addressed, candidate)
+			}
+		}
+		for _, candidate := range addressed {
+			if usable(&candidate, path, inUse, notes) {
 				found = append(found, candidate)
 			}
 		}
+		notes.Headless = append(notes.Headless, onlyHeadless(headless, addressed)...)
 	}
+	slices.Sort(notes.Headless)
 	slices.SortFunc(found, func(a, b service) int { return cmp.Compare(a.key(), b.key()) })
 	return slices.CompactFunc(found, func(a, b service) bool { return a.key() == b.key() })
 }
@@ -169,12 +181,28 @@ func localPort(client, server *v1alpha1.LabWorkload, declared v1alpha1.TransitPo
 	return port
 }
 
+// onlyHeadless are the headless Services that lead to a port to which none with an address leads. One beside such a Service, as a StatefulSet has it, may
+// be there for names alone; whoever uses it for connections is seen as a plaintext peer.
+func onlyHeadless(headless, addressed []service) []string {
+	led := map[int32]bool{}
+	for _, one := range addressed {
+		for _, port := range one.ports {
+			led[port.Port] = true
+		}
+	}
+	var names []string
+	for _, one := range headless {
+		for _, port := range one.ports {
+			if !led[port.Port] {
+				names = append(names, one.key())
+			}
+		}
+	}
+	return names
+}
+
 // usable says whether airlock can stand for a Service, and notes why not.
 func usable(candidate *service, path config.ClientPath, inUse map[int32]bool, notes *Notes) bool {
-	if candidate.of.Spec.ClusterIP == "" || candidate.of.Spec.ClusterIP == corev1.ClusterIPNone {
-		notes.Headless = append(notes.Headless, candidate.key())
-		return false
-	}
 	if path == config.Redirect {
 		return true
 	}
