@@ -115,6 +115,7 @@ const (
 // InTransitSpec says how connections to the pods are encrypted and who may open them.
 //
 // +kubebuilder:validation:XValidation:rule="self.provider == 'Sidecar' || (!has(self.stage) && !has(self.observeFor) && !has(self.clientPath) && !has(self.upstreams) && !has(self.acknowledged) && !has(self.maxConnections) && !has(self.maxConnectionAge))",message="encryption.inTransit: stage, observeFor, acknowledged, clientPath, upstreams, maxConnections and maxConnectionAge belong to provider: Sidecar: remove them, or choose that provider"
+// +kubebuilder:validation:XValidation:rule="self.provider != 'Sidecar' || !has(self.ports) || self.ports.all(p, !(p.port in [15001, 15090, 15091]))",message="encryption.inTransit.ports: 15001, 15090 and 15091 are ports of the sidecar itself: let the application listen elsewhere"
 // +kubebuilder:validation:XValidation:rule="self.provider != 'Sidecar' || !has(self.certificate)",message="encryption.inTransit.certificate belongs to provider: Application: the Secret of the sidecar is labguard's own; remove it"
 type InTransitSpec struct {
 	// enforcement of the certificate. Under Audit none is asked for, and one that was issued before is kept. Default: spec.enforcement.

@@ -44,7 +44,8 @@ func allocatePorts(facts Facts) []v1alpha1.AllocatedPort {
 	next := int32(firstPort)
 	for _, port := range declared(facts.Workload) {
 		own, known := had[port.Port]
-		if !known {
+		// An application that declares the port of its sidecar gets it: airlock could not have it anyway.
+		if !known || slices.ContainsFunc(declared(facts.Workload), func(other v1alpha1.TransitPort) bool { return other.Port == own }) {
 			for taken[next] && next < maxPort {
 				next++
 			}

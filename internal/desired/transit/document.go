@@ -24,8 +24,6 @@ import (
 )
 
 const (
-	// maxPlaintextPods is how many addresses of pods with an exception a port names.
-	maxPlaintextPods = 256
 	// backdated is by how much an issuer may set the beginning of a certificate back.
 	backdated = 5 * time.Minute
 )
@@ -87,7 +85,8 @@ func probePorts(facts Facts) []int {
 		}
 	}
 	slices.Sort(ports)
-	return slices.Compact(ports)
+	ports = slices.Compact(ports)
+	return ports[:min(len(ports), config.MaxProbePorts)]
 }
 
 // peers are who may connect to a port.
@@ -104,7 +103,8 @@ func peers(facts Facts, port v1alpha1.TransitPort, notes *Notes) []config.Peer {
 		}
 	}
 	slices.SortFunc(allowed, comparePeers)
-	return slices.CompactFunc(allowed, func(a, b config.Peer) bool { return comparePeers(a, b) == 0 })
+	allowed = slices.CompactFunc(allowed, func(a, b config.Peer) bool { return comparePeers(a, b) == 0 })
+	return allowed[:min(len(allowed), config.MaxPeers)]
 }
 
 func comparePeers(a, b config.Peer) int {
@@ -147,9 +147,9 @@ func externalPeers(facts Facts, external *v1alpha1.ExternalPeer, sourceLost bool
 	return made
 }
 
-// plaintextPeers are the address blocks of peers that have an exception for plaintext.
+// plaintextPeers are the address blocks of peers that have an exception for plaintext, those that the spec names before those of pods.
 func plaintextPeers(facts Facts, port v1alpha1.TransitPort) []string {
-	var blocks []string
+	var blocks, ofPods []string
 	for _, peer := range port.AllowFrom {
 		if !desired.PlaintextOpen(peer, facts.Now) {
 			continue
@@ -160,11 +160,13 @@ func plaintextPeers(facts Facts, port v1alpha1.TransitPort) []string {
 			}
 		}
 		if peer.Pods != nil {
-			blocks = append(blocks, podBlocks(facts, peer.Pods)...)
+			ofPods = append(ofPods, podBlocks(facts, peer.Pods)...)
 		}
 	}
 	slices.Sort(blocks)
-	return slices.Compact(blocks)
+	slices.Sort(ofPods)
+	blocks = append(slices.Compact(blocks), slices.Compact(ofPods)...)
+	return blocks[:min(len(blocks), config.MaxBlocks)]
 }
 
 func podBlocks(facts Facts, peer *v1alpha1.PodPeer) []string {
@@ -178,9 +180,7 @@ func podBlocks(facts Facts, peer *v1alpha1.PodPeer) []string {
 			blocks = append(blocks, netip.PrefixFrom(ip, ip.BitLen()).String())
 		}
 	}
-	slices.Sort(blocks)
-	blocks = slices.Compact(blocks)
-	return blocks[:min(len(blocks), maxPlaintextPods)]
+	return blocks
 }
 
 // Means says whether a peer that is given by labels is a pod, from the point of view of a namespace.

@@ -4,7 +4,6 @@
 package transit_test
 
 import (
-	"encoding/json"
 	"testing"
 	"time"
 
@@ -84,11 +83,11 @@ func factsOf(lw *v1alpha1.LabWorkload, peers ...*v1alpha1.LabWorkload) transit.F
 
 func documentOf(t *testing.T, result transit.Result) config.Configuration {
 	t.Helper()
-	var made config.Configuration
-	if err := json.Unmarshal(result.Document, &made); err != nil {
-		t.Fatal(err)
+	made, err := config.Parse(result.Document)
+	if err != nil {
+		t.Fatalf("airlock refuses the document: %v\n%s", err, result.Document)
 	}
-	return made
+	return *made
 }
 
 // lab is an interface engine that sends results to a LIS; both have sidecars. change changes the LIS's Services.

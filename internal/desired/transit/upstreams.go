@@ -72,7 +72,8 @@ func clientHalf(facts Facts, notes *Notes) half {
 			made.aliases = append(made.aliases, v1alpha1.AirlockHostAlias{IP: ip, Hostnames: names})
 		}
 	}
-	made.upstreams = append(made.upstreams, earlier(facts, made.allocated, wanted)...)
+	made.upstreams = append(made.upstreams, earlier(facts, made, wanted)...)
+	made.upstreams = made.upstreams[:min(len(made.upstreams), config.MaxUpstreams)]
 	slices.SortFunc(made.upstreams, func(a, b config.Upstream) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Listen, b.Listen))
 	})
@@ -307,10 +308,10 @@ func destinationsOf(of *corev1.Service, port int32) []string {
 
 // earlier are the upstreams that nobody declares any more and that running pods still have names for: without a listener their connections would fail until
 // the pods are replaced. They are not made weaker: where the upstream is Strict, it refuses them itself.
-func earlier(facts Facts, allocated []v1alpha1.AllocatedAddress, wanted []service) []config.Upstream {
+func earlier(facts Facts, client half, wanted []service) []config.Upstream {
 	inUse := served(facts)
 	var made []config.Upstream
-	for _, address := range allocated {
+	for _, address := range client.allocated {
 		namespace, name, _ := strings.Cut(address.Name, "/")
 		of := serviceNamed(facts.Services, namespace, name)
 		if of == nil || of.Spec.ClusterIP == "" || of.Spec.ClusterIP == corev1.ClusterIPNone ||
@@ -324,11 +325,17 @@ func earlier(facts Facts, allocated []v1alpha1.AllocatedAddress, wanted []servic
 			if inUse[port.Port] || cmp.Or(port.Protocol, corev1.ProtocolTCP) != corev1.ProtocolTCP {
 				continue
 			}
-			made = append(made, config.Upstream{
-				Name: fmt.Sprintf("%s/%s/%d", address.Name, address.LabWorkload, port.Port), Listen: join(address.IP, port.Port),
+			one := config.Upstream{
+				Name: fmt.Sprintf("%s/%s/%d", address.Name, address.LabWorkload, port.Port),
 				Secure: secure(companion, port.Port), Plain: join(of.Spec.ClusterIP, port.Port), ID: desired.SPIFFEID(server, facts.Platform.TrustDomain),
 				MinTLSVersion: "1.2", Fallback: !isStrict(facts, namespace, address.LabWorkload),
-			})
+			}
+			if client.path == config.Redirect {
+				one.Destinations = destinationsOf(of, port.Port)
+			} else {
+				one.Listen = join(address.IP, port.Port)
+			}
+			made = append(made, one)
 		}
 	}
 	return made
