@@ -326,7 +326,7 @@ func earlier(facts Facts, client half, wanted []service) []config.Upstream {
 				continue
 			}
 			one := config.Upstream{
-				Name: fmt.Sprintf("%s/%s/%d", address.Name, address.LabWorkload, port.Port),
+				Name:   fmt.Sprintf("%s/%s/%d", address.Name, address.LabWorkload, port.Port),
 				Secure: secure(companion, port.Port), Plain: join(of.Spec.ClusterIP, port.Port), ID: desired.SPIFFEID(server, facts.Platform.TrustDomain),
 				MinTLSVersion: "1.2", Fallback: !isStrict(facts, namespace, address.LabWorkload),
 			}
