@@ -4,6 +4,7 @@
 package labworkload
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	testclock "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -76,7 +78,7 @@ func newSidecarLab(t *testing.T) *sidecarLab {
 	l.airlocks = &asked{targets: map[types.NamespacedName][]posture.AirlockTarget{}, say: l.fine}
 	l.workloads = &Reconciler{
 		Client: c, Live: c, Facts: dated{}, Served: served.ByMapper{Mapper: c.RESTMapper()}, Clock: l.clock, Random: func() float64 { return 0 }, Recorder: noEvents{},
-		Issuers:  []Issuer{{Kind: v1alpha1.IssuerKindClusterIssuer, Name: "absent"}},
+		Issuers:  []Issuer{{Kind: v1alpha1.IssuerKindIssuer, Namespace: l.namespace, Name: "lab-ca"}},
 		Platform: Platform{TrustDomain: "lab.example", ClusterDomain: "cluster.local", DNSNamespace: "kube-system", DNSService: "kube-dns"},
 		Sidecars: Sidecars{Image: "registry.example/airlock@" + digest("aa"), Labguard: desired.Operator{Namespace: "labguard-system", Labels: map[string]string{"app.kubernetes.io/name": "labguard"}}},
 		Airlocks: l.airlocks,
@@ -133,9 +135,26 @@ func (l *sidecarLab) sidecarWorkload(name string, ports ...v1alpha1.TransitPort)
 	return &v1alpha1.LabWorkload{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: v1alpha1.LabWorkloadSpec{
 		Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": name}}, Enforcement: v1alpha1.EnforcementEnforce,
 		Encryption: &v1alpha1.EncryptionSpec{InTransit: &v1alpha1.InTransitSpec{
-			Provider: v1alpha1.TransitProviderSidecar, Stage: v1alpha1.TransitStageStrict, ObserveFor: "24h", IssuerRef: v1alpha1.IssuerReference{Name: "absent"}, Ports: ports,
+			Provider: v1alpha1.TransitProviderSidecar, Stage: v1alpha1.TransitStageStrict, ObserveFor: "24h", Ports: ports,
+			IssuerRef: v1alpha1.IssuerReference{Kind: v1alpha1.IssuerKindIssuer, Name: "lab-ca"},
 		}},
 	}}
+}
+
+// issued waits until cert-manager has issued the certificates of sidecars.
+func (l *sidecarLab) issued(names ...string) {
+	l.Helper()
+	for _, name := range names {
+		key := l.key(desired.IdentityName(name))
+		err := wait.PollUntilContextTimeout(l.Context(), 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+			made := &certmanagerv1.Certificate{}
+			err := l.Get(ctx, key, made)
+			return err == nil && made.Status.NotAfter != nil && made.Status.Revision != nil, client.IgnoreNotFound(err)
+		})
+		if err != nil {
+			l.Fatalf("no certificate for %s: %v", name, err)
+		}
+	}
 }
 
 // pod starts a pod, with the sidecar if its profile gives one, as the injection policy would.
@@ -242,6 +261,7 @@ func arrangeSidecarLab(l *sidecarLab) {
 	l.pod("lis", "lis-old", "10.1.0.1")
 	l.pod("engine", "engine-old", "10.1.0.2")
 	l.create(
+		&certmanagerv1.Issuer{ObjectMeta: metav1.ObjectMeta{Name: "lab-ca"}, Spec: certmanagerv1.IssuerSpec{IssuerConfig: certmanagerv1.IssuerConfig{SelfSigned: &certmanagerv1.SelfSignedIssuer{}}}},
 		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "lis"}, Spec: corev1.ServiceSpec{Selector: map[string]string{"app": "lis"}, Ports: []corev1.ServicePort{{Port: 2575}}}},
 		l.sidecarWorkload("lis", v1alpha1.TransitPort{Name: "mllp", Port: 2575, AllowFrom: []v1alpha1.IngressPeer{{LabWorkload: &v1alpha1.LabWorkloadReference{Name: "engine"}}}}),
 		l.sidecarWorkload("engine"),
@@ -272,6 +292,7 @@ func TestALaboratoryGoesToStrictAndLeaves(t *testing.T) {
 		t.Fatalf("upstreams of the engine %+v", upstreams)
 	}
 
+	l.issued("lis", "engine")
 	for _, app := range []string{"lis", "engine"} {
 		l.delete(&corev1.Pod{}, app+"-old")
 	}
@@ -328,6 +349,7 @@ func TestStrictIsLeftAtOnceAndObserveTakesTheSidecarAway(t *testing.T) {
 	l := newSidecarLab(t)
 	arrangeSidecarLab(l)
 	l.settle("lis", "engine")
+	l.issued("lis", "engine")
 	for _, app := range []string{"lis", "engine"} {
 		l.delete(&corev1.Pod{}, app+"-old")
 	}
@@ -363,6 +385,7 @@ func TestAPolicyThatTheNetworkIgnoresIsSaid(t *testing.T) {
 	l := newSidecarLab(t)
 	arrangeSidecarLab(l)
 	l.settle("lis", "engine")
+	l.issued("lis", "engine")
 	for _, app := range []string{"lis", "engine"} {
 		l.delete(&corev1.Pod{}, app+"-old")
 	}

@@ -109,17 +109,13 @@ func comparePeers(a, b config.Peer) int {
 		cmp.Compare(a.Authority, b.Authority), slices.Compare(a.CIDRs, b.CIDRs))
 }
 
-// externalPeers are the certificates of external peers. An identity of the cluster's own trust domain is none of theirs, and an authority vouches for what
-// the platform team lets it. Where a Service hides their addresses, the certificate alone decides.
+// externalPeers are the certificates of external peers. An identity of the cluster's own trust domain is none of theirs. Where a Service hides their addresses,
+// the certificate alone decides.
 func externalPeers(facts Facts, external *v1alpha1.ExternalPeer, sourceLost bool, notes *Notes) []config.Peer {
-	var authority Bundle
-	if external.Authority != "" {
-		i := slices.IndexFunc(facts.Platform.Bundles, func(b Bundle) bool { return b.Authority == external.Authority })
-		if i < 0 {
-			notes.Unknown = append(notes.Unknown, "external authority "+external.Authority)
-			return nil
-		}
-		authority = facts.Platform.Bundles[i]
+	knows := func(matches func(Bundle) bool) bool { return slices.ContainsFunc(facts.Platform.Bundles, matches) }
+	if external.Authority != "" && !knows(func(b Bundle) bool { return b.Authority == external.Authority }) {
+		notes.Unknown = append(notes.Unknown, "external authority "+external.Authority)
+		return nil
 	}
 	var cidrs []string
 	if !sourceLost {
@@ -130,35 +126,29 @@ func externalPeers(facts Facts, external *v1alpha1.ExternalPeer, sourceLost bool
 	}
 	var made []config.Peer
 	for _, identity := range external.Identities {
-		if allowsIdentity(facts.Platform, authority, identity, notes) {
+		id, err := url.Parse(identity)
+		switch {
+		case err != nil || id.Host == facts.Platform.TrustDomain:
+			notes.Refused = append(notes.Refused, identity)
+		case external.Authority == "" && !knows(func(b Bundle) bool { return b.TrustDomain == id.Host }):
+			notes.Unknown = append(notes.Unknown, "trust domain "+id.Host)
+		case external.Authority != "" && !knows(func(b Bundle) bool { return b.Authority == external.Authority && b.vouchesFor(identity) }):
+			notes.Refused = append(notes.Refused, identity)
+		default:
 			made = append(made, config.Peer{Pattern: identity, Authority: external.Authority, CIDRs: cidrs})
 		}
 	}
 	for _, certificate := range external.Certificates {
+		named := func(b Bundle) bool { return b.Authority == external.Authority && b.names(certificate) }
 		switch {
-		case external.Authority == "": // the API refuses it
-		case !authority.names(certificate):
+		case external.Authority == "":
+		case !knows(named):
 			notes.Refused = append(notes.Refused, cmp.Or(certificate.DNSName, certificate.SHA256))
 		default:
 			made = append(made, config.Peer{Fingerprint: certificate.SHA256, DNSName: certificate.DNSName, Authority: external.Authority, CIDRs: cidrs})
 		}
 	}
 	return made
-}
-
-// allowsIdentity says whether an external peer may have an identity: under the authority if one is named, else of a trust domain that has roots.
-func allowsIdentity(platform Platform, authority Bundle, identity string, notes *Notes) bool {
-	id, err := url.Parse(identity)
-	switch {
-	case err != nil, id.Host == platform.TrustDomain, authority.Authority != "" && !authority.vouchesFor(identity):
-		notes.Refused = append(notes.Refused, identity)
-		return false
-	case authority.Authority == "" && !slices.ContainsFunc(platform.Bundles, func(b Bundle) bool { return b.TrustDomain == id.Host }):
-		notes.Unknown = append(notes.Unknown, "trust domain "+id.Host)
-		return false
-	default:
-		return true
-	}
 }
 
 // plaintextPeers are the address blocks of peers that have an exception for plaintext, those that the spec names before those of pods.
