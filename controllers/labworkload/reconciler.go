@@ -76,6 +76,7 @@ type Reconciler struct {
 	waiting references
 	nodes   nodePlatforms
 	tally   tally
+	transit transitTally
 }
 
 // +kubebuilder:rbac:groups=labguard.dev,resources=labworkloads,verbs=get;list;watch
@@ -107,12 +108,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		if client.IgnoreNotFound(err) == nil {
 			r.waiting.forget(request.NamespacedName)
 			r.tally.forget(request.NamespacedName)
+			r.transit.set(request.NamespacedName, "")
 			r.watchAirlocks(request.NamespacedName, nil)
 		}
 		return outcome.Result(client.IgnoreNotFound(err), time.Time{}, r.Clock.Now(), r.Random)
 	}
 	if workload.DeletionTimestamp != nil {
 		r.tally.forget(request.NamespacedName)
+		r.transit.set(request.NamespacedName, "")
 		return ctrl.Result{}, nil
 	}
 	s, err := r.gather(ctx, workload)
@@ -126,6 +129,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	status := computeStatus(s, decided, err)
 	r.tally.set(request.NamespacedName, decided.images, status.NextChangeAt)
+	r.transit.set(request.NamespacedName, decided.transitReason())
 	err = errors.Join(err, r.report(ctx, workload, status))
 	result, err := outcome.Result(err, r.nextLook(s, status), r.Clock.Now(), r.Random)
 	if err != nil {

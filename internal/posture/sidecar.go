@@ -98,7 +98,7 @@ func judgeSetup(seen *SidecarObservation, _ time.Time) (Verdict, bool) {
 		return verdict(no, v1alpha1.ReasonAuthorityUnknown, "%s is not in labguard's configuration, so its peers are refused: let the platform team add it", seen.Unknown), true
 	case len(seen.Refused) > 0:
 		return verdict(no, v1alpha1.ReasonInvalidSpec,
-			"%s is an identity of this cluster's own trust domain, which no external peer may have: name a LabWorkload", seen.Refused), true
+			"%s is nothing that an external peer may be: one of this cluster's own trust domain is a LabWorkload, and others need an authority that may vouch for them", seen.Refused), true
 	case seen.Stage == v1alpha1.TransitStageObserve:
 		return verdict(no, v1alpha1.ReasonObserving, "stage Observe changes nothing, so plaintext is open: set stage: Permissive"), true
 	case !certificate.CertManagerServed:
