@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"os"
 
+	ctrl "sigs.k8s.io/controller-runtime"
+
 	"github.com/labguard/labguard/controllers/served"
 	"github.com/labguard/labguard/controllers/trust"
 	"github.com/labguard/labguard/internal/airlock/ask"
@@ -30,6 +32,9 @@ func (p *parts) trust(kinds *served.Kinds) (*ask.Asker, error) {
 		Vantage: os.Getenv(nodeVariable), Refused: p.config.NodeAddresses,
 	})
 	bundles.Reports = asker
+	if bundles.ClusterIssuer == "" && len(p.config.ownRoots()) > 0 {
+		ctrl.Log.WithName("trust").Info("issuers has no ClusterIssuer: labguard has no certificate of its own, and asks no airlock", "trustDomain", p.config.TrustDomain)
+	}
 	if err := bundles.SetupWithManager(p.manager, kinds, asker.Notify); err != nil {
 		return nil, fmt.Errorf("set up the bundles: %w", err)
 	}
