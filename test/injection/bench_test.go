@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -42,12 +43,13 @@ func BenchmarkPodCreation(b *testing.B) {
 			"not governed": l.pod(l.plain, "lis"), "not selected": l.pod(names[0], "other"), "with the sidecar": l.pod(names[0], "lis-3"),
 		})
 		base := quantile(bare["no policy"], 0.5)
-		fmt.Printf("%-18s %9s %9s %12s\n", "", "p50 ms", "p95 ms", "p50 - none")
+		var table strings.Builder
+		fmt.Fprintf(&table, "%-18s %9s %9s %12s\n", "", "p50 ms", "p95 ms", "p50 - none")
 		for _, name := range []string{"no policy", "not governed", "not selected", "with the sidecar"} {
 			took := append(slices.Clone(bare[name]), full[name]...)
-			fmt.Printf("%-18s %9.1f %9.1f %12.1f\n", name, ms(quantile(took, 0.5)), ms(quantile(took, 0.95)), ms(quantile(took, 0.5)-base))
+			fmt.Fprintf(&table, "%-18s %9.1f %9.1f %12.1f\n", name, ms(quantile(took, 0.5)), ms(quantile(took, 0.95)), ms(quantile(took, 0.5)-base))
 		}
-		fmt.Printf("%d profiles in %d namespaces; %d requests each, one at a time\n", benchNamespaces*benchProfiles, benchNamespaces, benchRounds*benchRequests)
+		b.Logf("%d profiles in %d namespaces; %d requests each, one at a time\n%s", benchNamespaces*benchProfiles, benchNamespaces, benchRounds*benchRequests, table.String())
 	}
 }
 
@@ -80,6 +82,10 @@ func (s *stage) namespace(name string) string {
 	typed, _ := s.clients()
 	_, err := typed.CoreV1().Namespaces().Create(s.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 	s.must(err)
+	s.must(wait.PollUntilContextTimeout(s.Context(), pollEvery, patience, true, func(ctx context.Context) (bool, error) {
+		_, err := typed.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
+		return err == nil, nil
+	}))
 	return name
 }
 

@@ -62,7 +62,7 @@ func newLabAlone(t *testing.T) lab {
 	t.Helper()
 	l := lab{T: t, namespace: cluster.Namespace(t)}
 	l.tenant = "tenant-of-" + l.namespace
-	l.bind("edit", l.tenant)
+	l.mayEdit(l.tenant)
 	l.allow(l.tenant, "", "pods/ephemeralcontainers", "patch", "update")
 	l.allow(l.tenant, "", "pods/resize", "patch", "update")
 	return l
@@ -91,12 +91,12 @@ func (l lab) eventually(what string, done func(context.Context) (bool, error)) {
 	}
 }
 
-// bind gives a user a ClusterRole in the namespace.
-func (l lab) bind(role, user string) {
+// mayEdit gives a user the ClusterRole edit in the namespace.
+func (l lab) mayEdit(user string) {
 	l.Helper()
 	l.must(l.client("").Create(l.Context(), &rbacv1.RoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, GenerateName: role + "-"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, GenerateName: "edit-"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "edit"},
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
 	}))
 	l.awaitRight(user, "", "pods", "create")

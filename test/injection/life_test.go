@@ -138,7 +138,7 @@ func TestAGovernedNamespaceCanBeDeleted(t *testing.T) {
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	l.must(l.write("", namespace))
 	l.namespace = namespace.Name
-	l.bind("edit", l.tenant)
+	l.mayEdit(l.tenant)
 	l.eventually("there is a service account", func(ctx ctx) (bool, error) {
 		err := l.client("").Get(ctx, client.ObjectKey{Namespace: l.namespace, Name: "default"}, &corev1.ServiceAccount{})
 		return err == nil, client.IgnoreNotFound(err)

@@ -30,7 +30,7 @@ func definition() *unstructured.Unstructured {
 func TestWithoutTheKindOfProfilesTheKeysStaySafe(t *testing.T) {
 	l := newLabAlone(t)
 	elsewhere := lab{T: t, namespace: cluster.Namespace(t), tenant: l.tenant}
-	elsewhere.bind("edit", l.tenant)
+	elsewhere.mayEdit(l.tenant)
 	l.govern()
 	l.declare(l.profile("lis"))
 	live, err := l.create(l.pod("lis-0", "lis", sized))

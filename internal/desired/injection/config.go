@@ -35,9 +35,9 @@ const (
 	TrustConfigMap = "labguard-trust"
 	// CompanionSuffix ends the name of every companion Service.
 	CompanionSuffix = "-mtls"
-	// ProfileDefinition is the CustomResourceDefinition of AirlockProfiles, AllowDeletionAnnotation what an administrator sets on it to delete it
-	// while labguard's policies stand.
-	ProfileDefinition       = "airlockprofiles.labguard.dev"
+	// ProfileDefinition is the CustomResourceDefinition of AirlockProfiles.
+	ProfileDefinition = "airlockprofiles.labguard.dev"
+	// AllowDeletionAnnotation is what an administrator sets to "true" on the definition to delete it while labguard's policies stand.
 	AllowDeletionAnnotation = "labguard.dev/allow-deletion"
 	// DefaultCertManagerUser is who cert-manager's controller is as cert-manager is usually installed.
 	DefaultCertManagerUser = "system:serviceaccount:cert-manager:cert-manager"
