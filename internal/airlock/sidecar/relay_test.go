@@ -115,3 +115,55 @@ func TestServerSpeaksFirst(t *testing.T) {
 		t.Errorf("%q, %v", greeting, err)
 	}
 }
+
+// TestBrokenIsNoEnd breaks one side of a connection. The other side must not take it for the end of what was sent.
+func TestBrokenIsNoEnd(t *testing.T) {
+	root := pki.NewAuthority(t, "lab")
+	seen := make(chan error, 1)
+	server := serverPod(t, root, portOf(listenOn(t, "127.0.0.1:0", func(c *net.TCPConn) {
+		_, err := io.Copy(c, c)
+		seen <- err
+	})))
+	server.start()
+	identity := root.Issue(pki.Leaf{URIs: []string{engine}})
+	t.Run("a peer leaves without the end of TLS", func(t *testing.T) {
+		connection := standing(t, server.secure(), identity)
+		if err := connection.NetConn().Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-seen; err == nil {
+			t.Error("the application sees a good end")
+		}
+		eventually(t, "the log has the reason", server.logs(`"reason":"Truncated"`))
+	})
+	t.Run("a peer says its end", func(t *testing.T) {
+		connection := standing(t, server.secure(), identity)
+		if err := connection.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-seen; err != nil {
+			t.Errorf("the application sees %v", err)
+		}
+	})
+	t.Run("the application crashes", func(t *testing.T) {
+		crashing := serverPod(t, root, portOf(listenOn(t, "127.0.0.1:0", func(c *net.TCPConn) {
+			_, _ = io.ReadFull(c, make([]byte, 5))
+			_, _ = io.WriteString(c, "hello")
+			_, _ = io.ReadFull(c, make([]byte, 1))
+			_ = c.SetLinger(0)
+		})))
+		crashing.start()
+		client := clientPod(t, root, crashing.secure())
+		client.start()
+		connection := client.dial()
+		if err := say(connection, "hello"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(connection, "x"); err != nil {
+			t.Fatal(err)
+		}
+		if rest, err := io.ReadAll(connection); err == nil {
+			t.Errorf("the other application sees a good end after %q", rest)
+		}
+	})
+}
