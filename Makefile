@@ -81,6 +81,12 @@ bench: ## what labguard costs a write, beside a webhook that does nothing, again
 	@go build -o $(BIN)/bench ./hack/bench
 	@exec $(BIN)/bench
 
+.PHONY: bench-airlock
+bench-airlock: ## airlock beside stunnel4, haproxy and a plain copy, which apt-get installs (docs/performance.md)
+	@go build -o $(BIN)/airlock ./cmd/airlock
+	@go build -o $(BIN)/benchairlock ./hack/benchairlock
+	@exec $(BIN)/benchairlock -airlock $(BIN)/airlock
+
 ##@ Before a commit
 
 .PHONY: generate

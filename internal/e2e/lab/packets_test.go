@@ -8,7 +8,7 @@ import "testing"
 // frame makes an Ethernet frame of a TCP segment.
 func frame(six bool, from, to uint16, payload string) []byte {
 	const tcpHeader, ipv4Header = 24, 20
-	short := func(made []byte, n int) []byte { return append(made, byte(n>>8), byte(n)) }
+	short := func(made []byte, n int) []byte { return append(made, byte(n>>8&0xff), byte(n&0xff)) }
 	made := append([]byte(nil), make([]byte, 12)...)
 	if six {
 		made = short(made, etherTypeIPv6)
