@@ -23,7 +23,7 @@ const (
 )
 
 // errUsage means that the command line is wrong.
-var errUsage = errors.New("usage: airlock run [flags] | airlock redirect ENTRY...")
+var errUsage = errors.New("usage: airlock redirect ENTRY... | airlock run [flags]")
 
 // commands are what airlock can do.
 func commands() map[string]func(ctx context.Context, arguments []string) error {

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -77,7 +78,7 @@ func writeLeaf(path string, leaf, root *x509.Certificate, rootKey *ecdsa.Private
 		return err
 	}
 	certificate, private := encode("CERTIFICATE", raw), encode("PRIVATE KEY", encodedKey)
-	for ending, content := range map[string][]byte{".crt": certificate, ".key": private, ".pem": append(certificate[:len(certificate):len(certificate)], private...)} {
+	for ending, content := range map[string][]byte{".crt": certificate, ".key": private, ".pem": slices.Concat(certificate, private)} {
 		if err := os.WriteFile(path+ending, content, 0o600); err != nil {
 			return err
 		}

@@ -20,7 +20,6 @@ import (
 // pair is the client side and the server side of a contender.
 type pair struct {
 	processes []*exec.Cmd
-	output    bytes.Buffer
 }
 
 // start starts both sides and waits until both listen.
@@ -123,20 +122,25 @@ func (p *pair) memory() (resident, private float64, err error) {
 	return resident, private, nil
 }
 
-// freePorts finds three ports that nobody has. They come from below the range of ports of clients.
-func freePorts() (ports, error) {
-	var found [3]int
-	for i := range found {
+// freePorts finds three ports that nobody has.
+func freePorts() (found ports, err error) {
+	var open []net.Listener
+	defer func() {
+		for _, listener := range open {
+			err = errors.Join(err, listener.Close())
+		}
+	}()
+	for _, port := range []*int{&found.plain, &found.secure, &found.application} {
 		listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // On loopback.
 		if err != nil {
 			return ports{}, err
 		}
+		open = append(open, listener)
 		address, ok := listener.Addr().(*net.TCPAddr)
 		if !ok {
 			return ports{}, errors.New("no TCP address")
 		}
-		found[i] = address.Port
-		defer func() { _ = listener.Close() }()
+		*port = address.Port
 	}
-	return ports{plain: found[0], secure: found[1], application: found[2]}, nil
+	return found, nil
 }

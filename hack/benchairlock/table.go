@@ -35,56 +35,60 @@ func microseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 
 // printTable prints the medians, and how airlock stands to the others.
 func printTable(out io.Writer, o options, all []contender, results map[string][]result) error {
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(out, "%s\n%d rounds in turns, medians; both sides together; %d bytes over %d connections, %d handshakes, %d exchanges of %d bytes, %d idle connections\n",
+	var text, rows strings.Builder
+	fmt.Fprintf(&text, "%s\n%d rounds in turns, medians; both sides together; %d bytes over %d connections, %d handshakes, %d exchanges of %d bytes, %d idle connections\n",
 		machine(), o.rounds, o.bytes, parallel, o.handshakes, o.exchanges, request, o.connections)
-	for _, one := range all {
-		fmt.Fprintf(out, "%s: %s\n", one.name, one.version)
-	}
-	fmt.Fprint(table, "\t")
+	rows.WriteByte('\t')
 	for _, c := range columns {
-		fmt.Fprint(table, c.name, "\t")
+		rows.WriteString(c.name + "\t")
 	}
-	fmt.Fprint(table, "MB/s\tresident MiB, empty\t\n")
+	rows.WriteString("MB/s\tresident MiB, empty\t\n")
 	medians := map[string][]float64{}
 	for _, one := range all {
-		fmt.Fprint(table, one.name, "\t")
+		fmt.Fprintf(&text, "%s: %s\n", one.name, one.version)
+		rows.WriteString(one.name + "\t")
 		for _, c := range columns {
 			middle := median(results[one.name], c.value)
 			medians[one.name] = append(medians[one.name], middle)
-			fmt.Fprintf(table, c.format+"\t", middle)
+			fmt.Fprintf(&rows, c.format+"\t", middle)
 		}
-		fmt.Fprintf(table, "%.0f\t%.0f\t\n", median(results[one.name], func(r result) float64 { return r.megabytesPerSecond }),
+		fmt.Fprintf(&rows, "%.0f\t%.0f\t\n", median(results[one.name], func(r result) float64 { return r.megabytesPerSecond }),
 			median(results[one.name], func(r result) float64 { return r.residentEmpty })/1024)
 	}
 	for _, other := range []string{"stunnel", "haproxy"} {
 		if medians[other] == nil || medians["airlock"] == nil {
 			continue
 		}
-		fmt.Fprintf(table, "airlock/%s\t", other)
+		rows.WriteString("airlock/" + other + "\t")
 		for i := range columns {
-			fmt.Fprintf(table, "%.2f\t", medians["airlock"][i]/medians[other][i])
+			fmt.Fprintf(&rows, "%.2f\t", medians["airlock"][i]/medians[other][i])
 		}
-		fmt.Fprint(table, "\t\t\n")
+		rows.WriteString("\t\t\n")
+	}
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if _, err := io.WriteString(table, rows.String()); err != nil {
+		return err
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	for i, c := range columns {
-		judge(out, c.name, "stunnel", 1, medians, i)
-		judge(out, c.name, "haproxy", 1.2, medians, i)
+		text.WriteString(judge(c.name, "stunnel", 1, medians, i))
+		text.WriteString(judge(c.name, "haproxy", 1.2, medians, i))
 	}
-	return nil
+	_, err := io.WriteString(out, text.String())
+	return err
 }
 
 // judge says where an aim is missed.
-func judge(out io.Writer, measure, other string, aim float64, medians map[string][]float64, i int) {
+func judge(measure, other string, aim float64, medians map[string][]float64, i int) string {
 	if medians[other] == nil || medians["airlock"] == nil {
-		return
+		return ""
 	}
 	if ratio := medians["airlock"][i] / medians[other][i]; ratio > aim {
-		fmt.Fprintf(out, "MISSED: %s is %.2f times that of %s; the aim is %.1f\n", measure, ratio, other, aim)
+		return fmt.Sprintf("MISSED: %s is %.2f times that of %s; the aim is %.1f\n", measure, ratio, other, aim)
 	}
+	return ""
 }
 
 func median(results []result, value func(result) float64) float64 {

@@ -39,6 +39,8 @@ const (
 	dialTimeout      = 5 * time.Second
 	// linger is how long a refused peer gets to take the reason.
 	linger = 500 * time.Millisecond
+	// partings is how many get it at once.
+	partings = 64
 )
 
 // Half is the server half.
@@ -49,6 +51,7 @@ type Half struct {
 	journal *journal.Journal
 	clock   clock.WithTicker
 	gate    *Gate
+	parting chan struct{}
 	dialed  func(local, remote netip.AddrPort)
 }
 
@@ -56,7 +59,10 @@ type Half struct {
 func New(
 	store *material.Store, table *live.Table, tally *tally.Tally, journal *journal.Journal, clock clock.WithTicker, dialed func(local, remote netip.AddrPort),
 ) *Half {
-	return &Half{store: store, table: table, tally: tally, journal: journal, clock: clock, gate: NewGate(handshakes, clock), dialed: dialed}
+	return &Half{
+		store: store, table: table, tally: tally, journal: journal, clock: clock, gate: NewGate(handshakes, clock), parting: make(chan struct{}, partings),
+		dialed: dialed,
+	}
 }
 
 // Accept takes a connection to one of the listeners.
@@ -91,11 +97,11 @@ func (h *Half) serve(ticket *Ticket, port config.Port, snapshot *material.Snapsh
 	// The rest of the configuration is let go of, for however long the connection lives.
 	name, number := port.Name, port.Port
 	if err != nil {
-		handshake.Linger(connection, time.Now().Add(linger)) //nolint:forbidigo // A deadline of a socket is of the clock of the kernel.
 		if ticket.Leave() {
 			err = &trust.RefusedError{Reason: TooManyHandshakes}
 		}
 		h.refuse(name, connection, err)
+		h.part(connection)
 		return
 	}
 	ticket.Leave()
@@ -108,6 +114,18 @@ func (h *Half) serve(ticket *Ticket, port config.Port, snapshot *material.Snapsh
 	if err := h.carry(name, number, peer, leg, connection); err != nil {
 		h.refuse(name, connection, err)
 		leg.Abort()
+	}
+}
+
+// part lets a refused peer take the reason, which a reset would overtake, unless too many are at it already.
+func (h *Half) part(connection *net.TCPConn) {
+	select {
+	case h.parting <- struct{}{}:
+		handshake.Linger(connection, time.Now().Add(linger)) //nolint:forbidigo // A deadline of a socket is of the clock of the kernel.
+		<-h.parting
+	default:
+		// It is given up either way.
+		_ = connection.Close()
 	}
 }
 
