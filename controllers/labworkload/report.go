@@ -33,9 +33,7 @@ func (r *Reconciler) announce(workload *v1alpha1.LabWorkload, status *v1alpha1.L
 	for i := range status.Conditions {
 		now := &status.Conditions[i]
 		before := meta.FindStatusCondition(workload.Status.Conditions, now.Type)
-		// A renewal that is late twice is said twice.
-		again := now.Reason == v1alpha1.ReasonRenewalLate && before != nil && before.Message != now.Message
-		if before != nil && before.Status == now.Status && before.Reason == now.Reason && !again {
+		if before != nil && !isNews(before, now) {
 			continue
 		}
 		warns := now.Reason == v1alpha1.ReasonImageSoonStale || now.Reason == v1alpha1.ReasonRenewalLate
@@ -49,6 +47,11 @@ func (r *Reconciler) announce(workload *v1alpha1.LabWorkload, status *v1alpha1.L
 		r.Recorder.Eventf(workload, nil, kind, now.Reason, "Report", "%s is %s: %s", now.Type, now.Status, now.Message)
 	}
 	r.announceStage(workload, status)
+}
+
+// isNews says whether a condition says something else than before. A renewal that is late twice is said twice.
+func isNews(before, now *metav1.Condition) bool {
+	return before.Status != now.Status || before.Reason != now.Reason || now.Reason == v1alpha1.ReasonRenewalLate && before.Message != now.Message
 }
 
 // announceStage tells of a stage that was entered. Going back is a warning: it opens what was closed.

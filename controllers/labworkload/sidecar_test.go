@@ -162,7 +162,8 @@ func (l *sidecarLab) pod(app, name, address string) {
 	l.Helper()
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: name, Labels: map[string]string{"app": app}},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "registry.example/app"}}, NodeName: "n1"},
+		// It names no node: pods of one that is not there are collected.
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: "registry.example/app"}}},
 	}
 	if profile := l.profile(app); profile != nil && profile.Spec.Selector != nil {
 		pod.Labels[v1alpha1.WorkloadLabel], pod.Labels[v1alpha1.AirlockLabel] = profile.Spec.Workload, profile.Spec.Current.Hash
@@ -171,8 +172,9 @@ func (l *sidecarLab) pod(app, name, address string) {
 	if err := l.Create(l.Context(), pod); err != nil {
 		l.Fatal(err)
 	}
+	before := pod.DeepCopy()
 	pod.Status.Phase, pod.Status.PodIP, pod.Status.PodIPs = corev1.PodRunning, address, []corev1.PodIP{{IP: address}}
-	if err := l.Status().Update(l.Context(), pod); err != nil {
+	if err := l.Status().Patch(l.Context(), pod, client.MergeFrom(before)); err != nil {
 		l.Fatal(err)
 	}
 }
@@ -233,6 +235,26 @@ func (l *sidecarLab) ingressPorts(name string) string {
 		}
 	}
 	return strings.Join(ports, " ")
+}
+
+// versions are the resource versions of what belongs to a LabWorkload, and of itself.
+func (l *sidecarLab) versions(name string) string {
+	l.Helper()
+	child := desired.ChildName(name)
+	var all []string
+	for _, one := range []struct {
+		object client.Object
+		name   string
+	}{
+		{&v1alpha1.LabWorkload{}, name}, {&v1alpha1.AirlockProfile{}, child}, {&corev1.ConfigMap{}, child}, {&networkingv1.NetworkPolicy{}, child},
+		{&corev1.Service{}, desired.CompanionName(name)}, {&corev1.Pod{}, name + "-new"},
+	} {
+		if err := l.Get(l.Context(), l.key(one.name), one.object); err != nil {
+			l.Fatal(err)
+		}
+		all = append(all, one.object.GetResourceVersion())
+	}
+	return strings.Join(all, " ")
 }
 
 func (l *sidecarLab) delete(object client.Object, name string) {
@@ -319,6 +341,12 @@ func TestALaboratoryGoesToStrictAndLeaves(t *testing.T) {
 	}
 	if l.document("engine").Upstreams[0].Fallback || l.document("lis").Ports[0].Stage != config.Strict {
 		t.Error("at Strict there is a fallback, or the port is not strict")
+	}
+
+	versions := l.versions("lis")
+	l.settle("lis", "engine")
+	if again := l.versions("lis"); again != versions {
+		t.Errorf("with nothing to do, versions %s became %s", versions, again)
 	}
 
 	l.pod("lis", "lis-newer", "10.1.0.5")

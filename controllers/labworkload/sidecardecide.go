@@ -33,8 +33,7 @@ func (r *Reconciler) decideSidecar(s *scope) {
 	c := &s.sidecar
 	c.overlaps, c.tooMany, c.mesh = s.olderSidecars(), s.sidecarsBefore() >= maxSidecars, s.meshPods()
 	goal := cmp.Or(spec.Stage, v1alpha1.TransitStagePermissive)
-	wants := s.enforcement.Transit && goal != v1alpha1.TransitStageObserve && s.selectorError == nil && len(c.overlaps) == 0 && !c.tooMany && len(c.mesh) == 0
-	c.active = wants && (c.profile != nil || s.issuerAllowed && r.Sidecars.Image != "")
+	c.active = s.wantsSidecar(goal) && (c.profile != nil || s.issuerAllowed && r.Sidecars.Image != "")
 	c.leaving = !c.active && c.profile != nil
 	if c.active {
 		c.stage = posture.DecideStage(r.stageObservation(s, spec, goal), s.now)
@@ -50,6 +49,13 @@ func (r *Reconciler) decideSidecar(s *scope) {
 	}
 }
 
+// wantsSidecar says whether pods are to get the sidecar, as far as the spec and the other LabWorkloads go.
+func (s *scope) wantsSidecar(goal v1alpha1.TransitStage) bool {
+	c := &s.sidecar
+	return s.enforcement.Transit && goal != v1alpha1.TransitStageObserve && s.selectorError == nil && len(c.overlaps) == 0 && !c.tooMany && len(c.mesh) == 0
+}
+
+// inForce is the stage that is in force before anything is decided; empty if none is.
 func (s *scope) inForce() v1alpha1.TransitStage {
 	switch {
 	case s.sidecar.profile != nil && s.sidecar.profile.Spec.Selector != nil:

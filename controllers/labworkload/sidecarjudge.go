@@ -164,7 +164,7 @@ func (s *scope) transitStatus(seen posture.SidecarObservation) *v1alpha1.Transit
 			injected++
 		}
 	}
-	pods := int32(min(len(seen.Pods), 1<<30)) //nolint:gosec // bounded right here
+	pods := int32(min(len(seen.Pods), 1<<30))
 	status := &v1alpha1.TransitStatus{
 		Stage: c.stage.Stage, Blockers: c.stage.Blockers, ObservedSince: instant(c.stage.ObservedSince), Pods: &pods, Injected: &injected,
 	}

@@ -90,6 +90,9 @@ func (r *Reconciler) applyProfile(ctx context.Context, s *scope) error {
 
 func (r *Reconciler) writeDocument(ctx context.Context, s *scope) error {
 	live := s.sidecar.document
+	if len(s.sidecar.result.Document) == 0 {
+		return fmt.Errorf("the configuration of the sidecar of %s/%s cannot be encoded", s.workload.Namespace, s.workload.Name)
+	}
 	if live == nil {
 		// The cache holds labguard's own ConfigMaps alone.
 		there := &corev1.ConfigMap{}

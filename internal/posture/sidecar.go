@@ -193,11 +193,23 @@ func judgePlaintext(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 	if len(seen.Exceptions) > 0 {
 		return verdict(no, v1alpha1.ReasonPlaintextException, "plaintext is open to %s, as the spec says", seen.Exceptions), true
 	}
+	peers := plaintextPeers(seen, now)
+	switch {
+	case len(peers) > 0:
+		return verdict(no, v1alpha1.ReasonPlaintextSeen, "connections went over plaintext within the last hour: %s", peers), true
+	case seen.Stage == v1alpha1.TransitStagePermissive && exceeds(unattributed(seen.Pods), seen.Acknowledged):
+		return verdict(no, v1alpha1.ReasonUnattributedConnections,
+			"connections were over before anybody saw who it was: look into them, then accept them with acknowledged.unattributedConnections"), true
+	default:
+		return Verdict{}, false
+	}
+}
+
+// plaintextPeers are those who spoke plaintext within the last hour: undeclared peers, and upstreams.
+func plaintextPeers(seen *SidecarObservation, now time.Time) []string {
 	var peers []string
-	var unattributed int64
 	for i := range seen.Pods {
 		said := &seen.Pods[i].Facts.Report
-		unattributed += said.Unattributed
 		for _, port := range said.Ports {
 			for _, peer := range port.Undeclared {
 				if now.Sub(peer.LastSeen) < ProofLasts {
@@ -211,15 +223,7 @@ func judgePlaintext(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 			}
 		}
 	}
-	switch accepted := seen.Acknowledged; {
-	case len(peers) > 0:
-		return verdict(no, v1alpha1.ReasonPlaintextSeen, "connections went over plaintext within the last hour: %s", peers), true
-	case seen.Stage == v1alpha1.TransitStagePermissive && unattributed > 0 && (accepted == nil || unattributed > *accepted):
-		return verdict(no, v1alpha1.ReasonUnattributedConnections,
-			"connections were over before anybody saw who it was: look into them, then accept them with acknowledged.unattributedConnections"), true
-	default:
-		return Verdict{}, false
-	}
+	return peers
 }
 
 func judgeStage(seen *SidecarObservation, _ time.Time) (Verdict, bool) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/airlock/report"
 )
 
 const (
@@ -147,12 +148,10 @@ func podBlockers(seen *StageObservation, now time.Time) []string {
 	if len(seen.Pods) == 0 && seen.Ports > 0 && seen.ObservedSince.IsZero() {
 		blockers = append(blockers, "no pod runs, so nobody has been seen")
 	}
-	var unattributed int64
 	recent := now.Add(-observeFor(seen))
 	for i := range seen.Pods {
 		pod := &seen.Pods[i]
 		said := &pod.Facts.Report
-		unattributed += said.Unattributed
 		switch {
 		case !pod.Injected:
 			blockers = append(blockers, fmt.Sprintf("pod %s has no airlock: it gets it when it is replaced", plain(pod.Name)))
@@ -164,19 +163,40 @@ func podBlockers(seen *StageObservation, now time.Time) []string {
 		if trouble := airlockTrouble(pod, seen.TrustDomain, now); trouble != "" {
 			blockers = append(blockers, trouble)
 		}
-		for _, port := range said.Ports {
-			for _, peer := range port.Undeclared {
-				if peer.LastSeen.After(recent) {
-					blockers = append(blockers, fmt.Sprintf("%s speaks plaintext to port %d: let it use mutual TLS, or declare it with an exception", plain(peer.Address), port.Port))
-				}
-			}
-		}
+		blockers = append(blockers, strangers(said, recent)...)
 	}
-	if accepted := seen.Acknowledged; unattributed > 0 && (accepted == nil || unattributed > *accepted) {
+	if exceeds(unattributed(seen.Pods), seen.Acknowledged) {
 		blockers = append(blockers, "connections were over before anybody saw who it was: look into them, then accept them with acknowledged.unattributedConnections")
 	}
 	slices.Sort(blockers)
 	return slices.Compact(blockers)
+}
+
+// strangers are the undeclared plaintext peers that a report names since an instant.
+func strangers(said *report.Report, since time.Time) []string {
+	var found []string
+	for _, port := range said.Ports {
+		for _, peer := range port.Undeclared {
+			if peer.LastSeen.After(since) {
+				found = append(found, fmt.Sprintf("%s speaks plaintext to port %d: let it use mutual TLS, or declare it with an exception", plain(peer.Address), port.Port))
+			}
+		}
+	}
+	return found
+}
+
+// unattributed is how many connections of unknown origin all pods together have seen.
+func unattributed(pods []AirlockPod) int64 {
+	var sum int64
+	for i := range pods {
+		sum += pods[i].Facts.Report.Unattributed
+	}
+	return sum
+}
+
+// exceeds says whether a count is more than a person accepts; nil: none is.
+func exceeds(count int64, accepted *int64) bool {
+	return count > 0 && (accepted == nil || count > *accepted)
 }
 
 // airlockTrouble is why the airlock of a pod could not carry the connections alone, "" if it could.

@@ -5,6 +5,7 @@ package transit
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -102,10 +103,7 @@ func serviceNamed(services []corev1.Service, namespace, name string) *corev1.Ser
 // Apply is the companion as a whole intent for server-side apply. It selects those of the Service's pods that have the sidecar of this workload; where the
 // Service is switched from one set of pods to another, so is the companion.
 func (c *Companion) Apply(lw *v1alpha1.LabWorkload, profile *v1alpha1.AirlockProfile) *corev1ac.ServiceApplyConfiguration {
-	selector := map[string]string{}
-	for name, value := range c.of.Spec.Selector {
-		selector[name] = value
-	}
+	selector := maps.Clone(c.of.Spec.Selector)
 	selector[v1alpha1.WorkloadLabel] = desired.LabelValue(lw.Name)
 	spec := corev1ac.ServiceSpec().WithType(corev1.ServiceTypeClusterIP).WithSelector(selector)
 	for _, port := range c.Ports {

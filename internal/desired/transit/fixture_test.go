@@ -49,9 +49,9 @@ func service(namespace, name, app, address string, number int32, target intstr.I
 	}}
 }
 
-// companion is the companion of a Service as the API server gives it back.
-func companion(namespace, of, labWorkload, address string, number, own int32) corev1.Service {
-	made := service(namespace, desired.CompanionName(of), labWorkload, address, number, intstr.FromInt32(own))
+// companion is the companion of a Service as the API server gives it back, which leads to the first port that a sidecar gets.
+func companion(namespace, of, labWorkload, address string, number int32) corev1.Service {
+	made := service(namespace, desired.CompanionName(of), labWorkload, address, number, intstr.FromInt32(15100))
 	made.Labels = map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue, v1alpha1.LabWorkloadLabel: labWorkload}
 	made.Spec.Selector[v1alpha1.WorkloadLabel] = labWorkload
 	return made
@@ -107,6 +107,6 @@ func lab(t *testing.T, change func(*corev1.Service)) (client transit.Facts, serv
 	if change != nil {
 		change(&of)
 	}
-	client.Services = []corev1.Service{of, companion("pathology", "lis", "lis", "10.96.0.21", 2575, 15100)}
+	client.Services = []corev1.Service{of, companion("pathology", "lis", "lis", "10.96.0.21", 2575)}
 	return client, server
 }

@@ -151,7 +151,7 @@ func TestAHeadlessUpstreamIsLeftAlone(t *testing.T) {
 	if !slices.Equal(result.Notes.Headless, []string{"pathology/lis"}) || len(result.Profile.Current.HostAliases) > 0 {
 		t.Errorf("headless %v, aliases %v", result.Notes.Headless, result.Profile.Current.HostAliases)
 	}
-	facts.Services = append(facts.Services, service("pathology", "lis-all", "lis", "10.96.0.30", 2575, intstr.FromInt32(2575)), companion("pathology", "lis-all", "lis", "10.96.0.31", 2575, 15100))
+	facts.Services = append(facts.Services, service("pathology", "lis-all", "lis", "10.96.0.30", 2575, intstr.FromInt32(2575)), companion("pathology", "lis-all", "lis", "10.96.0.31", 2575))
 	if result = transit.Build(facts); len(result.Notes.Headless) > 0 || len(result.Profile.Current.HostAliases) != 1 {
 		t.Errorf("beside one with an address: headless %v, aliases %v", result.Notes.Headless, result.Profile.Current.HostAliases)
 	}
@@ -165,7 +165,7 @@ func TestNamesThatWouldHideSomethingAreLeftOut(t *testing.T) {
 	facts.Profiles[key(google)] = profileOf(google, v1alpha1.AirlockProfileSpec{
 		Selector: google.Spec.Selector.DeepCopy(), Ports: []v1alpha1.AllocatedPort{{Port: 443, SidecarPort: 15100}}, LabWorkload: "google",
 	})
-	facts.Services = []corev1.Service{service("com", "google", "google", "10.96.0.20", 443, intstr.FromInt32(443)), companion("com", "google", "google", "10.96.0.21", 443, 15100)}
+	facts.Services = []corev1.Service{service("com", "google", "google", "10.96.0.20", 443, intstr.FromInt32(443)), companion("com", "google", "google", "10.96.0.21", 443)}
 	if result := transit.Build(facts); len(result.Profile.Current.HostAliases) > 0 {
 		t.Fatalf("one side's word opened %v across namespaces", result.Profile.Current.HostAliases)
 	}
@@ -204,7 +204,7 @@ func TestACompanionStandsBesideEachServiceThatLeadsToADeclaredPort(t *testing.T)
 	}
 	// With every pod gone for a moment, a port by name leads where it did.
 	facts.Pods[0].Ports = nil
-	facts.Services = append(facts.Services, companion("pathology", "lis", "lis", "10.96.0.5", 12575, 15100))
+	facts.Services = append(facts.Services, companion("pathology", "lis", "lis", "10.96.0.5", 12575))
 	if again := transit.Build(facts).Companions; len(again) != 2 || again[0].Name != "lis-mtls" || again[0].Ports[0].Sidecar != 15100 {
 		t.Errorf("companions without a pod %+v", again)
 	}
@@ -310,7 +310,7 @@ func TestLeavingPodsKeepTheirSidecarAndNewOnesGetNone(t *testing.T) {
 
 func TestTheOrderOfFactsMakesNoDifference(t *testing.T) {
 	facts, _ := lab(t, nil)
-	facts.Services = append(facts.Services, service("pathology", "lis2", "lis", "10.96.0.40", 2575, intstr.FromInt32(2575)), companion("pathology", "lis2", "lis", "10.96.0.41", 2575, 15100))
+	facts.Services = append(facts.Services, service("pathology", "lis2", "lis", "10.96.0.40", 2575, intstr.FromInt32(2575)), companion("pathology", "lis2", "lis", "10.96.0.41", 2575))
 	facts.Pods = append(facts.Pods, transit.Pod{Pod: desired.Pod{Labels: map[string]string{"app": "engine", "v": "2"}}, Probes: []int32{8080, 80}})
 	want := transit.Build(facts)
 	for range 50 {
