@@ -122,7 +122,7 @@ func (r *Reconciler) inTheWay(s *scope, built transit.Result) []string {
 
 func (r *Reconciler) transitFacts(s *scope) transit.Facts {
 	facts := transit.Facts{
-		Workload: s.workload, Stage: s.sidecar.stage.Stage, Leaving: s.sidecar.leaving, Written: s.written(), Previous: s.sidecar.profile,
+		Workload: s.workload, Stage: s.sidecar.stage.Stage, Leaving: s.sidecar.leaving, Written: s.injectable(), Previous: s.sidecar.profile,
 		Platform: transit.Platform{
 			TrustDomain: r.Platform.TrustDomain, ClusterDomain: r.Platform.ClusterDomain, Image: r.Sidecars.Image, Bundles: r.Sidecars.Bundles,
 		},

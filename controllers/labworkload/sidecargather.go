@@ -192,6 +192,13 @@ func (s *scope) written() bool {
 		s.sidecar.document.Data[transit.DocumentKey] != ""
 }
 
+// injectable says whether pods that start now are to get the sidecar: its document is there and its certificate was issued. A sidecar without an identity would cut
+// its pod off, so the first pod waits for both; a pod that follows is not left without one because the certificate is late.
+func (s *scope) injectable() bool {
+	selects := s.sidecar.profile != nil && s.sidecar.profile.Spec.Selector != nil
+	return s.written() && (s.certificate.issued || selects)
+}
+
 // transitPods are the governed pods and templates as the sidecar depends on them.
 func (s *scope) transitPods() []transit.Pod {
 	var pods []transit.Pod
