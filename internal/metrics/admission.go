@@ -40,7 +40,8 @@ var EnforcedNamespaces = prometheus.NewGauge(prometheus.GaugeOpts{
 // Collectors are all metrics of this package that are not tied to one instance of something.
 func Collectors() []prometheus.Collector {
 	return []prometheus.Collector{
+		Transit,
 		AdmissionDecisions, AdmissionWaits, AdmissionWaitSeconds, HeldRollouts, EnforcedNamespaces, ImageRecordWrites,
-		Images, Transit, EvaluationTimestamp, NextChangeTimestamp,
+		Images, EvaluationTimestamp, NextChangeTimestamp,
 	}
 }
