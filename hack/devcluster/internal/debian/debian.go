@@ -85,7 +85,7 @@ func link(bin, program string) (found bool, err error) {
 }
 
 // fetch downloads packages, with those that they need and that are not installed,
-// and unpacks them into dir/root.
+// and unpacks them into the folder root of dir.
 func fetch(ctx context.Context, dir string, packages []string) error {
 	archives := filepath.Join(dir, "archives")
 	// apt wants this folder of it.
