@@ -68,6 +68,7 @@ func (l *lab) adopt() {
 	l.set(v1alpha1.TransitStagePermissive, all...)
 	for _, name := range all {
 		l.stage(name, v1alpha1.TransitStagePermissive)
+		l.condition(name, v1alpha1.ConditionReady, metav1.ConditionTrue, "")
 	}
 	l.replace(all...)
 	l.injected(servers...)

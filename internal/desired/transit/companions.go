@@ -62,7 +62,7 @@ func companions(facts Facts, allocated []v1alpha1.AllocatedPort) []Companion {
 				companion.Ports = append(companion.Ports, CompanionPort{Name: port.Name, Port: port.Port, Sidecar: own[targets[at]], Declared: targets[at]})
 			case len(targets) == 0:
 				// No pod of the moment tells where the port leads, as while all are being replaced: it leads where it did.
-				companion.Ports = append(companion.Ports, asBefore(before, port, allocated)...)
+				companion.Ports = append(companion.Ports, asBefore(facts.Workload, before, port, allocated)...)
 			}
 		}
 		if len(companion.Ports) > 0 {
@@ -73,8 +73,9 @@ func companions(facts Facts, allocated []v1alpha1.AllocatedPort) []Companion {
 	return found
 }
 
-func asBefore(before *corev1.Service, port corev1.ServicePort, allocated []v1alpha1.AllocatedPort) []CompanionPort {
-	if before == nil || !isCompanion(before) {
+// asBefore is where a port leads by the companion that is there, if that leads to the pods of lw.
+func asBefore(lw *v1alpha1.LabWorkload, before *corev1.Service, port corev1.ServicePort, allocated []v1alpha1.AllocatedPort) []CompanionPort {
+	if before == nil || !isCompanion(before) || before.Spec.Selector[v1alpha1.WorkloadLabel] != desired.LabelValue(lw.Name) {
 		return nil
 	}
 	for _, known := range before.Spec.Ports {

@@ -208,6 +208,11 @@ func TestACompanionStandsBesideEachServiceThatLeadsToADeclaredPort(t *testing.T)
 	if again := transit.Build(facts).Companions; len(again) != 2 || again[0].Name != "lis-mtls" || again[0].Ports[0].Sidecar != 15100 {
 		t.Errorf("companions without a pod %+v", again)
 	}
+	// The companion of another workload, whose port of the same number has the same port of the sidecar, is none of ours.
+	facts.Services = append(facts.Services, companion("pathology", "other", "other", "10.96.0.6", 2575))
+	if again := transit.Build(facts).Companions; len(again) != 2 {
+		t.Errorf("companions beside that of another workload %+v", again)
+	}
 }
 
 func TestWhatPodsKnowNeverChanges(t *testing.T) {
