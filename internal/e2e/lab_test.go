@@ -34,7 +34,7 @@ import (
 const (
 	pollEvery = 100 * time.Millisecond
 	// patience bounds waits that normally end within seconds.
-	patience = 4 * time.Minute
+	patience = 2 * time.Minute
 )
 
 // lab is one namespace with programs of a laboratory, on a cluster with labguard.
@@ -360,6 +360,16 @@ func (l *lab) wire(pod *corev1.Pod, during time.Duration) program.Wire {
 	}
 	l.Logf("on the wire of pod %s (%s): %+v", pod.Name, name, seen)
 	return seen
+}
+
+// wires listens at all pods of an app, one after the other, and counts packets with plaintext and with TLS.
+func (l *lab) wires(app string) (plaintext, encrypted int) {
+	l.Helper()
+	for _, pod := range l.podsOf(app) {
+		seen := l.wire(&pod, 2*time.Second)
+		plaintext, encrypted = plaintext+seen.Plaintext, encrypted+seen.TLS
+	}
+	return plaintext, encrypted
 }
 
 // once runs a program of the laboratory in a pod of its own until it ends, and says whether it went well and what it wrote.

@@ -32,7 +32,8 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(cluster.Main(m, cluster.WithNode(), cluster.WithCRDs("../../config/crd/bases")))
+	log.SetLogger(logr.Discard())
+	os.Exit(node.Main(m, cluster.WithCRDs("../../config/crd/bases")))
 }
 
 // issuers are the certificate authority of the laboratory.
