@@ -94,6 +94,16 @@ bench: ## what labguard costs a write, beside a webhook that does nothing, again
 	@go build -o $(BIN)/bench ./hack/bench
 	@exec $(BIN)/bench
 
+.PHONY: bench-injection
+bench-injection: ## what the policies of the sidecar cost the creation of a pod, with 10,000 profiles in 1,000 namespaces (docs/performance.md)
+	@go test ./test/injection -run '^$$' -bench PodCreation -benchtime 1x -timeout 20m
+
+.PHONY: bench-airlock
+bench-airlock: ## airlock beside stunnel4, haproxy and a plain copy, which apt-get installs (docs/performance.md)
+	@go build -o $(BIN)/airlock ./cmd/airlock
+	@go build -o $(BIN)/benchairlock ./hack/benchairlock
+	@exec $(BIN)/benchairlock -airlock $(BIN)/airlock
+
 ##@ Before a commit
 
 .PHONY: generate

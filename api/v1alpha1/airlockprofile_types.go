@@ -176,6 +176,12 @@ type AllocatedAddress struct {
 	// +kubebuilder:validation:MinLength=7
 	// +kubebuilder:validation:MaxLength=15
 	IP string `json:"ip,omitempty"`
+
+	// labWorkload is the LabWorkload behind the Service, in the namespace of the Service. Pods that know the address outlive its declaration.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	LabWorkload string `json:"labWorkload,omitempty"`
 }
 
 // AirlockProfile is the parameter of the admission policy that adds airlock to the pods of one LabWorkload. labguard alone writes it.

@@ -134,6 +134,10 @@ const (
 	ReasonTooManyWorkloads = "TooManyWorkloads"
 	// ReasonAuthorityUnknown: an external authority is not in labguard's configuration.
 	ReasonAuthorityUnknown = "AuthorityUnknown"
+	// ReasonRootLeaving: a root that the configuration no longer has stays in its bundle, since somebody may stand on it.
+	ReasonRootLeaving = "RootLeaving"
+	// ReasonRootLeft: a root is in its bundle no more.
+	ReasonRootLeft = "RootLeft"
 	// ReasonStageEntered: a stage was entered.
 	ReasonStageEntered = "StageEntered"
 

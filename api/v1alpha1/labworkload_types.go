@@ -115,6 +115,7 @@ const (
 // InTransitSpec says how connections to the pods are encrypted and who may open them.
 //
 // +kubebuilder:validation:XValidation:rule="self.provider == 'Sidecar' || (!has(self.stage) && !has(self.observeFor) && !has(self.clientPath) && !has(self.upstreams) && !has(self.acknowledged) && !has(self.maxConnections) && !has(self.maxConnectionAge))",message="encryption.inTransit: stage, observeFor, acknowledged, clientPath, upstreams, maxConnections and maxConnectionAge belong to provider: Sidecar: remove them, or choose that provider"
+// +kubebuilder:validation:XValidation:rule="self.provider != 'Sidecar' || !has(self.ports) || self.ports.all(p, !(p.port in [15001, 15090, 15091]))",message="encryption.inTransit.ports: 15001, 15090 and 15091 are ports of the sidecar itself: let the application listen elsewhere"
 // +kubebuilder:validation:XValidation:rule="self.provider != 'Sidecar' || !has(self.certificate)",message="encryption.inTransit.certificate belongs to provider: Application: the Secret of the sidecar is labguard's own; remove it"
 type InTransitSpec struct {
 	// enforcement of the certificate. Under Audit none is asked for, and one that was issued before is kept. Default: spec.enforcement.
@@ -386,14 +387,15 @@ type ExternalPeer struct {
 	// +kubebuilder:validation:MaxLength=63
 	Authority string `json:"authority,omitempty"`
 
-	// identities are SPIFFE IDs of peers, such as spiffe://vendor.example/analyzer/*. "*" stands for exactly one whole segment of the path.
+	// identities are SPIFFE IDs of peers, such as spiffe://vendor.example/analyzer/*. "*" stands for exactly one whole segment of the path,
+	// and at least one segment is spelled out.
 	// +optional
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:items:MinLength=10
 	// +kubebuilder:validation:items:MaxLength=255
-	// +kubebuilder:validation:XValidation:rule="self.all(i, i.matches('^spiffe://[a-z0-9._-]+(/([A-Za-z0-9._-]+|[*]))+$') && i.matches('^spiffe://[a-z0-9._-]+/(.*/)?[A-Za-z0-9._-]+(/.*)?$'))",message="external.identities: write SPIFFE IDs such as spiffe://vendor.example/analyzer/*, where * is one whole segment and at least one segment is spelled out"
+	// +kubebuilder:validation:items:Pattern=`^spiffe://[a-z0-9._-]+(/[*])*/[A-Za-z0-9._-]+(/([A-Za-z0-9._-]+|[*]))*$`
 	Identities []string `json:"identities,omitempty"`
 
 	// certificates name certificates without a SPIFFE ID, as of analysers.
@@ -420,14 +422,14 @@ type ExternalCertificate struct {
 	// +optional
 	// +kubebuilder:validation:MinLength=64
 	// +kubebuilder:validation:MaxLength=64
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[0-9a-f]{64}$')",message="external.certificates: sha256 is 64 lower-case hexadecimal digits"
+	// +kubebuilder:validation:Pattern=`^[0-9a-f]{64}$`
 	SHA256 string `json:"sha256,omitempty"`
 
-	// dnsName is a DNS name in the certificate.
+	// dnsName is a whole DNS name in the certificate, in lower case and without a wildcard.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="external.certificates: dnsName is a whole DNS name in lower case, without a wildcard"
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`
 	DNSName string `json:"dnsName,omitempty"`
 }
 

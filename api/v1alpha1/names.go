@@ -32,6 +32,19 @@ const (
 	// SyncAnnotation is on a pod that has airlock: labguard changes it when something that is mounted there has changed, so that the kubelet looks at
 	// once. GitOps tools and diff policies ignore it.
 	SyncAnnotation = "labguard.dev/sync"
+	// TrustBundlePrefix is before a trust domain, and AuthorityBundlePrefix before the name of an external authority: the name of its ClusterTrustBundle
+	// or, where the cluster serves none, of its key in the ConfigMap TrustConfigMap.
+	TrustBundlePrefix     = "labguard-trust-"
+	AuthorityBundlePrefix = "labguard-authority-"
+	// TrustConfigMap is the ConfigMap of all bundles: in labguard's own namespace what labguard has published, elsewhere what is mounted.
+	TrustConfigMap = "labguard-trust"
+	// LeavingAnnotation is on a bundle: the roots that the configuration no longer has, and what keeps each.
+	LeavingAnnotation = "labguard.dev/leaving-roots"
+	// OperatorCertificate is the Certificate of labguard's own identity, OperatorSecret the Secret that receives it, both in its own namespace.
+	OperatorCertificate = "labguard-operator"
+	OperatorSecret      = "labguard-operator-identity"
+	// OperatorPath is the path of labguard's own SPIFFE ID in the trust domain. No allow list can name it.
+	OperatorPath = "/labguard/operator"
 	// FieldManager is the field manager of everything that labguard writes.
 	FieldManager = "labguard"
 )

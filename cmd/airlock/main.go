@@ -3,8 +3,8 @@
 
 // Command airlock is the sidecar that speaks mutual TLS for an application that does not. See docs/airlock.md.
 //
-//	airlock run        run until SIGTERM
-//	airlock redirect   write the rules that send connections of the application to airlock, and end
+//	airlock run        is the sidecar, until SIGTERM
+//	airlock redirect   writes the rules that send connections of the application to airlock, and ends
 package main
 
 import (
@@ -23,7 +23,7 @@ const (
 )
 
 // errUsage means that the command line is wrong.
-var errUsage = errors.New("usage: airlock run [flags] | airlock redirect ENTRY...")
+var errUsage = errors.New("usage: airlock redirect ENTRY... | airlock run [flags]")
 
 // commands are what airlock can do.
 func commands() map[string]func(ctx context.Context, arguments []string) error {

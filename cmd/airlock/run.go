@@ -36,7 +36,7 @@ func run(ctx context.Context, arguments []string) error {
 	if flags.NArg() > 0 {
 		return errUsage
 	}
-	limitMemory(*memory, os.Getenv("GOMEMLIMIT") != "")
+	sidecar.LimitMemory(*memory)
 	options.Log = slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	options.Build = build()
 	options.Destination = rules.OriginalDestination

@@ -46,6 +46,9 @@ func cacheOptions() cache.Options {
 			&corev1.ReplicationController{}: strip, &batchv1.Job{}: strip, &batchv1.CronJob{}: strip, &corev1.Pod{}: strip,
 			&corev1.Node{}: {Transform: inventory.StripNode},
 
+			// ClusterTrustBundles are not listed here: a cluster that serves none would not be started in.
+			&corev1.ConfigMap{}: ours,
+
 			&admissionv1.MutatingWebhookConfiguration{}: ours, &admissionv1.ValidatingWebhookConfiguration{}: ours,
 			&admissionv1.MutatingAdmissionPolicy{}: ours, &admissionv1.MutatingAdmissionPolicyBinding{}: ours,
 			&admissionv1.ValidatingAdmissionPolicy{}: ours, &admissionv1.ValidatingAdmissionPolicyBinding{}: ours,

@@ -26,6 +26,14 @@ type configuration struct {
 	ClusterDomain string `json:"clusterDomain"`
 	// Issuers are the cert-manager issuers that LabWorkloads may name. None: no certificate is issued.
 	Issuers []issuer `json:"issuers"`
+	// TrustDomains are the trust domains whose identities are believed, with their roots. The entry named like TrustDomain is the cluster's own.
+	TrustDomains []trustDomain `json:"trustDomains"`
+	// ExternalAuthorities sign for peers outside of the cluster that LabWorkloads may name.
+	ExternalAuthorities []externalAuthority `json:"externalAuthorities"`
+	// Airlock is the sidecar.
+	Airlock airlock `json:"airlock"`
+	// NodeAddresses are the address blocks of the nodes, for networks whose policies do not let the kubelet's probes through by themselves.
+	NodeAddresses []netip.Prefix `json:"nodeAddresses"`
 	// ExcludedNamespaces are namespaces in which the gate never stands, besides the built-in ones.
 	ExcludedNamespaces []string `json:"excludedNamespaces"`
 	// GitOpsNamespaces are namespaces whose ServiceAccounts write on behalf of tenants. Default flux-system and argocd.
@@ -121,6 +129,9 @@ func (c *configuration) validate() error {
 	if err := c.validateIssuers(); err != nil {
 		return err
 	}
+	if err := c.validateTrust(); err != nil {
+		return err
+	}
 	if problems := validation.IsDNS1123Subdomain(c.ClusterDomain); len(problems) > 0 {
 		return fmt.Errorf("clusterDomain %q: write a domain, such as cluster.local", c.ClusterDomain)
 	}
@@ -160,13 +171,4 @@ func (c *configuration) excluded(own string) []string {
 	names := slices.Concat(builtInExclusions, c.ExcludedNamespaces, c.GitOpsNamespaces, []string{own, c.DNS.Namespace})
 	slices.Sort(names)
 	return slices.Compact(names)
-}
-
-// nodeLocal are the address blocks of a DNS cache on the nodes as text, without host bits, which a NetworkPolicy does not take.
-func (c *configuration) nodeLocal() []string {
-	blocks := make([]string, len(c.DNS.NodeLocal))
-	for i, block := range c.DNS.NodeLocal {
-		blocks[i] = block.Masked().String()
-	}
-	return blocks
 }

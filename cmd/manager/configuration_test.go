@@ -155,7 +155,7 @@ func TestTheGateNeverStandsWhereAClusterStartsFromCold(t *testing.T) {
 func TestTheBlocksOfADNSCacheHaveNoHostBits(t *testing.T) {
 	config := defaults()
 	config.DNS.NodeLocal = []netip.Prefix{netip.MustParsePrefix("169.254.20.10/16"), netip.MustParsePrefix("fd00::a/128")}
-	if diff := cmp.Diff([]string{"169.254.0.0/16", "fd00::a/128"}, config.nodeLocal()); diff != "" {
+	if diff := cmp.Diff([]string{"169.254.0.0/16", "fd00::a/128"}, blocks(config.DNS.NodeLocal)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -24,6 +24,7 @@ type options struct {
 	metricsSecure bool
 	probes        string
 	leaderElect   bool
+	identityDir   string
 	releaseHolds  bool
 }
 
@@ -31,6 +32,7 @@ func defaultOptions() *options {
 	return &options{
 		namespace: "labguard-system", user: "system:serviceaccount:labguard-system:labguard",
 		webhookPort: 9443, metrics: ":8443", metricsSecure: true, probes: ":8081", leaderElect: true,
+		identityDir: "/var/run/labguard/identity",
 	}
 }
 
@@ -45,6 +47,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", o.metricsSecure, "serve metrics over TLS to those who may get them (RBAC: get /metrics)")
 	flags.StringVar(&o.probes, "health-probe-bind-address", o.probes, "address of /healthz and /readyz")
 	flags.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect, "let one of several replicas run the controllers; all serve webhooks")
+	flags.StringVar(&o.identityDir, "identity-dir", o.identityDir, "directory with tls.crt and tls.key of labguard's own identity, with which it asks airlocks; read anew when they change")
 	flags.BoolVar(&o.releaseHolds, "release-holds", o.releaseHolds, "do nothing but give back everything that the gate holds in the cluster, and end; for when labguard is gone, after its gate was taken down")
 }
 

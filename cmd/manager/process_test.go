@@ -72,6 +72,8 @@ func (c *jumpingClock) push(t testing.TB, repositoryAndTag string, age time.Dura
 // process is a whole manager that runs in this process, as labguard's ServiceAccount with the rights of config/rbac and nothing else.
 type process struct {
 	clock *jumpingClock
+	// more is put behind the usual configuration.
+	more  string
 	stop  context.CancelFunc
 	ended chan error
 }
@@ -94,8 +96,14 @@ var address = sync.OnceValues(func() ([2]int, error) {
 // startProcess runs a manager until the test ends and waits until it is ready.
 func startProcess(t *testing.T) *process {
 	t.Helper()
+	return startConfigured(t, "")
+}
+
+// startConfigured is startProcess with more configuration.
+func startConfigured(t *testing.T, more string) *process {
+	t.Helper()
 	operator.Install(t)
-	p := &process{clock: &jumpingClock{}}
+	p := &process{clock: &jumpingClock{}, more: more}
 	t.Cleanup(func() {
 		p.end(t)
 		// An event about a namespace that is being deleted is forbidden as well; what a right is missing for says who cannot do what.
@@ -123,7 +131,7 @@ func (p *process) start(t *testing.T) {
 	if err := options.validate(); err != nil {
 		t.Fatal(err)
 	}
-	config, err := readConfiguration(written(t, operator.Configuration()))
+	config, err := readConfiguration(written(t, operator.Configuration()+p.more))
 	if err != nil {
 		t.Fatal(err)
 	}

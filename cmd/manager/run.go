@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
@@ -35,7 +36,9 @@ import (
 	"github.com/labguard/labguard/controllers/labworkload"
 	"github.com/labguard/labguard/controllers/served"
 	rollouts "github.com/labguard/labguard/internal/admission"
+	"github.com/labguard/labguard/internal/airlock/ask"
 	desiredgate "github.com/labguard/labguard/internal/desired/gate"
+	"github.com/labguard/labguard/internal/desired/injection"
 	"github.com/labguard/labguard/internal/metrics"
 	"github.com/labguard/labguard/internal/registry"
 )
@@ -182,11 +185,15 @@ func (p *parts) wire(ctx context.Context) (*gate.Reconciler, error) {
 	if err := p.webhooks(ctx, resolver); err != nil {
 		return nil, err
 	}
-	gateKeeper, err := p.controllers(ctx, resolver, kinds)
+	asker, err := p.trust(kinds)
 	if err != nil {
 		return nil, err
 	}
-	for _, runnable := range []interface{ Start(context.Context) error }{resolver, records, p.serving.source, p.serving} {
+	gateKeeper, err := p.controllers(ctx, resolver, asker, kinds)
+	if err != nil {
+		return nil, err
+	}
+	for _, runnable := range []interface{ Start(context.Context) error }{resolver, records, p.serving.source, p.serving, asker} {
 		if err := p.manager.Add(runnable); err != nil {
 			return nil, fmt.Errorf("add a part: %w", err)
 		}
@@ -221,7 +228,7 @@ func recoverPanic() *bool {
 	return &yes
 }
 
-func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, kinds *served.Kinds) (*gate.Reconciler, error) {
+func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, asker *ask.Asker, kinds *served.Kinds) (*gate.Reconciler, error) {
 	excluded := p.config.excluded(p.options.namespace)
 	gateKeeper := &gate.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Authority: p.serving, Clock: p.clock, Random: rand.Float64,
@@ -230,6 +237,7 @@ func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, ki
 			GitOpsNamespaces: p.config.GitOpsNamespaces, LabguardUser: p.options.user,
 			Endpoint: desiredgate.Endpoint{URL: p.options.webhookURL, ServiceNamespace: p.options.namespace, ServiceName: webhookService},
 		},
+		Injection: p.injection(),
 	}
 	books := &enforcement.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Clock: p.clock, SampleEvery: p.sampleEvery, Random: rand.Float64,
@@ -241,8 +249,9 @@ func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, ki
 		Recorder: p.manager.GetEventRecorder("labguard"), Excluded: excluded, Issuers: p.issuers(),
 		Platform: labworkload.Platform{
 			TrustDomain: p.config.TrustDomain, ClusterDomain: p.config.ClusterDomain,
-			DNSNamespace: p.config.DNS.Namespace, DNSService: p.config.DNS.Service, NodeLocalDNS: p.config.nodeLocal(),
+			DNSNamespace: p.config.DNS.Namespace, DNSService: p.config.DNS.Service, NodeLocalDNS: blocks(p.config.DNS.NodeLocal),
 		},
+		Sidecars: p.sidecars(), Airlocks: asker,
 	}
 	holds := &hold.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Facts: resolver, Clock: p.clock, Random: rand.Float64,
@@ -272,7 +281,7 @@ func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, ki
 	if err := workloads.SetupWithManager(p.manager, kinds, resolver.Notify); err != nil {
 		return nil, fmt.Errorf("set up LabWorkloads: %w", err)
 	}
-	return gateKeeper, nil
+	return gateKeeper, p.removal()
 }
 
 func (p *parts) probes() error {
@@ -286,6 +295,16 @@ func (p *parts) probes() error {
 		}
 	}
 	return nil
+}
+
+// injection is what the policies of the sidecar depend on and what does not change while the process runs.
+func (p *parts) injection() injection.Config {
+	_, err := p.manager.GetRESTMapper().RESTMapping(schema.GroupKind{Group: "certificates.k8s.io", Kind: "ClusterTrustBundle"}, "v1")
+	config := injection.Config{ClusterTrustBundles: err == nil}
+	for _, one := range p.config.Issuers {
+		config.ProtectedIssuers = append(config.ProtectedIssuers, injection.Issuer{Kind: one.Kind, Namespace: one.Namespace, Name: one.Name})
+	}
+	return config
 }
 
 // issuers are the configured issuers in the words of the API.

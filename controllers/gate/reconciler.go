@@ -21,6 +21,7 @@ import (
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/controllers/inventory"
 	"github.com/labguard/labguard/internal/desired/gate"
+	"github.com/labguard/labguard/internal/desired/injection"
 	"github.com/labguard/labguard/internal/metrics"
 	"github.com/labguard/labguard/internal/outcome"
 	"github.com/labguard/labguard/internal/posture"
@@ -66,6 +67,8 @@ type Reconciler struct {
 	Excluded []string
 	// Gate is the part of the configuration that does not change: GitOps namespaces, user, endpoint, timeout.
 	Gate gate.Config
+	// Injection is the part of the configuration of the sidecar's policies that does not change: issuers, user of cert-manager, how bundles get into pods.
+	Injection injection.Config
 
 	left map[string]time.Time
 }
@@ -139,7 +142,8 @@ func (r *Reconciler) keep(ctx context.Context) (time.Time, error) {
 	}
 	config.CABundle = mergeBundles(live.caBundle(), bundle, r.Clock.Now())
 	metrics.EnforcedNamespaces.Set(float64(len(names)))
-	return next, r.write(ctx, live, config)
+	change, failed := r.keepInjection(ctx, live, anchor.UID)
+	return posture.Earliest(next, change), errors.Join(failed, r.write(ctx, live, config))
 }
 
 // namespaces are those with a LabWorkload that enforces the age of images, those that had one until a short while ago, and those in which something is

@@ -11,12 +11,13 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 )
 
 // Strip is the transform of the caches: it leaves of an object that makes pods, and of a pod, what decisions need: names, labels,
-// owners, labguard's annotations, images, ports, node and addresses. Environment variables never enter a cache.
+// owners, labguard's annotations, images, ports, probed ports, host aliases, node and addresses. Environment variables never enter a cache.
 func Strip(object any) (any, error) {
 	switch o := object.(type) {
 	case *appsv1.Deployment:
@@ -90,7 +91,7 @@ func stripPodSpec(spec *corev1.PodSpec) corev1.PodSpec {
 	stripped := corev1.PodSpec{
 		NodeName: spec.NodeName, NodeSelector: spec.NodeSelector, HostNetwork: spec.HostNetwork,
 		ServiceAccountName: spec.ServiceAccountName, ImagePullSecrets: spec.ImagePullSecrets, SchedulingGates: spec.SchedulingGates,
-		InitContainers: stripContainers(spec.InitContainers), Containers: stripContainers(spec.Containers),
+		InitContainers: stripContainers(spec.InitContainers), Containers: stripContainers(spec.Containers), HostAliases: spec.HostAliases,
 	}
 	for i := range spec.Volumes {
 		if spec.Volumes[i].Image != nil {
@@ -103,9 +104,32 @@ func stripPodSpec(spec *corev1.PodSpec) corev1.PodSpec {
 func stripContainers(containers []corev1.Container) []corev1.Container {
 	stripped := make([]corev1.Container, len(containers))
 	for i := range containers {
-		stripped[i] = corev1.Container{Name: containers[i].Name, Image: containers[i].Image, Ports: containers[i].Ports}
+		stripped[i] = corev1.Container{
+			Name: containers[i].Name, Image: containers[i].Image, Ports: containers[i].Ports, RestartPolicy: containers[i].RestartPolicy,
+			StartupProbe: stripProbe(containers[i].StartupProbe), LivenessProbe: stripProbe(containers[i].LivenessProbe),
+			ReadinessProbe: stripProbe(containers[i].ReadinessProbe),
+		}
 	}
 	return stripped
+}
+
+// stripProbe leaves the port that is probed, as if it were probed by opening a connection, and nothing of what is sent there.
+func stripProbe(probe *corev1.Probe) *corev1.Probe {
+	if probe == nil {
+		return nil
+	}
+	var port intstr.IntOrString
+	switch {
+	case probe.HTTPGet != nil:
+		port = probe.HTTPGet.Port
+	case probe.TCPSocket != nil:
+		port = probe.TCPSocket.Port
+	case probe.GRPC != nil:
+		port = intstr.FromInt32(probe.GRPC.Port)
+	default:
+		return nil
+	}
+	return &corev1.Probe{ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: port}}}
 }
 
 func stripPod(pod *corev1.Pod) *corev1.Pod {

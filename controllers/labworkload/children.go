@@ -16,6 +16,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/apply"
+	"github.com/labguard/labguard/internal/desired"
 	"github.com/labguard/labguard/internal/outcome"
 )
 
@@ -28,11 +29,34 @@ type intent struct {
 	// keepCertificate leaves a certificate that exists as it is: neither going back to Audit nor an issuer that leaves the
 	// configuration stops a renewal that a laboratory lives on. What does not hold is reported.
 	keepCertificate bool
+	// opens says that the policy opens what it has closed, so that it comes first; else it comes last.
+	opens bool
 }
 
-// write brings the children up to date, each whatever happens to the other.
+// write brings the children up to date, each whatever happens to the other: what opens first, what closes last.
 func (r *Reconciler) write(ctx context.Context, s *scope, wanted intent) error {
-	return errors.Join(r.writePolicy(ctx, s, wanted), r.writeCertificate(ctx, s, wanted))
+	if wanted.opens {
+		return errors.Join(r.writePolicy(ctx, s, wanted), r.writeSidecar(ctx, s, wanted))
+	}
+	if err := r.writeSidecar(ctx, s, wanted); isWrong(err) && s.closes() {
+		return err // nothing is closed before what is to carry the connections is there
+	} else if err != nil {
+		return errors.Join(err, r.writePolicy(ctx, s, wanted), r.writeApplicationCertificate(ctx, s, wanted))
+	}
+	return errors.Join(r.writePolicy(ctx, s, wanted), r.writeApplicationCertificate(ctx, s, wanted))
+}
+
+// isWrong says whether a write failed, as against one that waits for its turn.
+func isWrong(err error) bool {
+	var waiting *outcome.WaitingError
+	return err != nil && !errors.As(err, &waiting)
+}
+
+func (r *Reconciler) writeApplicationCertificate(ctx context.Context, s *scope, wanted intent) error {
+	if desired.Sidecar(s.workload) != nil {
+		return nil
+	}
+	return r.writeCertificate(ctx, s, s.workload, wanted)
 }
 
 func (r *Reconciler) writePolicy(ctx context.Context, s *scope, wanted intent) error {
@@ -58,13 +82,14 @@ func (r *Reconciler) writePolicy(ctx context.Context, s *scope, wanted intent) e
 	return err
 }
 
-func (r *Reconciler) writeCertificate(ctx context.Context, s *scope, wanted intent) error {
+// writeCertificate writes a certificate as a child of the LabWorkload, or of the profile of its sidecar.
+func (r *Reconciler) writeCertificate(ctx context.Context, s *scope, owner client.Object, wanted intent) error {
 	existing := s.certificate.object
 	switch {
 	case wanted.certificate == nil && (existing == nil || wanted.keepCertificate):
 		return nil
 	case wanted.certificate == nil:
-		return apply.Delete(ctx, r.Client, s.workload, existing)
+		return apply.Delete(ctx, r.Client, owner, existing)
 	case !s.certificate.served:
 		return &outcome.WaitingError{Reason: v1alpha1.ReasonCertManagerMissing, Message: "the cluster does not serve cert-manager's API: install cert-manager"}
 	}
@@ -77,7 +102,7 @@ func (r *Reconciler) writeCertificate(ctx context.Context, s *scope, wanted inte
 		}
 		live, owned = existing, extracted
 	}
-	wrote, err := apply.Child(ctx, r.Client, s.workload, "Certificate", live, owned, wanted.certificate)
+	wrote, err := apply.Child(ctx, r.Client, owner, "Certificate", live, owned, wanted.certificate)
 	if err == nil && wrote {
 		// What was gathered speaks of the certificate before: of the new one nothing is known yet.
 		return &outcome.WaitingError{Reason: v1alpha1.ReasonWaiting, Message: "waiting for cert-manager to issue the certificate", After: outcome.Soon}

@@ -23,10 +23,14 @@ const maxPreview = 20
 // decide asks posture about every requirement that the spec makes, and builds the children.
 func (r *Reconciler) decide(s *scope) (*decision, intent) {
 	d, wanted := &decision{}, intent{}
+	r.decideSidecar(s)
 	if posture.RestrictsNetwork(&s.workload.Spec) {
 		r.decideNetwork(s, d, &wanted)
 	}
-	if posture.Transit(&s.workload.Spec) != nil {
+	switch {
+	case desired.Sidecar(s.workload) != nil:
+		r.judgeSidecar(s, d, &wanted)
+	case posture.Transit(&s.workload.Spec) != nil:
 		r.decideTransit(s, d, &wanted)
 	}
 	if s.workload.Spec.Images != nil {
@@ -36,15 +40,17 @@ func (r *Reconciler) decide(s *scope) (*decision, intent) {
 }
 
 func (r *Reconciler) decideNetwork(s *scope, d *decision, wanted *intent) {
-	spec, notes := desired.NetworkPolicy(s.workload, s.networkFacts())
+	spec, notes := desired.NetworkPolicy(s.workload, s.networkFacts(r.Sidecars))
 	enforced := s.enforcement.Network && s.selectorError == nil
 	if enforced && spec != nil {
 		wanted.policy, wanted.missing = desired.NetworkPolicyApply(s.workload, spec), notes.Missing
 	}
-	network := posture.JudgeNetwork(posture.NetworkObservation{
+	seen := posture.NetworkObservation{
 		Enforced: s.enforcement.Network, Overlaps: s.overlaps(), SourceAddressLost: notes.LostServices(), PeerPending: notes.Pending(),
 		NameTaken: s.takenPolicy(), Missing: notes.Missing, OpenedWider: s.openedWider(spec), HostNetwork: s.hostNetwork(), OtherEngines: r.Served.PolicyEngines(),
-	})
+	}
+	s.observeNetwork(&seen)
+	network := posture.JudgeNetwork(seen)
 	d.network = &network
 	if !s.enforcement.Network && spec != nil {
 		d.previewOf().NetworkPolicy = spec
@@ -125,16 +131,16 @@ func bound(lines []string) []string {
 }
 
 // networkFacts are what the policy depends on.
-func (s *scope) networkFacts() desired.NetworkFacts {
-	facts := desired.NetworkFacts{Cluster: s.cluster, Services: s.services, Pods: s.policyPods()}
-	peers := make([]*v1alpha1.LabWorkload, 0, len(s.siblings)+len(s.foreign))
-	for i := range s.siblings {
-		peers = append(peers, &s.siblings[i])
+func (s *scope) networkFacts(sidecars Sidecars) desired.NetworkFacts {
+	facts := desired.NetworkFacts{
+		Peers: s.peers(), Cluster: s.cluster, Services: s.services, Pods: s.policyPods(), Airlocks: s.airlocks(), Labguard: sidecars.Labguard,
+		Nodes: sidecars.Nodes, Now: s.now,
 	}
-	for _, peer := range s.foreign {
-		peers = append(peers, peer)
+	if len(sidecars.Nodes) > 0 {
+		for _, pod := range s.transitPods() {
+			facts.ProbePorts = append(facts.ProbePorts, pod.Probes...)
+		}
 	}
-	facts.Peers = desired.NewPeers(peers...)
 	return facts
 }
 

@@ -55,6 +55,8 @@ type scope struct {
 	cluster       desired.Cluster
 	certificate   certificate
 
+	sidecar sidecar
+
 	excluded, inRecovery, issuerAllowed bool
 
 	// unknown are the questions about images that have no answer yet.
@@ -90,7 +92,7 @@ func (r *Reconciler) gather(ctx context.Context, workload *v1alpha1.LabWorkload)
 		s.selector = labels.Nothing()
 	}
 	steps := []func(context.Context, *scope) error{
-		r.gatherNamespace, r.gatherWorkloads, r.gatherPolicies, r.gatherWorld, r.gatherCluster, r.gatherNodes, r.gatherCertificate,
+		r.gatherNamespace, r.gatherWorkloads, r.gatherPolicies, r.gatherWorld, r.gatherCluster, r.gatherNodes, r.gatherSidecar, r.gatherCertificate,
 	}
 	for _, step := range steps {
 		if err := step(ctx, s); err != nil {
@@ -203,15 +205,18 @@ func (r *Reconciler) gatherCertificate(ctx context.Context, s *scope) error {
 	if !s.certificate.served {
 		return nil
 	}
-	live := &certmanagerv1.Certificate{}
-	err := r.Get(ctx, client.ObjectKey{Namespace: s.workload.Namespace, Name: desired.ChildName(s.workload.Name)}, live)
+	live, name := &certmanagerv1.Certificate{}, desired.ChildName(s.workload.Name)
+	if desired.Sidecar(s.workload) != nil {
+		name = desired.IdentityName(s.workload.Name)
+	}
+	err := r.Get(ctx, client.ObjectKey{Namespace: s.workload.Namespace, Name: name}, live)
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil
 	case err != nil:
-		return fmt.Errorf("get Certificate %s/%s: %w", s.workload.Namespace, desired.ChildName(s.workload.Name), err)
+		return fmt.Errorf("get Certificate %s/%s: %w", s.workload.Namespace, name, err)
 	}
-	s.certificate.object, s.certificate.taken = live, !metav1.IsControlledBy(live, s.workload)
+	s.certificate.object, s.certificate.taken = live, !s.controls(live)
 	if s.certificate.taken {
 		return nil
 	}
@@ -222,6 +227,11 @@ func (r *Reconciler) gatherCertificate(ctx context.Context, s *scope) error {
 		}
 	}
 	return r.gatherSerial(ctx, s)
+}
+
+// controls says whether an object is a child: of the LabWorkload, or of the profile of its sidecar.
+func (s *scope) controls(object metav1.Object) bool {
+	return metav1.IsControlledBy(object, s.workload) || s.sidecar.profile != nil && metav1.IsControlledBy(object, s.sidecar.profile)
 }
 
 // gatherSerial reads the serial number off the CertificateRequest of the present revision, since labguard reads no Secret. It is read once for each

@@ -69,10 +69,14 @@ type Reconciler struct {
 	Excluded []string
 	Issuers  []Issuer
 	Platform Platform
+	Sidecars Sidecars
+	// Airlocks asks sidecars; nil: nobody does, and nothing is shown.
+	Airlocks Airlocks
 
 	waiting references
 	nodes   nodePlatforms
 	tally   tally
+	transit transitTally
 }
 
 // +kubebuilder:rbac:groups=labguard.dev,resources=labworkloads,verbs=get;list;watch
@@ -81,6 +85,10 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=labguard.dev,resources=rolloutrecords,verbs=get;list;watch
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=ingresses,verbs=get;list;watch
+// +kubebuilder:rbac:groups=labguard.dev,resources=airlockprofiles,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=configmaps,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups="",resources=services,verbs=create;patch;delete
+// +kubebuilder:rbac:groups="",resources=pods,verbs=patch
 // +kubebuilder:rbac:groups=cert-manager.io,resources=certificates,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=cert-manager.io,resources=certificaterequests,verbs=get
 // +kubebuilder:rbac:groups="",resources=namespaces;nodes;pods;services;replicationcontrollers,verbs=get;list;watch
@@ -100,11 +108,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		if client.IgnoreNotFound(err) == nil {
 			r.waiting.forget(request.NamespacedName)
 			r.tally.forget(request.NamespacedName)
+			r.transit.set(request.NamespacedName, "")
+			r.watchAirlocks(request.NamespacedName, nil)
 		}
 		return outcome.Result(client.IgnoreNotFound(err), time.Time{}, r.Clock.Now(), r.Random)
 	}
 	if workload.DeletionTimestamp != nil {
 		r.tally.forget(request.NamespacedName)
+		r.transit.set(request.NamespacedName, "")
 		return ctrl.Result{}, nil
 	}
 	s, err := r.gather(ctx, workload)
@@ -112,17 +123,20 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return outcome.Result(err, time.Time{}, r.Clock.Now(), r.Random)
 	}
 	decided, intent := r.decide(s)
+	r.watchAirlocks(request.NamespacedName, r.targets(s))
 	if !workload.Spec.Suspend {
 		err = r.write(ctx, s, intent)
 	}
 	status := computeStatus(s, decided, err)
 	r.tally.set(request.NamespacedName, decided.images, status.NextChangeAt)
+	r.transit.set(request.NamespacedName, decided.transitReason())
 	err = errors.Join(err, r.report(ctx, workload, status))
 	result, err := outcome.Result(err, r.nextLook(s, status), r.Clock.Now(), r.Random)
 	if err != nil {
 		return result, err
 	}
-	return sooner(result, s.enforcement.NextChange, r.Clock.Now()), nil
+	result = sooner(result, s.enforcement.NextChange, r.Clock.Now())
+	return sooner(result, s.sidecarLook(), r.Clock.Now()), nil
 }
 
 // sooner looks again at the instant at which enforcement begins: reports are spread over a minute, what is in force is not.

@@ -33,10 +33,10 @@ func (r *Reconciler) announce(workload *v1alpha1.LabWorkload, status *v1alpha1.L
 	for i := range status.Conditions {
 		now := &status.Conditions[i]
 		before := meta.FindStatusCondition(workload.Status.Conditions, now.Type)
-		if before != nil && before.Status == now.Status && before.Reason == now.Reason {
+		if before != nil && !isNews(before, now) {
 			continue
 		}
-		warns := now.Reason == v1alpha1.ReasonImageSoonStale
+		warns := now.Reason == v1alpha1.ReasonImageSoonStale || now.Reason == v1alpha1.ReasonRenewalLate
 		if before == nil && now.Status == metav1.ConditionTrue && !warns || now.Type == v1alpha1.ConditionReconciling || now.Type == v1alpha1.ConditionCompliant {
 			continue
 		}
@@ -46,4 +46,23 @@ func (r *Reconciler) announce(workload *v1alpha1.LabWorkload, status *v1alpha1.L
 		}
 		r.Recorder.Eventf(workload, nil, kind, now.Reason, "Report", "%s is %s: %s", now.Type, now.Status, now.Message)
 	}
+	r.announceStage(workload, status)
+}
+
+// isNews says whether a condition says something else than before. A renewal that is late twice is said twice.
+func isNews(before, now *metav1.Condition) bool {
+	return before.Status != now.Status || before.Reason != now.Reason || now.Reason == v1alpha1.ReasonRenewalLate && before.Message != now.Message
+}
+
+// announceStage tells of a stage that was entered. Going back is a warning: it opens what was closed.
+func (r *Reconciler) announceStage(workload *v1alpha1.LabWorkload, status *v1alpha1.LabWorkloadStatus) {
+	before, now := workload.Status.Transit, status.Transit
+	if now == nil || before != nil && before.Stage == now.Stage || before == nil && now.Stage == v1alpha1.TransitStageObserve {
+		return
+	}
+	kind := corev1.EventTypeNormal
+	if before != nil && (before.Stage == v1alpha1.TransitStageStrict || now.Stage == v1alpha1.TransitStageObserve) {
+		kind = corev1.EventTypeWarning
+	}
+	r.Recorder.Eventf(workload, nil, kind, v1alpha1.ReasonStageEntered, "Report", "stage %s of mutual TLS is in force", now.Stage)
 }

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -58,6 +59,8 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, kinds *served.Kinds,
 		Watches(&discoveryv1.EndpointSlice{}, handler.EnqueueRequestsFromMapFunc(r.byEndpoints)).
 		Watches(&corev1.Namespace{}, handler.EnqueueRequestsFromMapFunc(r.ofNamespace), builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		Watches(&corev1.Pod{}, r.podEvents()).
+		Watches(&v1alpha1.AirlockProfile{}, handler.EnqueueRequestsFromMapFunc(r.byProfile)).
+		Watches(&corev1.ConfigMap{}, inNamespace).
 		Watches(&corev1.Node{}, r.nodeEvents())
 	templates := []client.Object{
 		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &corev1.ReplicationController{}, &batchv1.Job{}, &batchv1.CronJob{},
@@ -69,7 +72,7 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, kinds *served.Kinds,
 	everyone := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
 		return r.list(ctx, "", func(*v1alpha1.LabWorkload) bool { return true })
 	})
-	for _, raw := range []source.Source{r.factEvents(notify), source.Channel(changed, everyone), r.beats()} {
+	for _, raw := range []source.Source{r.factEvents(notify), source.Channel(changed, everyone), r.beats(), r.airlockEvents()} {
 		build = build.WatchesRawSource(raw)
 	}
 	built, err := build.Build(r)
@@ -181,7 +184,43 @@ func (r *Reconciler) byService(ctx context.Context, object client.Object) []reco
 	if key == r.dnsService() || key == kubernetesService {
 		return r.list(ctx, "", restrictsEgress)
 	}
-	return r.inNamespace(ctx, object)
+	return r.list(ctx, "", func(other *v1alpha1.LabWorkload) bool {
+		return other.Namespace == key.Namespace || dependsOn(other, key.Namespace)
+	})
+}
+
+// dependsOn says whether a LabWorkload with a sidecar names one of another namespace, whose Services its sidecar stands for.
+func dependsOn(workload *v1alpha1.LabWorkload, namespace string) bool {
+	return desired.Sidecar(workload) != nil &&
+		slices.ContainsFunc(desired.References(workload), func(key types.NamespacedName) bool { return key.Namespace == namespace })
+}
+
+// byProfile are the LabWorkloads that the stage or the ports of a sidecar concern.
+func (r *Reconciler) byProfile(ctx context.Context, object client.Object) []reconcile.Request {
+	profile, isProfile := object.(*v1alpha1.AirlockProfile)
+	if !isProfile {
+		return nil
+	}
+	named := types.NamespacedName{Namespace: profile.Namespace, Name: profile.Spec.LabWorkload}
+	return r.list(ctx, "", func(other *v1alpha1.LabWorkload) bool {
+		return other.Namespace == named.Namespace || slices.Contains(desired.References(other), named)
+	})
+}
+
+// airlockEvents are the LabWorkloads of which something new is known.
+func (r *Reconciler) airlockEvents() source.Source {
+	news := make(chan event.TypedGenericEvent[types.NamespacedName], factsBuffer)
+	if tells, can := r.Airlocks.(AirlockEvents); can {
+		tells.Notify(func(workload types.NamespacedName) {
+			select {
+			case news <- event.TypedGenericEvent[types.NamespacedName]{Object: workload}:
+			default: // the next look finds it all the same
+			}
+		})
+	}
+	return source.Channel(news, handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, workload types.NamespacedName) []reconcile.Request {
+		return requests([]client.ObjectKey{workload})
+	}))
 }
 
 func (r *Reconciler) byEndpoints(ctx context.Context, object client.Object) []reconcile.Request {

@@ -24,6 +24,7 @@ type decision struct {
 	network, transit *posture.Verdict
 	images           *posture.ImagesReport
 	preview          *v1alpha1.EnforcementPreview
+	progress         *v1alpha1.TransitStatus
 	certificate      *v1alpha1.CertificateStatus
 	// held are the first of the rollouts that are held, and heldCount how many there are.
 	held      []v1alpha1.HeldRollout
@@ -45,12 +46,21 @@ func (d *decision) answers() map[string]posture.Verdict {
 	return answers
 }
 
+// transitReason is the reason of the answer to TransitEncrypted, empty if there is none.
+func (d *decision) transitReason() string {
+	if d.transit == nil {
+		return ""
+	}
+	return d.transit.Reason
+}
+
 // computeStatus is the whole status, from what was gathered, what was decided and how the writes went.
 func computeStatus(s *scope, d *decision, err error) *v1alpha1.LabWorkloadStatus {
 	workload := s.workload
 	status := &v1alpha1.LabWorkloadStatus{
 		ObservedGeneration: workload.Generation, Enforcement: s.enforcement.Summary,
 		Conditions: workload.DeepCopy().Status.Conditions, Certificate: d.certificate, Preview: d.preview,
+		Transit: d.progress,
 	}
 	next := s.enforcement.NextChange
 	answers := d.answers()
@@ -73,7 +83,7 @@ func computeStatus(s *scope, d *decision, err error) *v1alpha1.LabWorkloadStatus
 	if s.enforcement.Images && ledger.Begun(s.epoch()) {
 		status.EnforcedSince = s.epoch().EnforcedSince.DeepCopy()
 	}
-	status.NextChangeAt = instant(next)
+	status.NextChangeAt = instant(posture.Earliest(next, s.sidecar.stage.NextChange))
 	return status
 }
 
@@ -111,6 +121,12 @@ func readiness(s *scope, err error) readyAnswer {
 		return notReady(v1alpha1.ReasonNameTaken, v1alpha1.ConditionStalled, "%v", notOurs)
 	case s.wantsForbiddenIssuer():
 		return notReady(v1alpha1.ReasonIssuerNotAllowed, v1alpha1.ConditionStalled, "the issuer is not in labguard's configuration: name one that the platform team lists there")
+	case len(s.sidecar.overlaps) > 0:
+		return notReady(v1alpha1.ReasonSelectorOverlap, v1alpha1.ConditionStalled,
+			"LabWorkload %s selects some of the same pods and is older: make the selectors disjoint", posture.List(s.sidecar.overlaps))
+	case s.sidecar.tooMany:
+		return notReady(v1alpha1.ReasonTooManyWorkloads, v1alpha1.ConditionStalled,
+			"the namespace has %d older LabWorkloads with provider Sidecar, and the API server looks at each for each pod: use another namespace", maxSidecars)
 	case errors.As(err, &waiting):
 		return notReady(waiting.Reason, v1alpha1.ConditionReconciling, "%s", waiting.Message)
 	case err != nil:

@@ -19,16 +19,21 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
+	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/controllers/inventory"
 )
 
 // Certificate is cert-manager's kind.
 var Certificate = schema.GroupKind{Group: "cert-manager.io", Kind: "Certificate"}
 
+// AirlockProfile is labguard's own kind, which the policies of the sidecar have as their parameter.
+var AirlockProfile = v1alpha1.GroupVersion.WithKind("AirlockProfile").GroupKind()
+
 // watched are the CustomResourceDefinitions that matter, by name.
 var watched = map[string]schema.GroupKind{
 	"certificates.cert-manager.io":                          Certificate,
 	"rollouts.argoproj.io":                                  inventory.ArgoRollout.GroupKind(),
+	"airlockprofiles.labguard.dev":                          AirlockProfile,
 	"ciliumnetworkpolicies.cilium.io":                       {Group: "cilium.io", Kind: "CiliumNetworkPolicy"},
 	"ciliumclusterwidenetworkpolicies.cilium.io":            {Group: "cilium.io", Kind: "CiliumClusterwideNetworkPolicy"},
 	"networkpolicies.crd.projectcalico.org":                 {Group: "crd.projectcalico.org", Kind: "NetworkPolicy"},
@@ -63,13 +68,18 @@ func (k *Kinds) Serves(kind schema.GroupKind) bool {
 	return k.present[kind]
 }
 
+// isEngine says whether a kind is one of network policies.
+func isEngine(kind schema.GroupKind) bool {
+	return kind != Certificate && kind != AirlockProfile && kind != inventory.ArgoRollout.GroupKind()
+}
+
 // PolicyEngines are the kinds of network policy, other than Kubernetes' own, that the cluster serves.
 func (k *Kinds) PolicyEngines() []string {
 	k.lock.RLock()
 	defer k.lock.RUnlock()
 	var names []string
 	for kind, present := range k.present {
-		if present && kind != Certificate && kind != inventory.ArgoRollout.GroupKind() {
+		if present && isEngine(kind) {
 			names = append(names, kind.String())
 		}
 	}
@@ -178,7 +188,7 @@ func (b ByMapper) Serves(kind schema.GroupKind) bool {
 func (b ByMapper) PolicyEngines() []string {
 	var names []string
 	for _, kind := range watched {
-		if kind != Certificate && kind != inventory.ArgoRollout.GroupKind() && b.Serves(kind) {
+		if isEngine(kind) && b.Serves(kind) {
 			names = append(names, kind.String())
 		}
 	}

@@ -32,14 +32,43 @@ const (
 // encryption in transit, or is being deleted. Whether the issuer may be used is not decided here.
 //
 // It carries exactly one URI, the SPIFFE ID of lw, and no common name; for the provider Application also the DNS names of the Services
-// that the spec names, since clients of an application check host names.
+// that the spec names, since clients of an application check host names. With provider Sidecar the certificate is another one (IdentityCertificate).
 func Certificate(lw *v1alpha1.LabWorkload, cluster Cluster) *cmv1ac.CertificateApplyConfiguration {
 	if lw.DeletionTimestamp != nil || lw.Spec.Encryption == nil || lw.Spec.Encryption.InTransit == nil {
 		return nil
 	}
 	transit := lw.Spec.Encryption.InTransit
-	spec := cmv1ac.CertificateSpec().
-		WithSecretName(SecretName(lw)).
+	if transit.Provider == v1alpha1.TransitProviderSidecar {
+		return nil
+	}
+	spec := certificateSpec(lw, cluster).WithSecretName(SecretName(lw))
+	if transit.Certificate != nil {
+		spec.WithDNSNames(dnsNames(lw.Namespace, transit.Certificate.Services, cluster.ClusterDomain)...)
+	}
+	return cmv1ac.Certificate(ChildName(lw.Name), lw.Namespace).
+		WithLabels(childLabels(lw)).
+		WithOwnerReferences(owner(lw)).
+		WithSpec(spec)
+}
+
+// IdentityCertificate is the Certificate of the sidecar of lw, which puts its key into a Secret of labguard's own. It carries the SPIFFE ID and
+// no DNS name: sidecars know each other by their SPIFFE IDs alone. It belongs to the profile of the sidecar, which outlives lw while pods need it.
+func IdentityCertificate(lw *v1alpha1.LabWorkload, cluster Cluster, secret string, profile *v1alpha1.AirlockProfile) *cmv1ac.CertificateApplyConfiguration {
+	return cmv1ac.Certificate(IdentityName(lw.Name), lw.Namespace).
+		WithLabels(childLabels(lw)).
+		WithOwnerReferences(OwnedByProfile(profile)).
+		WithSpec(certificateSpec(lw, cluster).WithSecretName(secret))
+}
+
+// IdentityName is the name of the Certificate of the sidecar of a LabWorkload.
+func IdentityName(labWorkload string) string {
+	const suffix = "-identity"
+	return shorten(ChildName(labWorkload), maxName-len(suffix)) + suffix
+}
+
+func certificateSpec(lw *v1alpha1.LabWorkload, cluster Cluster) *cmv1ac.CertificateSpecApplyConfiguration {
+	transit := lw.Spec.Encryption.InTransit
+	return cmv1ac.CertificateSpec().
 		WithIssuerRef(cmmetav1ac.IssuerReference().
 			WithGroup(certmanager.GroupName).
 			WithKind(string(cmp.Or(transit.IssuerRef.Kind, v1alpha1.IssuerKindClusterIssuer))).
@@ -54,13 +83,6 @@ func Certificate(lw *v1alpha1.LabWorkload, cluster Cluster) *cmv1ac.CertificateA
 			WithRotationPolicy(cmv1.RotationPolicyAlways)).
 		WithUsages(cmv1.UsageDigitalSignature, cmv1.UsageServerAuth, cmv1.UsageClientAuth).
 		WithRevisionHistoryLimit(certificateRevisions)
-	if transit.Provider == v1alpha1.TransitProviderApplication && transit.Certificate != nil {
-		spec.WithDNSNames(dnsNames(lw.Namespace, transit.Certificate.Services, cluster.ClusterDomain)...)
-	}
-	return cmv1ac.Certificate(ChildName(lw.Name), lw.Namespace).
-		WithLabels(childLabels(lw)).
-		WithOwnerReferences(owner(lw)).
-		WithSpec(spec)
 }
 
 // SecretName is the Secret that receives key, certificate and CA: what the spec says, else <name>-tls.

@@ -31,6 +31,12 @@ func LabelValue(labWorkload string) string {
 	return shorten(labWorkload, maxLabel)
 }
 
+// CompanionName is the name of the Service that leads to the sidecars behind a Service: <name>-mtls, shortened with a hash above 63 characters.
+func CompanionName(service string) string {
+	const suffix = "-mtls"
+	return shorten(service, maxLabel-len(suffix)) + suffix
+}
+
 // shorten keeps a text of at most limit bytes, and ends a longer one with a hash of the whole. The cut never leaves two separators.
 func shorten(text string, limit int) string {
 	if len(text) <= limit {
@@ -38,6 +44,19 @@ func shorten(text string, limit int) string {
 	}
 	sum := sha256.Sum256([]byte(text))
 	return strings.TrimRight(text[:limit-hashLength-1], "-.") + "-" + hex.EncodeToString(sum[:])[:hashLength]
+}
+
+// ChildLabels are on every child of a LabWorkload.
+func ChildLabels(lw *v1alpha1.LabWorkload) map[string]string { return childLabels(lw) }
+
+// OwnedByProfile makes the profile of a sidecar the controller of a child, so that the child goes when the last pod with that sidecar has gone.
+func OwnedByProfile(profile *v1alpha1.AirlockProfile) *metav1ac.OwnerReferenceApplyConfiguration {
+	return metav1ac.OwnerReference().
+		WithAPIVersion(v1alpha1.GroupVersion.String()).
+		WithKind("AirlockProfile").
+		WithName(profile.Name).
+		WithUID(profile.UID).
+		WithController(true)
 }
 
 // childLabels are on every child.

@@ -8,13 +8,16 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/airlock/config"
 )
 
 const (
@@ -22,8 +25,10 @@ const (
 	kubernetesAPIPort = 443
 )
 
-// ingressRules has one rule for each port that somebody may reach, by number.
-func ingressRules(lw *v1alpha1.LabWorkload, peers Peers, lost []ServiceNote) []networkingv1.NetworkPolicyIngressRule {
+// ingressRules has one rule for each port that somebody may reach, by number. Where a sidecar listens for the port, its port is open to the same
+// peers; at stage Strict it is open alone, but for exceptions.
+func ingressRules(lw *v1alpha1.LabWorkload, peers Peers, facts NetworkFacts, lost []ServiceNote) []networkingv1.NetworkPolicyIngressRule {
+	airlock := airlockOf(lw, facts.Airlocks)
 	links := map[*v1alpha1.LabWorkload]link{}
 	for _, client := range peers {
 		if agreed := agree(client, lw); !agreed.empty() {
@@ -32,21 +37,88 @@ func ingressRules(lw *v1alpha1.LabWorkload, peers Peers, lost []ServiceNote) []n
 	}
 	var rules []networkingv1.NetworkPolicyIngressRule
 	for _, port := range slices.SortedFunc(slices.Values(declaredPorts(lw)), func(a, b v1alpha1.TransitPort) int { return cmp.Compare(a.Port, b.Port) }) {
-		rule := networkingv1.NetworkPolicyIngressRule{Ports: []networkingv1.NetworkPolicyPort{policyPort(tcpPort(port.Port))}}
-		if !slices.ContainsFunc(lost, func(note ServiceNote) bool { return note.Port == port.Port }) {
+		rule := networkingv1.NetworkPolicyIngressRule{Ports: airlock.open(port.Port)}
+		isLost := slices.ContainsFunc(lost, func(note ServiceNote) bool { return note.Port == port.Port })
+		if !isLost {
 			for client, agreed := range links {
 				if agreed.has(tcpPort(port.Port)) {
 					rule.From = append(rule.From, workloadPeer(lw, client))
 				}
 			}
 			rule.From = sortedByText(append(rule.From, otherPeers(port.AllowFrom)...))
-			if len(rule.From) == 0 {
-				continue
-			}
+		}
+		if isLost || len(rule.From) > 0 {
+			rules = append(rules, rule)
+		}
+		if airlock.closed(port.Port) {
+			rules = append(rules, exceptionRule(port, facts.Now)...)
+		}
+	}
+	return append(rules, serviceRules(lw, facts)...)
+}
+
+// exceptionRule opens a port in plaintext to those of its peers that have an exception which has not ended.
+func exceptionRule(port v1alpha1.TransitPort, now time.Time) []networkingv1.NetworkPolicyIngressRule {
+	open := slices.DeleteFunc(slices.Clone(port.AllowFrom), func(peer v1alpha1.IngressPeer) bool { return !PlaintextOpen(peer, now) })
+	from := sortedByText(otherPeers(open))
+	if len(from) == 0 {
+		return nil
+	}
+	return []networkingv1.NetworkPolicyIngressRule{{From: from, Ports: []networkingv1.NetworkPolicyPort{policyPort(tcpPort(port.Port))}}}
+}
+
+// serviceRules open the ports of pods with a sidecar that belong to no declared peer: its reports to labguard, and probes to the nodes where their addresses
+// are known.
+func serviceRules(lw *v1alpha1.LabWorkload, facts NetworkFacts) []networkingv1.NetworkPolicyIngressRule {
+	if _, has := facts.Airlocks[key(lw)]; !has && Sidecar(lw) == nil {
+		return nil
+	}
+	var rules []networkingv1.NetworkPolicyIngressRule
+	if facts.Labguard.Namespace != "" && len(facts.Labguard.Labels) > 0 {
+		rules = append(rules, networkingv1.NetworkPolicyIngressRule{
+			From: []networkingv1.NetworkPolicyPeer{{
+				NamespaceSelector: namespaceNamed(facts.Labguard.Namespace), PodSelector: &metav1.LabelSelector{MatchLabels: maps.Clone(facts.Labguard.Labels)},
+			}},
+			Ports: []networkingv1.NetworkPolicyPort{policyPort(tcpPort(config.AdminPort))},
+		})
+	}
+	if nodes := blockPeers(facts.Nodes); len(nodes) > 0 {
+		probed := append([]int32{config.HealthPort}, facts.ProbePorts...)
+		slices.Sort(probed)
+		rule := networkingv1.NetworkPolicyIngressRule{From: nodes}
+		for _, port := range slices.Compact(probed) {
+			rule.Ports = append(rule.Ports, policyPort(tcpPort(port)))
 		}
 		rules = append(rules, rule)
 	}
 	return rules
+}
+
+// airlockOf is what the sidecar makes of the ports of a LabWorkload, also of one that has turned to another provider while pods still have the sidecar.
+func airlockOf(lw *v1alpha1.LabWorkload, airlocks map[types.NamespacedName]Airlock) Airlock {
+	return airlocks[key(lw)]
+}
+
+// closed says whether a declared port is closed in plaintext.
+func (a Airlock) closed(port int32) bool {
+	return a.Stage == v1alpha1.TransitStageStrict && a.Ports[port] != 0
+}
+
+// open are the ports under which peers reach a declared port.
+func (a Airlock) open(port int32) []networkingv1.NetworkPolicyPort {
+	var open []networkingv1.NetworkPolicyPort
+	if !a.closed(port) {
+		open = append(open, policyPort(tcpPort(port)))
+	}
+	if own := a.Ports[port]; own != 0 && a.Stage != v1alpha1.TransitStageObserve {
+		open = append(open, policyPort(tcpPort(own)))
+	}
+	return open
+}
+
+// PlaintextOpen says whether a peer has an exception for plaintext that has not ended.
+func PlaintextOpen(peer v1alpha1.IngressPeer, now time.Time) bool {
+	return peer.Plaintext != nil && now.Before(peer.Plaintext.Expires.Time)
 }
 
 // otherPeers are the peers that no LabWorkload stands for.
@@ -64,7 +136,7 @@ func otherPeers(allowed []v1alpha1.IngressPeer) []networkingv1.NetworkPolicyPeer
 }
 
 // egressRules has the rule for DNS first, and then one rule for each of the rest. What of the cluster is not known comes back in words.
-func egressRules(lw *v1alpha1.LabWorkload, peers Peers, cluster Cluster) (rules []networkingv1.NetworkPolicyEgressRule, missing []string) {
+func egressRules(lw *v1alpha1.LabWorkload, peers Peers, facts NetworkFacts) (rules []networkingv1.NetworkPolicyEgressRule, missing []string) {
 	for _, server := range peers {
 		agreed := agree(lw, server)
 		if agreed.empty() {
@@ -72,14 +144,14 @@ func egressRules(lw *v1alpha1.LabWorkload, peers Peers, cluster Cluster) (rules 
 		}
 		rule := networkingv1.NetworkPolicyEgressRule{To: []networkingv1.NetworkPolicyPeer{workloadPeer(lw, server)}}
 		if !agreed.all {
-			rule.Ports = policyPorts(agreed.ports)
+			rule.Ports = policyPorts(throughAirlock(agreed.ports, airlockOf(server, facts.Airlocks)))
 		}
 		rules = append(rules, rule)
 	}
 	for _, entry := range egress(lw) {
 		switch {
 		case entry.KubernetesAPI != nil && *entry.KubernetesAPI:
-			toAPI := apiRules(cluster.KubernetesAPI)
+			toAPI := apiRules(facts.Cluster.KubernetesAPI)
 			if len(toAPI) == 0 {
 				missing = append(missing, "the addresses of the Kubernetes API are not known")
 			}
@@ -91,12 +163,31 @@ func egressRules(lw *v1alpha1.LabWorkload, peers Peers, cluster Cluster) (rules 
 		}
 	}
 	rules = sortedByText(rules)
+	cluster := facts.Cluster
 	if to := dnsPeers(cluster.DNS); len(to) > 0 {
 		rules = append([]networkingv1.NetworkPolicyEgressRule{{To: to, Ports: dnsPorts(cluster.DNS)}}, rules...)
 	} else {
 		missing = append(missing, "the addresses of the cluster DNS are not known")
 	}
 	return rules, missing
+}
+
+// throughAirlock are the ports of pods with a sidecar that lead to the agreed ones.
+func throughAirlock(agreed map[v1alpha1.PeerPort]bool, airlock Airlock) map[v1alpha1.PeerPort]bool {
+	ports := maps.Clone(agreed)
+	if airlock.Stage == v1alpha1.TransitStageObserve {
+		return ports
+	}
+	for declared, own := range airlock.Ports {
+		if !agreed[tcpPort(declared)] {
+			continue
+		}
+		ports[tcpPort(own)] = true
+		if airlock.closed(declared) {
+			delete(ports, tcpPort(declared))
+		}
+	}
+	return ports
 }
 
 // egressRule is one rule, or none if it would have no peer and thus mean everybody.

@@ -5,6 +5,8 @@ package desired
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -17,11 +19,15 @@ import (
 // Cluster the nodes translate the source (https://kubernetes.io/docs/tutorials/services/source-ip/), and a rule for the peers' own
 // addresses would cut them off.
 func sourceAddressLost(lw *v1alpha1.LabWorkload, facts NetworkFacts) []ServiceNote {
-	external := map[int32]bool{}
+	external := map[int32]int32{} // by the port of the pod that leads to it
+	airlock := airlockOf(lw, facts.Airlocks)
 	for _, port := range declaredPorts(lw) {
 		for _, peer := range port.AllowFrom {
 			if peer.External != nil && len(blocks(cidrTexts(peer.External.CIDRs))) > 0 {
-				external[port.Port] = true
+				external[port.Port] = port.Port
+				if own := airlock.Ports[port.Port]; own != 0 {
+					external[own] = port.Port
+				}
 			}
 		}
 	}
@@ -39,11 +45,20 @@ func sourceAddressLost(lw *v1alpha1.LabWorkload, facts NetworkFacts) []ServiceNo
 			continue
 		}
 		for number := range targets(service, pods) {
-			if external[number] {
-				lost = append(lost, ServiceNote{Service: service.Name, Port: number, Text: fmt.Sprintf(
+			if declared, leads := external[number]; leads {
+				lost = append(lost, ServiceNote{Service: service.Name, Port: declared, Text: fmt.Sprintf(
 					"Service %s replaces the address of external peers by that of a node, so port %d is open to all: set externalTrafficPolicy: Local", service.Name, number)})
 			}
 		}
+	}
+	return lost
+}
+
+// SourceLost are the declared ports whose external peers a Service hides.
+func SourceLost(lw *v1alpha1.LabWorkload, facts NetworkFacts) map[int32]bool {
+	lost := map[int32]bool{}
+	for _, note := range sourceAddressLost(lw, facts) {
+		lost[note.Port] = true
 	}
 	return lost
 }
@@ -83,6 +98,12 @@ func targets(service *corev1.Service, pods []Pod) map[int32]bool {
 		}
 	}
 	return found
+}
+
+// Targets are the TCP container ports of the pods to which one port of a Service leads, in order.
+func Targets(service *corev1.Service, port corev1.ServicePort, pods []Pod) []int32 {
+	one := &corev1.Service{Spec: corev1.ServiceSpec{Selector: service.Spec.Selector, Ports: []corev1.ServicePort{port}}}
+	return slices.Sorted(maps.Keys(targets(one, pods)))
 }
 
 // targetPort is the container port behind a port of a Service. A name that no container has leads nowhere.

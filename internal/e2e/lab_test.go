@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -29,12 +28,13 @@ import (
 	"github.com/labguard/labguard/api/v1alpha1"
 	program "github.com/labguard/labguard/internal/e2e/lab"
 	"github.com/labguard/labguard/internal/testutil/cluster"
+	"github.com/labguard/labguard/internal/testutil/node"
 )
 
 const (
 	pollEvery = 100 * time.Millisecond
 	// patience bounds waits that normally end within seconds.
-	patience = 4 * time.Minute
+	patience = 2 * time.Minute
 )
 
 // lab is one namespace with programs of a laboratory, on a cluster with labguard.
@@ -49,13 +49,7 @@ type lab struct {
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
-	if err := install(); err != nil {
-		t.Fatalf("install labguard: %v", err)
-	}
-	made, err := build()
-	if err != nil {
-		t.Fatal(err)
-	}
+	made := installed(t)
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
@@ -64,7 +58,11 @@ func newLab(t *testing.T) *lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{TB: t, Client: c, namespace: cluster.Namespace(t), image: made.lab, journals: t.TempDir()}
+	namespace := cluster.Namespace(t)
+	l := &lab{TB: t, Client: c, namespace: namespace, image: made.lab, journals: filepath.Join(cluster.Dir(), "journals-"+namespace)}
+	if err := os.MkdirAll(l.journals, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			l.explain()
@@ -194,6 +192,13 @@ func (l *lab) observed(names ...string) {
 	}
 }
 
+// reprobe has labguard look anew: it probes a pod when it first sees it, and then every ten minutes.
+func (l *lab) reprobe(app string) {
+	l.Helper()
+	l.kubectl("delete", "pod", l.podsOf(app)[0].Name)
+	l.kubectl("rollout", "status", "deployment/"+app, "--timeout=120s")
+}
+
 // podsOf are the live pods of an app.
 func (l *lab) podsOf(app string) []corev1.Pod {
 	l.Helper()
@@ -253,7 +258,8 @@ func (l *lab) ask(app, method, path string, into any) error {
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	reach := &http.Client{Transport: &http.Transport{DialContext: node.Dial, DisableKeepAlives: true}}
+	response, err := reach.Do(request)
 	if err != nil {
 		return err
 	}
@@ -341,18 +347,29 @@ func (l *lab) processed(prefix string) (int, []string) {
 // wire listens at the node's end of a pod's interface.
 func (l *lab) wire(pod *corev1.Pod, during time.Duration) program.Wire {
 	l.Helper()
-	output, err := exec.Command("/sbin/ip", "-o", "route", "get", pod.Status.PodIP).Output()
+	name, err := node.PodInterface(pod.Status.PodIP)
 	if err != nil {
-		l.Fatalf("find the interface of pod %s: %v", pod.Name, err)
+		l.Fatal(err)
 	}
-	_, rest, _ := strings.Cut(string(output), " dev ")
-	name, _, _ := strings.Cut(rest, " ")
-	seen, err := program.Listen(name, during)
-	if err != nil {
+	var seen program.Wire
+	if err := node.InNetwork(func() error {
+		seen, err = program.Listen(name, during)
+		return err
+	}); err != nil {
 		l.Fatal(err)
 	}
 	l.Logf("on the wire of pod %s (%s): %+v", pod.Name, name, seen)
 	return seen
+}
+
+// wires listens at all pods of an app, one after the other, and counts packets with plaintext and with TLS.
+func (l *lab) wires(app string) (plaintext, encrypted int) {
+	l.Helper()
+	for _, pod := range l.podsOf(app) {
+		seen := l.wire(&pod, 2*time.Second)
+		plaintext, encrypted = plaintext+seen.Plaintext, encrypted+seen.TLS
+	}
+	return plaintext, encrypted
 }
 
 // once runs a program of the laboratory in a pod of its own until it ends, and says whether it went well and what it wrote.

@@ -16,7 +16,14 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/go-logr/logr"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
 	"github.com/labguard/labguard/internal/testutil/cluster"
+	"github.com/labguard/labguard/internal/testutil/image"
+	"github.com/labguard/labguard/internal/testutil/node"
 )
 
 const (
@@ -25,7 +32,8 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(cluster.Main(m, cluster.WithNode(), cluster.WithCRDs("../../config/crd/bases")))
+	log.SetLogger(logr.Discard())
+	os.Exit(node.Main(m, cluster.WithCRDs("../../config/crd/bases")))
 }
 
 // issuers are the certificate authority of the laboratory.
@@ -56,60 +64,63 @@ spec:
 // images are what the pods run, by digest.
 type images struct{ manager, airlock, lab string }
 
-// build makes the images of labguard and of the laboratory from this checkout, once.
-var build = sync.OnceValues(func() (images, error) {
-	var made images
-	for program, reference := range map[string]*string{"cmd/manager": &made.manager, "cmd/airlock": &made.airlock, "internal/e2e/lab/program": &made.lab} {
-		var err error
-		if *reference, err = cluster.Image(program); err != nil {
-			return made, err
-		}
-	}
-	return made, nil
-})
+// shared is what all tests stand on: the images, and labguard at work.
+var shared struct {
+	sync.Mutex
+	images
+	installed bool
+}
 
-// install applies labguard's manifests with the images of this checkout, and waits until the operator is ready. All tests share it.
-var install = sync.OnceValue(func() error {
-	made, err := build()
-	if err != nil {
-		return err
+// installed makes the images of labguard and of the laboratory from this checkout, applies labguard's manifests, and waits until the operator is ready. The first
+// test that asks does it.
+func installed(t *testing.T) images {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.installed {
+		return shared.images
 	}
-	root, err := filepath.Abs("../..")
-	if err != nil {
-		return err
+	shared.images = images{
+		manager: pushed(t, "../../cmd/manager", "labguard", "65532"),
+		airlock: pushed(t, "../../cmd/airlock", "airlock", ""),
+		lab:     pushed(t, "./lab/program", "lab", ""),
 	}
-	for _, words := range [][]string{
-		{"apply", "--server-side", "-k", filepath.Join(root, "config/crd")},
-		{"apply", "-f", "-"},
-		{"wait", "--for=condition=Ready", "certificate/lab-ca", "-n", "cert-manager", "--timeout=120s"},
-	} {
-		if _, err := kubectlWith(issuers, words...); err != nil {
-			return err
-		}
-	}
-	roots, err := authority("lab-ca")
+	must(t, "", "apply", "--server-side", "-k", "../../config/crd")
+	must(t, issuers, "apply", "-f", "-")
+	must(t, "", "wait", "--for=condition=Ready", "certificate/lab-ca", "-n", "cert-manager", "--timeout=120s")
+	dir, err := os.MkdirTemp("../../bin", "e2e-")
 	if err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp(filepath.Join(root, "bin"), "e2e-")
-	if err != nil {
-		return err
+		t.Fatal(err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	if err := writeOverlay(dir, made, configuration(made, roots)); err != nil {
-		return err
+	writeOverlay(t, dir, shared.images, configuration(shared.airlock, authority(t, "lab-ca")))
+	must(t, "", "apply", "--server-side", "-k", dir)
+	must(t, "", "rollout", "status", "-n", system, "deployment/labguard", "--timeout=180s")
+	shared.installed = true
+	return shared.images
+}
+
+// pushed makes the image of a program of this checkout. It returns the image by digest.
+func pushed(t *testing.T, program, repository, user string) string {
+	t.Helper()
+	tagged := node.Push(t, image.Program{Package: program, Repository: repository, User: user})
+	_, path, _ := strings.Cut(tagged, "/")
+	reference, err := name.ParseReference(cluster.RegistryHost()+"/"+path, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if _, err := kubectlWith("", "apply", "--server-side", "-k", dir); err != nil {
-		return err
+	found, err := remote.Head(reference, remote.WithContext(t.Context()))
+	if err != nil {
+		t.Fatalf("look %s up: %v", tagged, err)
 	}
-	_, err = kubectlWith("", "rollout", "status", "-n", system, "deployment/labguard", "--timeout=180s")
-	return err
-})
+	repositoryOnly, _, _ := strings.Cut(path, ":")
+	return cluster.Node().Registry + "/" + repositoryOnly + "@" + found.Digest.String()
+}
 
 // configuration is what the platform team of the laboratory decides.
-func configuration(made images, roots string) string {
+func configuration(airlock, roots string) string {
 	return fmt.Sprintf("trustDomain: %s\nissuers:\n- {kind: ClusterIssuer, name: lab-ca}\nairlock: {image: %q}\ntrustDomains:\n- name: %s\n  roots: |\n%s",
-		trustDomain, made.airlock, trustDomain, indent(roots))
+		trustDomain, airlock, trustDomain, indent(roots))
 }
 
 func indent(text string) string {
@@ -117,8 +128,9 @@ func indent(text string) string {
 }
 
 // writeOverlay writes a kustomization over config/default: the images, the configuration, and one replica, as there is one node.
-func writeOverlay(dir string, made images, configuration string) error {
-	name, digest, _ := strings.Cut(made.manager, "@")
+func writeOverlay(t *testing.T, dir string, made images, configuration string) {
+	t.Helper()
+	repository, digest, _ := strings.Cut(made.manager, "@")
 	overlay := fmt.Sprintf(`resources: [../../config/default]
 images:
 - {name: labguard, newName: %q, digest: %q}
@@ -126,24 +138,32 @@ replicas:
 - {name: labguard, count: 1}
 patches:
 - path: configuration.yaml
-`, name, digest)
+`, repository, digest)
 	patch := "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: labguard, namespace: labguard-system}\ndata:\n  configuration.yaml: |\n" + indent(configuration)
 	for file, content := range map[string]string{"kustomization.yaml": overlay, "configuration.yaml": patch} {
 		if err := os.WriteFile(filepath.Join(dir, file), []byte(content), 0o600); err != nil {
-			return err
+			t.Fatal(err)
 		}
 	}
-	return nil
 }
 
 // authority is the certificate of the CA in a Secret of the namespace cert-manager, as PEM.
-func authority(secret string) (string, error) {
-	encoded, err := kubectlWith("", "get", "secret", secret, "-n", "cert-manager", "-o", `jsonpath={.data.tls\.crt}`)
+func authority(t *testing.T, secret string) string {
+	t.Helper()
+	content, err := base64.StdEncoding.DecodeString(must(t, "", "get", "secret", secret, "-n", "cert-manager", "-o", `jsonpath={.data.tls\.crt}`))
 	if err != nil {
-		return "", err
+		t.Fatal(err)
 	}
-	content, err := base64.StdEncoding.DecodeString(encoded)
-	return string(content), err
+	return string(content)
+}
+
+func must(t *testing.T, input string, words ...string) string {
+	t.Helper()
+	output, err := kubectlWith(input, words...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return output
 }
 
 // kubectlWith runs kubectl as administrator with something at its standard input.

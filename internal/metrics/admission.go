@@ -41,6 +41,7 @@ var EnforcedNamespaces = prometheus.NewGauge(prometheus.GaugeOpts{
 func Collectors() []prometheus.Collector {
 	return []prometheus.Collector{
 		AdmissionDecisions, AdmissionWaits, AdmissionWaitSeconds, HeldRollouts, EnforcedNamespaces, ImageRecordWrites,
-		Images, EvaluationTimestamp, NextChangeTimestamp,
+		Images, Transit, EvaluationTimestamp, NextChangeTimestamp,
+		Airlocks, OldestAirlockReport, AirlockProbes, TrustRootsLeaving, TrustRootExpiry, TrustBundlePods, LateRenewals,
 	}
 }

@@ -24,3 +24,9 @@ var NextChangeTimestamp = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 	Name: "labguard_next_change_timestamp_seconds",
 	Help: "Earliest instant at which time alone changes an answer, in seconds since 1970. On the leader only.",
 }, nil)
+
+// Transit is how many LabWorkloads of a namespace have an answer to TransitEncrypted, by its reason. Only the leader has it.
+var Transit = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+	Name: "labguard_transit",
+	Help: "LabWorkloads by namespace and the reason of their answer to TransitEncrypted. On the leader only.",
+}, []string{"namespace", "reason"})

@@ -6,6 +6,7 @@ package posture
 import (
 	"strings"
 	"testing"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
@@ -19,6 +20,7 @@ func TestNetworkIsolatedNamesTheWorstFirst(t *testing.T) {
 	seen := NetworkObservation{
 		Overlaps: []string{"lis-old"}, HostNetwork: []string{"lis-0"}, SourceAddressLost: []string{"lis-hl7"}, OpenedWider: []string{"allow-all"},
 		NameTaken: []string{"labguard-lis"}, PeerPending: []string{"chemistry/gw"}, OtherEngines: []string{"CiliumNetworkPolicy"},
+		Observing: true, Reached: []string{"lis-0:2575"}, Proven: true, ProofEnds: time.Unix(1_790_000_000, 0),
 	}
 	for _, step := range []struct {
 		answer metav1.ConditionStatus
@@ -29,11 +31,14 @@ func TestNetworkIsolatedNamesTheWorstFirst(t *testing.T) {
 		{metav1.ConditionFalse, v1alpha1.ReasonOverlap, []string{"lis-old", "disjoint"}, func() { seen.Overlaps = nil }},
 		{metav1.ConditionFalse, v1alpha1.ReasonHostNetwork, []string{"lis-0", "remove hostNetwork"}, func() { seen.HostNetwork = nil }},
 		{metav1.ConditionFalse, v1alpha1.ReasonAudit, []string{"no policy is written", "status.preview"}, func() { seen.Enforced = true }},
+		{metav1.ConditionFalse, v1alpha1.ReasonObserving, []string{"stage: Permissive"}, func() { seen.Observing = false }},
 		{metav1.ConditionFalse, v1alpha1.ReasonNameTaken, []string{"labguard-lis", "rename or delete"}, func() { seen.NameTaken = nil }},
 		{metav1.ConditionFalse, v1alpha1.ReasonSourceAddressLost, []string{"lis-hl7", "externalTrafficPolicy: Local"}, func() { seen.SourceAddressLost = nil }},
 		{metav1.ConditionFalse, v1alpha1.ReasonOpenedWider, []string{"allow-all", "network.accept"}, func() { seen.OpenedWider = nil }},
+		{metav1.ConditionFalse, v1alpha1.ReasonPolicyIgnored, []string{"lis-0:2575", "does not obey"}, func() { seen.Reached = nil }},
 		{metav1.ConditionFalse, v1alpha1.ReasonPeerPending, []string{"chemistry/gw", "both sides"}, func() { seen.PeerPending = nil }},
 		{metav1.ConditionUnknown, v1alpha1.ReasonOtherPolicyEngine, []string{"CiliumNetworkPolicy"}, func() { seen.OtherEngines = nil }},
+		{metav1.ConditionTrue, v1alpha1.ReasonIsolated, []string{"probes of the last hour"}, func() { seen.Proven = false }},
 		{metav1.ConditionUnknown, v1alpha1.ReasonNotProven, []string{"nothing has shown yet"}, func() {}},
 	} {
 		got := JudgeNetwork(seen)

@@ -15,27 +15,25 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func ptr[T any](v T) *T { return &v }
-
 func testZone() zone {
-	in := func(namespace, name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: namespace, Name: name} }
+	inLab := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: "lab", Name: name} }
 	services := []*corev1.Service{
-		{ObjectMeta: in("lab", "lis"), Spec: corev1.ServiceSpec{
+		{ObjectMeta: inLab("lis"), Spec: corev1.ServiceSpec{
 			ClusterIP: "10.96.0.7", ClusterIPs: []string{"10.96.0.7"},
 			Ports: []corev1.ServicePort{{Name: "mllp", Protocol: corev1.ProtocolTCP, Port: 2575}, {Port: 80}},
 		}},
-		{ObjectMeta: in("lab", "db"), Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone}},
-		{ObjectMeta: in("lab", "early"), Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, PublishNotReadyAddresses: true}},
-		{ObjectMeta: in("lab", "away"), Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "lis.lab.svc.cluster.local"}},
+		{ObjectMeta: inLab("db"), Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone}},
+		{ObjectMeta: inLab("early"), Spec: corev1.ServiceSpec{ClusterIP: corev1.ClusterIPNone, PublishNotReadyAddresses: true}},
+		{ObjectMeta: inLab("away"), Spec: corev1.ServiceSpec{Type: corev1.ServiceTypeExternalName, ExternalName: "lis.lab.svc.cluster.local"}},
 	}
 	slice := func(service string) *discoveryv1.EndpointSlice {
 		return &discoveryv1.EndpointSlice{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "lab", Name: service, Labels: map[string]string{discoveryv1.LabelServiceName: service}},
-			Ports:      []discoveryv1.EndpointPort{{Name: ptr("sql"), Protocol: ptr(corev1.ProtocolTCP), Port: ptr(int32(5432))}},
+			Ports:      []discoveryv1.EndpointPort{{Name: new("sql"), Protocol: new(corev1.ProtocolTCP), Port: new(int32(5432))}},
 			Endpoints: []discoveryv1.Endpoint{
-				{Addresses: []string{"10.244.0.5"}, Hostname: ptr("db-0"), Conditions: discoveryv1.EndpointConditions{Ready: ptr(true)}},
+				{Addresses: []string{"10.244.0.5"}, Hostname: new("db-0"), Conditions: discoveryv1.EndpointConditions{Ready: new(true)}},
 				{Addresses: []string{"10.244.0.6"}, Conditions: discoveryv1.EndpointConditions{Ready: nil}},
-				{Addresses: []string{"10.244.0.7"}, Hostname: ptr("db-2"), Conditions: discoveryv1.EndpointConditions{Ready: ptr(false)}},
+				{Addresses: []string{"10.244.0.7"}, Hostname: new("db-2"), Conditions: discoveryv1.EndpointConditions{Ready: new(false)}},
 			},
 		}
 	}

@@ -31,8 +31,7 @@ type configuration struct {
 // podArgs is what the container runtime says about the pod.
 type podArgs struct {
 	types.CommonArgs
-	//nolint:revive // the name is the runtime's
-	K8S_POD_UID types.UnmarshallableString
+	K8S_POD_UID types.UnmarshallableString //nolint:revive,staticcheck // the name is the runtime's
 }
 
 func main() {

@@ -88,15 +88,15 @@ func (a *Admin) Accept(_ netip.AddrPort, connection *net.TCPConn) {
 	snapshot := a.store.Current()
 	switch {
 	case snapshot.Identity == nil:
-		a.refuse(connection, &trust.Refusal{Reason: trust.NoIdentity})
+		a.refuse(connection, &trust.RefusedError{Reason: trust.NoIdentity})
 	case snapshot.Configuration == nil:
-		a.refuse(connection, &trust.Refusal{Reason: trust.NotAllowed})
+		a.refuse(connection, &trust.RefusedError{Reason: trust.NotAllowed})
 	default:
 		select {
 		case a.pending <- struct{}{}:
 			go a.admit(connection, snapshot)
 		default:
-			a.refuse(connection, &trust.Refusal{Reason: TooMany})
+			a.refuse(connection, &trust.RefusedError{Reason: TooMany})
 		}
 	}
 }
@@ -115,14 +115,14 @@ func (a *Admin) admit(connection *net.TCPConn, snapshot *material.Snapshot) {
 	case a.places <- struct{}{}:
 		a.ready.give(&place{Conn: leg.Conn(), free: func() { <-a.places }})
 	default:
-		a.refuse(connection, &trust.Refusal{Reason: TooMany, Peer: peer.Name()})
+		a.refuse(connection, &trust.RefusedError{Reason: TooMany, Peer: peer.Name()})
 	}
 }
 
 func (a *Admin) refuse(connection *net.TCPConn, err error) {
-	var refusal *trust.Refusal
+	var refusal *trust.RefusedError
 	if !errors.As(err, &refusal) {
-		refusal = &trust.Refusal{Reason: handshake.NoAgreement}
+		refusal = &trust.RefusedError{Reason: handshake.NoAgreement}
 	}
 	entry := journal.Entry{Half: tally.Admin, Peer: refusal.Peer, Reason: string(refusal.Reason)}
 	if address, ok := connection.RemoteAddr().(*net.TCPAddr); ok {

@@ -33,8 +33,7 @@ func Parse(document []byte) (*Configuration, error) {
 
 // plain leaves out what an error of encoding/json quotes of the document where that may be long.
 func plain(err error) error {
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
+	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Errorf("%s: a value of another type is expected", cut(wrong.Field))
 	}
 	return errors.New(cut(err.Error()))

@@ -94,7 +94,7 @@ func Connect(
 
 func base(snapshot *material.Snapshot, minTLS string, one *judgement, clock clock.PassiveClock) (*tls.Config, error) {
 	if snapshot.Identity == nil {
-		return nil, &trust.Refusal{Reason: trust.NoIdentity}
+		return nil, &trust.RefusedError{Reason: trust.NoIdentity}
 	}
 	configuration := &tls.Config{
 		Certificates: []tls.Certificate{snapshot.Identity.Certificate}, MinVersion: tls.VersionTLS13, Time: clock.Now, VerifyConnection: one.verify,
@@ -116,7 +116,7 @@ func (j *judgement) outcome(leg *relay.Leg, err error) (*relay.Leg, trust.Peer, 
 	if j.err != nil {
 		return nil, j.peer, j.err
 	}
-	return nil, trust.Peer{}, &trust.Refusal{Reason: reason(err)}
+	return nil, trust.Peer{}, &trust.RefusedError{Reason: reason(err)}
 }
 
 // reason is the word for an error of crypto/tls.

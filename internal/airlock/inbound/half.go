@@ -39,6 +39,8 @@ const (
 	dialTimeout      = 5 * time.Second
 	// linger is how long a refused peer gets to take the reason.
 	linger = 500 * time.Millisecond
+	// partings is how many get it at once.
+	partings = 64
 )
 
 // Half is the server half.
@@ -49,6 +51,7 @@ type Half struct {
 	journal *journal.Journal
 	clock   clock.WithTicker
 	gate    *Gate
+	parting chan struct{}
 	dialed  func(local, remote netip.AddrPort)
 }
 
@@ -56,7 +59,10 @@ type Half struct {
 func New(
 	store *material.Store, table *live.Table, tally *tally.Tally, journal *journal.Journal, clock clock.WithTicker, dialed func(local, remote netip.AddrPort),
 ) *Half {
-	return &Half{store: store, table: table, tally: tally, journal: journal, clock: clock, gate: NewGate(handshakes, clock), dialed: dialed}
+	return &Half{
+		store: store, table: table, tally: tally, journal: journal, clock: clock, gate: NewGate(handshakes, clock), parting: make(chan struct{}, partings),
+		dialed: dialed,
+	}
 }
 
 // Accept takes a connection to one of the listeners.
@@ -75,7 +81,7 @@ func (h *Half) Accept(at netip.AddrPort, connection *net.TCPConn) {
 		reason = TooManyConnections
 	}
 	if reason != "" {
-		h.refuse(port.Name, connection, &trust.Refusal{Reason: reason})
+		h.refuse(port.Name, connection, &trust.RefusedError{Reason: reason})
 		// It was accepted and is closed: nothing else can be done about it.
 		_ = connection.Close()
 		return
@@ -91,16 +97,16 @@ func (h *Half) serve(ticket *Ticket, port config.Port, snapshot *material.Snapsh
 	// The rest of the configuration is let go of, for however long the connection lives.
 	name, number := port.Name, port.Port
 	if err != nil {
-		handshake.Linger(connection, time.Now().Add(linger)) //nolint:forbidigo // A deadline of a socket is of the clock of the kernel.
 		if ticket.Leave() {
-			err = &trust.Refusal{Reason: TooManyHandshakes}
+			err = &trust.RefusedError{Reason: TooManyHandshakes}
 		}
 		h.refuse(name, connection, err)
+		h.part(connection)
 		return
 	}
 	ticket.Leave()
 	if !h.table.Take() {
-		h.refuse(name, connection, &trust.Refusal{Reason: TooManyConnections, Peer: peer.Name()})
+		h.refuse(name, connection, &trust.RefusedError{Reason: TooManyConnections, Peer: peer.Name()})
 		leg.Abort()
 		return
 	}
@@ -111,11 +117,23 @@ func (h *Half) serve(ticket *Ticket, port config.Port, snapshot *material.Snapsh
 	}
 }
 
+// part lets a refused peer take the reason, which a reset would overtake, unless too many are at it already.
+func (h *Half) part(connection *net.TCPConn) {
+	select {
+	case h.parting <- struct{}{}:
+		handshake.Linger(connection, time.Now().Add(linger)) //nolint:forbidigo // A deadline of a socket is of the clock of the kernel.
+		<-h.parting
+	default:
+		// It is given up either way.
+		_ = connection.Close()
+	}
+}
+
 // carry carries the connection to its end. An error means that it never began.
 func (h *Half) carry(name string, port int, peer trust.Peer, leg *relay.Leg, connection *net.TCPConn) error {
 	application, err := dial(port, connection)
 	if err != nil {
-		return &trust.Refusal{Reason: ApplicationRefused, Peer: peer.Name()}
+		return &trust.RefusedError{Reason: ApplicationRefused, Peer: peer.Name()}
 	}
 	h.dialed(application.Addresses())
 	session := relay.New(leg, application, h.clock)
@@ -137,9 +155,9 @@ func (h *Half) carry(name string, port int, peer trust.Peer, leg *relay.Leg, con
 }
 
 func (h *Half) refuse(name string, connection *net.TCPConn, err error) {
-	var refusal *trust.Refusal
+	var refusal *trust.RefusedError
 	if !errors.As(err, &refusal) {
-		refusal = &trust.Refusal{Reason: handshake.NoAgreement}
+		refusal = &trust.RefusedError{Reason: handshake.NoAgreement}
 	}
 	h.tally.Refused(tally.Server, name, string(refusal.Reason))
 	h.journal.Refused(journal.Entry{

@@ -106,20 +106,12 @@ func (s *Set) listen(address netip.AddrPort) (*net.TCPListener, error) {
 	if reason := s.blocked(address); reason != "" {
 		return nil, errors.New(reason)
 	}
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", text(address))
-	if err != nil {
-		// What remains of the error is the word of the kernel: the address is in the text around it.
-		var operation *net.OpError
-		if errors.As(err, &operation) {
-			err = operation.Err
-		}
-		return nil, err
+	listener, err := net.ListenTCP("tcp", &net.TCPAddr{IP: address.Addr().AsSlice(), Port: int(address.Port())})
+	// What remains of the error is the word of the kernel: the address is in the text around it.
+	if operation, ok := errors.AsType[*net.OpError](err); ok {
+		err = operation.Err
 	}
-	tcp, ok := listener.(*net.TCPListener)
-	if !ok {
-		return nil, errors.Join(errors.New("is no TCP listener"), listener.Close())
-	}
-	return tcp, nil
+	return listener, err
 }
 
 func (s *Set) serve(address netip.AddrPort, listener *net.TCPListener) {

@@ -100,7 +100,7 @@ func (t *Table) Add(c *Connection) error {
 	defer t.mutex.Unlock()
 	verdict := judge(c, t.snapshot)
 	if verdict.end != "" {
-		return &trust.Refusal{Reason: trust.Reason(verdict.end), Peer: c.Peer.Name()}
+		return &trust.RefusedError{Reason: trust.Reason(verdict.end), Peer: c.Peer.Name()}
 	}
 	c.marked = verdict.mark
 	t.standing[c] = struct{}{}

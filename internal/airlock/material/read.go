@@ -63,7 +63,7 @@ func read(directory, version string) (files, error) {
 	if err != nil {
 		return files{}, fmt.Errorf("open mounted directory: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	var contents files
 	for _, file := range []struct {
 		name string
@@ -94,7 +94,7 @@ func readFile(root *os.Root, name string, most int64) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open mounted file: %w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	text, err := io.ReadAll(io.LimitReader(file, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("read mounted file: %w", err)

@@ -54,7 +54,7 @@ func (h *Half) Accept(at netip.AddrPort, connection *net.TCPConn) {
 	snapshot := h.store.Current()
 	upstream, found := find(snapshot, func(u config.Upstream) bool { return same(u.Listen, at) })
 	if !found {
-		h.refuse("", connection, &trust.Refusal{Reason: trust.NotAllowed})
+		h.refuse("", connection, &trust.RefusedError{Reason: trust.NotAllowed})
 		return
 	}
 	h.admit(connection, func() error { return h.upstream(connection, upstream, snapshot) }, upstream.Name)
@@ -63,18 +63,18 @@ func (h *Half) Accept(at netip.AddrPort, connection *net.TCPConn) {
 // AcceptRedirected takes a connection that the rules of the pod have sent here.
 func (h *Half) AcceptRedirected(at netip.AddrPort, connection *net.TCPConn) {
 	if h.destination == nil {
-		h.refuse("", connection, &trust.Refusal{Reason: NoDestination})
+		h.refuse("", connection, &trust.RefusedError{Reason: NoDestination})
 		return
 	}
 	to, err := h.destination(connection)
 	if err != nil {
-		h.refuse("", connection, &trust.Refusal{Reason: NoDestination})
+		h.refuse("", connection, &trust.RefusedError{Reason: NoDestination})
 		return
 	}
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	// A connection to the port itself was not redirected, and one that is passed on to it would come back.
 	if to.Port() == at.Port() && (to.Addr().IsLoopback() || to.Addr() == source(connection).Addr()) {
-		h.refuse("", connection, &trust.Refusal{Reason: Loop})
+		h.refuse("", connection, &trust.RefusedError{Reason: Loop})
 		return
 	}
 	snapshot := h.store.Current()
@@ -112,7 +112,7 @@ func same(text string, address netip.AddrPort) bool {
 // admit takes a place for a connection and has it carried.
 func (h *Half) admit(connection *net.TCPConn, carry func() error, name string) {
 	if !h.table.Take() {
-		h.refuse(name, connection, &trust.Refusal{Reason: TooManyConnections})
+		h.refuse(name, connection, &trust.RefusedError{Reason: TooManyConnections})
 		return
 	}
 	go func() {
@@ -135,7 +135,7 @@ func (h *Half) upstream(connection *net.TCPConn, upstream config.Upstream, snaps
 func (h *Half) pass(connection *net.TCPConn, to netip.AddrPort) error {
 	dialed, err := dial(to.String())
 	if err != nil {
-		return &trust.Refusal{Reason: dialReason(err)}
+		return &trust.RefusedError{Reason: dialReason(err)}
 	}
 	leg, err := relay.Plain(dialed)
 	if err != nil {
@@ -178,9 +178,9 @@ func (h *Half) carry(connection *net.TCPConn, to target, entry *live.Connection)
 
 // refuse resets the connection, so that the application sees a failure and not the end of an answer.
 func (h *Half) refuse(name string, connection *net.TCPConn, err error) {
-	var refusal *trust.Refusal
+	var refusal *trust.RefusedError
 	if !errors.As(err, &refusal) {
-		refusal = &trust.Refusal{Reason: handshake.NoAgreement}
+		refusal = &trust.RefusedError{Reason: handshake.NoAgreement}
 	}
 	h.tally.Refused(tally.Client, name, string(refusal.Reason))
 	h.journal.Refused(journal.Entry{Half: tally.Client, Name: name, Peer: refusal.Peer, Source: source(connection), Reason: string(refusal.Reason)})

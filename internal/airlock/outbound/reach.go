@@ -54,11 +54,11 @@ func (h *Half) reach(upstream config.Upstream, snapshot *material.Snapshot) (tar
 	}
 	nobody := absent == NoSecureAddress || absent == UpstreamRefused || absent == UpstreamUnreachable
 	if !nobody || !upstream.Fallback || upstream.Plain == "" {
-		return target{}, &trust.Refusal{Reason: absent}
+		return target{}, &trust.RefusedError{Reason: absent}
 	}
 	connection, err := dial(upstream.Plain)
 	if err != nil {
-		return target{}, &trust.Refusal{Reason: dialReason(err)}
+		return target{}, &trust.RefusedError{Reason: dialReason(err)}
 	}
 	leg, err := relay.Plain(connection)
 	if err != nil {

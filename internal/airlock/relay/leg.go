@@ -56,8 +56,10 @@ func handshake(ctx context.Context, connection *net.TCPConn, side func(net.Conn)
 			return nil, fmt.Errorf("set deadline: %w", err)
 		}
 	}
-	// Not HandshakeContext: a goroutine for each handshake costs more than the deadline.
-	if err := leg.tls.Handshake(); err != nil {
+	// A handshake takes a deep stack, which a connection that lives for long would keep. Not HandshakeContext: the deadline is enough.
+	done := make(chan error, 1)
+	go func() { done <- leg.tls.Handshake() }() //nolint:noctx // See above.
+	if err := <-done; err != nil {
 		return nil, err
 	}
 	if err := connection.SetDeadline(time.Time{}); err != nil {
@@ -97,8 +99,8 @@ func (l *Leg) receive() (*buffer, int, error) {
 	}
 	l.socket.poll = true
 	for {
-		taken := takeBuffer()
-		n, err := l.decrypt(taken)
+		taken := takeBuffer(l.socket.wide)
+		n, err := l.decrypt(taken.bytes)
 		if n > 0 {
 			return taken, n, nil
 		}
@@ -113,7 +115,7 @@ func (l *Leg) receive() (*buffer, int, error) {
 }
 
 // decrypt reads records until there is no more for now, or the buffer is full. An error that comes after bytes comes again at the next call.
-func (l *Leg) decrypt(into *buffer) (int, error) {
+func (l *Leg) decrypt(into []byte) (int, error) {
 	total := 0
 	for total < len(into) {
 		n, err := l.tls.Read(into[total:])
@@ -135,10 +137,14 @@ func (l *Leg) ending(err error) error {
 
 func (l *Leg) send(p []byte) error {
 	var err error
-	if l.tls != nil {
+	switch {
+	case l.tls == nil:
+		_, err = l.socket.TCPConn.Write(p)
+	case len(p) <= recordSize || !l.socket.gather():
 		_, err = l.tls.Write(p)
-	} else {
-		_, err = l.socket.Write(p)
+	default:
+		_, err = l.tls.Write(p)
+		err = errors.Join(err, l.socket.flush())
 	}
 	return err
 }

@@ -111,7 +111,7 @@ func (s *Session) carry(from, to *Leg, count *atomic.Int64) {
 		taken, n, err := from.receive()
 		if err == nil {
 			s.touch()
-			err = to.send(taken[:n])
+			err = to.send(taken.bytes[:n])
 			giveBuffer(taken)
 			count.Add(int64(n))
 			if err == nil {

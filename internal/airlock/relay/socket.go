@@ -17,14 +17,18 @@ import (
 // Keepalive finds peers that are gone without a word, and keeps the entries of firewalls alive that forget a silent connection.
 var Keepalive = net.KeepAliveConfig{Enable: true, Idle: 60 * time.Second, Interval: 15 * time.Second, Count: 8}
 
-// errWouldBlock says that there is nothing to read now. It is a temporary net.Error, after which crypto/tls reads on where it was.
-type wouldBlock struct{}
+// wouldBlockError says that there is nothing to read now. It is a temporary net.Error, after which crypto/tls reads on where it was.
+type wouldBlockError struct{}
 
-func (wouldBlock) Error() string   { return "nothing to read now" }
-func (wouldBlock) Timeout() bool   { return true }
-func (wouldBlock) Temporary() bool { return true }
+func (wouldBlockError) Error() string { return "nothing to read now" }
 
-var errWouldBlock net.Error = wouldBlock{}
+// Timeout is of net.Error.
+func (wouldBlockError) Timeout() bool { return true }
+
+// Temporary is of net.Error.
+func (wouldBlockError) Temporary() bool { return true }
+
+var errWouldBlock net.Error = wouldBlockError{}
 
 // socket is a TCP connection that can be read without waiting. One goroutine reads it, another one writes.
 type socket struct {
@@ -35,6 +39,11 @@ type socket struct {
 	// ahead has bytes that were read and not yet asked for, from is where they begin.
 	ahead    *buffer
 	from, to int
+	// wide says that the last read left something behind, or was more than a record.
+	wide bool
+	// writing guards gathered, which has what crypto/tls writes until flush; nil: it goes out at once.
+	writing  sync.Mutex
+	gathered *buffer
 	// drained says that the last read left nothing behind, ended that the other side has sent its end.
 	drained, ended bool
 	closing        sync.Once
@@ -50,26 +59,25 @@ func newSocket(connection *net.TCPConn) (*socket, error) {
 
 // Read is for crypto/tls. It first gives what was read ahead.
 func (s *socket) Read(p []byte) (int, error) {
-	if s.ahead == nil {
-		if !s.poll {
-			n, err := s.TCPConn.Read(p)
-			s.ended = s.ended || errors.Is(err, io.EOF)
-			return n, err
-		}
-		if s.ended {
-			return 0, io.EOF
-		}
-		if s.drained {
-			return 0, errWouldBlock
-		}
+	switch {
+	case s.ahead != nil:
+	case !s.poll:
+		n, err := s.TCPConn.Read(p)
+		s.ended = s.ended || errors.Is(err, io.EOF)
+		return n, err
+	case s.ended:
+		return 0, io.EOF
+	case s.drained:
+		return 0, errWouldBlock
+	default:
 		if err := s.fill(false); err != nil {
 			return 0, err
 		}
-		if s.ahead == nil {
-			return 0, errWouldBlock
-		}
 	}
-	n := copy(p, s.ahead[s.from:s.to])
+	if s.ahead == nil {
+		return 0, errWouldBlock
+	}
+	n := copy(p, s.ahead.bytes[s.from:s.to])
 	if s.from += n; s.from == s.to {
 		giveBuffer(s.ahead)
 		s.ahead = nil
@@ -94,10 +102,12 @@ func (s *socket) fill(wait bool) error {
 // to wait.
 func (s *socket) receive(wait bool) (taken *buffer, n int, err error) {
 	var failure error
+	size := 0
 	waited := s.raw.Read(func(descriptor uintptr) bool {
-		taken = takeBuffer()
+		taken = takeBuffer(s.wide)
+		size = len(taken.bytes)
 		for {
-			n, failure = syscall.Read(int(descriptor), taken[:])
+			n, failure = syscall.Read(int(descriptor), taken.bytes)
 			if !errors.Is(failure, syscall.EINTR) {
 				break
 			}
@@ -109,7 +119,8 @@ func (s *socket) receive(wait bool) (taken *buffer, n int, err error) {
 		taken = nil
 		return !errors.Is(failure, syscall.EAGAIN) || !wait
 	})
-	s.drained = n < bufferSize
+	s.drained = n < size
+	s.wide = n == size || n > recordSize
 	switch {
 	case waited != nil:
 		if taken != nil {
@@ -125,6 +136,56 @@ func (s *socket) receive(wait bool) (taken *buffer, n int, err error) {
 		return nil, 0, io.EOF
 	}
 	return taken, n, nil
+}
+
+// Write is for crypto/tls, which calls it for each record.
+func (s *socket) Write(p []byte) (int, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.gathered == nil {
+		return s.TCPConn.Write(p)
+	}
+	if len(s.gathered.bytes)+len(p) > cap(s.gathered.bytes) {
+		if err := s.spill(); err != nil {
+			return 0, err
+		}
+	}
+	if len(p) > cap(s.gathered.bytes) {
+		return s.TCPConn.Write(p)
+	}
+	s.gathered.bytes = append(s.gathered.bytes, p...)
+	return len(p), nil
+}
+
+// gather holds back what is written until flush, so that several records go out in one call. It is false if there is no buffer for it.
+func (s *socket) gather() bool {
+	taken := takeBuffer(true)
+	if !taken.wide {
+		giveBuffer(taken)
+		return false
+	}
+	taken.bytes = taken.bytes[:0]
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.gathered = taken
+	return true
+}
+
+// flush writes what was held back.
+func (s *socket) flush() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	err := s.spill()
+	s.gathered.bytes = s.gathered.bytes[:wideSize]
+	giveBuffer(s.gathered)
+	s.gathered = nil
+	return err
+}
+
+func (s *socket) spill() error {
+	_, err := s.TCPConn.Write(s.gathered.bytes)
+	s.gathered.bytes = s.gathered.bytes[:0]
+	return err
 }
 
 // release gives back what was read ahead. Only the goroutine that reads may call it.

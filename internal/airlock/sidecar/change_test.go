@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	"github.com/labguard/labguard/internal/airlock/config"
 	"github.com/labguard/labguard/internal/airlock/sidecar"
 	"github.com/labguard/labguard/internal/testutil/pki"
@@ -78,11 +80,11 @@ func TestRotationStorm(t *testing.T) {
 			}
 		})
 	}
-	ticker := time.NewTicker(storm)
+	ticker := clock.RealClock{}.NewTicker(storm)
 	defer ticker.Stop()
 	rotations := 0
 	for end := time.Now().Add(lasts); time.Now().Before(end); rotations++ {
-		<-ticker.C
+		<-ticker.C()
 		for _, one := range []struct {
 			pod *pod
 			id  string
@@ -265,7 +267,7 @@ func TestTLS12Port(t *testing.T) {
 			}
 			connection, err := tls.Dial("tcp", server.secure(), configuration)
 			if err == nil {
-				defer connection.Close()
+				defer func() { _ = connection.Close() }()
 				err = say(connection, "hello")
 			}
 			if (err == nil) != test.good {

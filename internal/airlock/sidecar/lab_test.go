@@ -121,14 +121,16 @@ func (p *pod) start(change ...func(*sidecar.Options)) {
 			p.t.Logf("log of %s:\n%s", p.document.Identity, p.log)
 		}
 	})
-	eventually(p.t, "the kubelet gets ok", func() bool {
-		response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", p.health))
-		if err != nil {
-			return false
-		}
-		defer response.Body.Close()
-		return response.StatusCode == http.StatusOK
-	})
+	eventually(p.t, "the kubelet gets ok", p.healthy)
+}
+
+func (p *pod) healthy() bool {
+	response, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", p.health))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = response.Body.Close() }()
+	return response.StatusCode == http.StatusOK
 }
 
 func (p *pod) report() report.Report { return p.sidecar.Report() }
@@ -137,13 +139,13 @@ func (p *pod) report() report.Report { return p.sidecar.Report() }
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
-	ticker := time.NewTicker(2 * time.Millisecond)
+	ticker := clock.RealClock{}.NewTicker(2 * time.Millisecond)
 	defer ticker.Stop()
 	for !holds() {
 		if time.Now().After(deadline) {
 			t.Fatalf("it did not come to this: %s", what)
 		}
-		<-ticker.C
+		<-ticker.C()
 	}
 }
 
@@ -152,16 +154,21 @@ var (
 	handedOutMutex sync.Mutex
 )
 
+// on is an address on loopback.
+func on(host string, port int) netip.AddrPort {
+	return netip.AddrPortFrom(netip.MustParseAddr(host), uint16(port)) //nolint:gosec // It is a port.
+}
+
 // freePort finds a port that nobody listens on, and never the same one twice.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
-		listener, err := net.Listen("tcp", ":0")
+		listener, err := net.Listen("tcp", ":0") //nolint:gosec // Free means on all addresses.
 		if err != nil {
 			t.Fatal(err)
 		}
 		port := listener.Addr().(*net.TCPAddr).Port
-		listener.Close()
+		_ = listener.Close()
 		handedOutMutex.Lock()
 		taken := handedOut[port]
 		handedOut[port] = true
@@ -181,7 +188,7 @@ func listenOn(t testing.TB, address string, serve func(*net.TCPConn)) *net.TCPLi
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
+	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
 		for {
 			connection, err := listener.Accept()
@@ -189,7 +196,7 @@ func listenOn(t testing.TB, address string, serve func(*net.TCPConn)) *net.TCPLi
 				return
 			}
 			go func() {
-				defer connection.Close()
+				defer func() { _ = connection.Close() }()
 				serve(connection.(*net.TCPConn))
 			}()
 		}
@@ -218,7 +225,7 @@ func (p *pod) secure() string { return fmt.Sprintf("127.0.0.1:%d", p.document.Po
 func clientPod(t testing.TB, root *pki.Authority, secure string) *pod {
 	t.Helper()
 	p := newPod(t, root, engine)
-	listen := netip.AddrPortFrom(netip.MustParseAddr("127.0.64.1"), uint16(freePort(t)))
+	listen := on("127.0.64.1", freePort(t))
 	p.document.Upstreams = []config.Upstream{{Name: "pathology/lis/mllp", Listen: listen.String(), Secure: secure, ID: lis, MinTLSVersion: config.TLS13}}
 	return p
 }
@@ -229,14 +236,25 @@ func (p *pod) dial() *net.TCPConn {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.t.Cleanup(func() { connection.Close() })
+	p.t.Cleanup(func() { _ = connection.Close() })
 	return connection.(*net.TCPConn)
+}
+
+// talk sends a message to the upstream over a connection of its own.
+func (p *pod) talk(message string) error {
+	p.t.Helper()
+	connection, err := net.DialTimeout("tcp", p.document.Upstreams[0].Listen, 5*time.Second)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = connection.Close() }()
+	return say(connection, message)
 }
 
 // client is a peer that is no airlock.
 func client(t testing.TB, identity *pki.Issued) *tls.Config {
 	t.Helper()
-	configuration := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}
+	configuration := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12} //nolint:gosec // It is the server that is tested.
 	if identity != nil {
 		configuration.Certificates = []tls.Certificate{identity.TLS(t)}
 	}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -30,7 +31,7 @@ func works(t testing.TB, address string, identity pki.Issued) {
 	if err != nil {
 		t.Fatalf("an allowed peer is refused: %v", err)
 	}
-	defer connection.Close()
+	defer func() { _ = connection.Close() }()
 	if err := say(connection, "MSH|"); err != nil {
 		t.Fatalf("an allowed peer is refused: %v", err)
 	}
@@ -43,7 +44,7 @@ func refused(t testing.TB, address string, configuration *tls.Config) {
 	if err != nil {
 		return
 	}
-	defer connection.Close()
+	defer func() { _ = connection.Close() }()
 	if err := say(connection, "MSH|"); err == nil {
 		t.Error("the peer is served")
 	}
@@ -119,7 +120,7 @@ func TestBadPeers(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer connection.Close()
+			defer func() { _ = connection.Close() }()
 			_, _ = connection.Write(text)
 			_ = connection.SetDeadline(time.Now().Add(5 * time.Second))
 			if answer, err := io.ReadAll(connection); errors.Is(err, context.DeadlineExceeded) || len(answer) > 64 {
@@ -164,7 +165,7 @@ func TestSlowPeers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer connection.Close()
+		t.Cleanup(func() { _ = connection.Close() })
 		_, _ = connection.Write([]byte{22, 3, 1})
 	}
 	began := time.Now()
@@ -207,9 +208,7 @@ func TestWithoutIdentity(t *testing.T) {
 			server.start()
 			refused(t, server.secure(), client(t, &good))
 			eventually(t, "the log has the reason", server.logs(fmt.Sprintf(`"reason":%q`, test.want)))
-			for file, text := range whole {
-				server.files[file] = text
-			}
+			maps.Copy(server.files, whole)
 			server.mount()
 			eventually(t, "it is used as soon as it is there", func() bool {
 				report := server.report()
@@ -278,7 +277,7 @@ func TestBadConfiguration(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer response.Body.Close()
+			defer func() { _ = response.Body.Close() }()
 			if response.StatusCode != http.StatusOK {
 				t.Errorf("readyz says %s", response.Status)
 			}

@@ -35,7 +35,7 @@ func TestBothHalvesCarryBytes(t *testing.T) {
 		message := strings.Repeat("m", size)
 		if size > 1<<17 {
 			// More than what the sockets hold: it has to be read while it is written.
-			go io.WriteString(connection, message)
+			go func() { _, _ = io.WriteString(connection, message) }()
 			if n, err := io.ReadFull(connection, make([]byte, size)); err != nil {
 				t.Fatalf("%d bytes: %d came back: %v", size, n, err)
 			}
@@ -52,7 +52,7 @@ func TestBothHalvesCarryBytes(t *testing.T) {
 	if connections := client.report().Connections; len(connections) != 1 || connections[0].Peer != lis {
 		t.Errorf("the client reports %+v", connections)
 	}
-	connection.Close()
+	_ = connection.Close()
 	eventually(t, "nothing is left", func() bool { return len(server.report().Connections) == 0 && len(client.report().Connections) == 0 })
 	if got := server.report().Ports; len(got) != 1 || got[0].Secure != 1 || got[0].Refused != 0 {
 		t.Errorf("the server counts %+v", got)
@@ -98,7 +98,7 @@ func TestHalfClose(t *testing.T) {
 		if _, err := io.WriteString(connection, "still here"); err != nil {
 			t.Fatal(err)
 		}
-		connection.Close()
+		_ = connection.Close()
 		if got := <-received; got != "still here" {
 			t.Errorf("the server got %q", got)
 		}
@@ -114,4 +114,56 @@ func TestServerSpeaksFirst(t *testing.T) {
 	if greeting, err := io.ReadAll(connection); err != nil || string(greeting) != "220 ready\r\n" {
 		t.Errorf("%q, %v", greeting, err)
 	}
+}
+
+// TestBrokenIsNoEnd breaks one side of a connection. The other side must not take it for the end of what was sent.
+func TestBrokenIsNoEnd(t *testing.T) {
+	root := pki.NewAuthority(t, "lab")
+	seen := make(chan error, 1)
+	server := serverPod(t, root, portOf(listenOn(t, "127.0.0.1:0", func(c *net.TCPConn) {
+		_, err := io.Copy(c, c)
+		seen <- err
+	})))
+	server.start()
+	identity := root.Issue(pki.Leaf{URIs: []string{engine}})
+	t.Run("a peer leaves without the end of TLS", func(t *testing.T) {
+		connection := standing(t, server.secure(), identity)
+		if err := connection.NetConn().Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-seen; err == nil {
+			t.Error("the application sees a good end")
+		}
+		eventually(t, "the log has the reason", server.logs(`"reason":"Truncated"`))
+	})
+	t.Run("a peer says its end", func(t *testing.T) {
+		connection := standing(t, server.secure(), identity)
+		if err := connection.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-seen; err != nil {
+			t.Errorf("the application sees %v", err)
+		}
+	})
+	t.Run("the application crashes", func(t *testing.T) {
+		crashing := serverPod(t, root, portOf(listenOn(t, "127.0.0.1:0", func(c *net.TCPConn) {
+			_, _ = io.ReadFull(c, make([]byte, 5))
+			_, _ = io.WriteString(c, "hello")
+			_, _ = io.ReadFull(c, make([]byte, 1))
+			_ = c.SetLinger(0)
+		})))
+		crashing.start()
+		client := clientPod(t, root, crashing.secure())
+		client.start()
+		connection := client.dial()
+		if err := say(connection, "hello"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(connection, "x"); err != nil {
+			t.Fatal(err)
+		}
+		if rest, err := io.ReadAll(connection); err == nil {
+			t.Errorf("the other application sees a good end after %q", rest)
+		}
+	})
 }

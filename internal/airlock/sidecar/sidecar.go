@@ -46,7 +46,7 @@ type Sidecar struct {
 // New makes a sidecar. Nothing is read or opened yet.
 func New(options Options) *Sidecar {
 	s := &Sidecar{options: options}
-	counts, lines := &tally.Tally{}, journal.New(options.Log, options.Clock)
+	counts, lines := tally.New(), journal.New(options.Log, options.Clock)
 	s.store = material.NewStore(options.Directory, options.Clock)
 	s.table = live.NewTable(options.Clock)
 	server := inbound.New(s.store, s.table, counts, lines, options.Clock, options.Witness.Dialed)
@@ -141,11 +141,11 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	defer stop()
-	if err := s.serveHealth(&parts); err != nil {
+	if err := s.serveHealth(ctx, &parts); err != nil {
 		return err
 	}
-	defer s.health.Close()
-	defer s.admin.Close()
+	defer func() { _ = s.health.Close() }()
+	defer func() { _ = s.admin.Close() }()
 	parts.Go(func() {
 		if err := s.admin.Serve(); err != nil {
 			s.options.Log.Error("admin port ended", "error", err)
@@ -170,15 +170,15 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	parts.Go(func() { s.store.Run(following, s.options.Poll) })
 	s.options.Log.Info("airlock runs", "build", s.options.Build)
 	<-ctx.Done()
-	s.drain()
+	s.drain(context.WithoutCancel(ctx))
 	return nil
 }
 
-func (s *Sidecar) serveHealth(parts *sync.WaitGroup) error {
+func (s *Sidecar) serveHealth(ctx context.Context, parts *sync.WaitGroup) error {
 	if s.options.HealthPort == 0 {
 		return nil
 	}
-	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", fmt.Sprintf(":%d", s.options.HealthPort))
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", fmt.Sprintf(":%d", s.options.HealthPort))
 	if err != nil {
 		return fmt.Errorf("listen for the kubelet: %w", err)
 	}
@@ -191,11 +191,11 @@ func (s *Sidecar) serveHealth(parts *sync.WaitGroup) error {
 }
 
 // drain closes the listeners and lets connections end in a quiet moment. Sidecars end after the application, so that mostly there is none.
-func (s *Sidecar) drain() {
+func (s *Sidecar) drain(ctx context.Context) {
 	for _, set := range s.sets() {
 		set.Close()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.options.Grace)
+	ctx, cancel := context.WithTimeout(ctx, s.options.Grace)
 	defer cancel()
 	if err := s.table.Drain(ctx); err != nil {
 		s.options.Log.Info("connections are ended at the end of the grace period", "connections", s.table.Taken())

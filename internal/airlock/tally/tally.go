@@ -36,7 +36,15 @@ type Upstream struct {
 
 type key struct{ half, word string }
 
-// Tally is all counters. The zero value is ready.
+// New makes a tally of nothing.
+func New() *Tally {
+	return &Tally{
+		ports: map[string]Port{}, upstreams: map[string]Upstream{}, refused: map[key]int64{}, ended: map[key]int64{}, opened: map[key]int64{},
+		bytes: map[key]int64{},
+	}
+}
+
+// Tally is all counters.
 type Tally struct {
 	mutex     sync.Mutex
 	ports     map[string]Port
@@ -47,13 +55,10 @@ type Tally struct {
 	bytes     map[key]int64
 }
 
-func count[K comparable, V any](in *map[K]V, at K, change func(*V)) {
-	if *in == nil {
-		*in = map[K]V{}
-	}
-	value := (*in)[at]
+func count[K comparable, V any](in map[K]V, at K, change func(*V)) {
+	value := in[at]
 	change(&value)
-	(*in)[at] = value
+	in[at] = value
 }
 
 func add(n int64) func(*int64) { return func(value *int64) { *value += n } }
@@ -62,21 +67,21 @@ func add(n int64) func(*int64) { return func(value *int64) { *value += n } }
 func (t *Tally) Accepted(port string) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	count(&t.ports, port, func(p *Port) { p.Secure++ })
-	count(&t.opened, key{Server, Secure}, add(1))
+	count(t.ports, port, func(p *Port) { p.Secure++ })
+	count(t.opened, key{Server, Secure}, add(1))
 }
 
 // Refused counts a connection that was refused. Name is a port, an upstream, or "".
 func (t *Tally) Refused(half, name, reason string) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	count(&t.refused, key{half, reason}, add(1))
+	count(t.refused, key{half, reason}, add(1))
 	switch {
 	case name == "":
 	case half == Server:
-		count(&t.ports, name, func(p *Port) { p.Refused++ })
+		count(t.ports, name, func(p *Port) { p.Refused++ })
 	case half == Client:
-		count(&t.upstreams, name, func(u *Upstream) { u.Failed++; u.LastError = reason })
+		count(t.upstreams, name, func(u *Upstream) { u.Failed++; u.LastError = reason })
 	}
 }
 
@@ -84,12 +89,12 @@ func (t *Tally) Refused(half, name, reason string) {
 func (t *Tally) Dialed(upstream, kind string, now time.Time) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	count(&t.opened, key{Client, kind}, add(1))
+	count(t.opened, key{Client, kind}, add(1))
 	switch kind {
 	case Secure:
-		count(&t.upstreams, upstream, func(u *Upstream) { u.Secure++ })
+		count(t.upstreams, upstream, func(u *Upstream) { u.Secure++ })
 	case Plaintext:
-		count(&t.upstreams, upstream, func(u *Upstream) { u.Plaintext++; u.LastPlaintext = now })
+		count(t.upstreams, upstream, func(u *Upstream) { u.Plaintext++; u.LastPlaintext = now })
 	}
 }
 
@@ -97,17 +102,17 @@ func (t *Tally) Dialed(upstream, kind string, now time.Time) {
 func (t *Tally) Ended(half, reason string, received, sent int64) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	count(&t.ended, key{half, reason}, add(1))
-	count(&t.bytes, key{half, "received"}, add(received))
-	count(&t.bytes, key{half, "sent"}, add(sent))
+	count(t.ended, key{half, reason}, add(1))
+	count(t.bytes, key{half, "received"}, add(received))
+	count(t.bytes, key{half, "sent"}, add(sent))
 }
 
 // RefusedByPeer counts a connection to an upstream that stood, and was then refused by the other side: with TLS 1.3 that shows only after the handshake.
 func (t *Tally) RefusedByPeer(upstream, reason string) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
-	count(&t.refused, key{Client, reason}, add(1))
-	count(&t.upstreams, upstream, func(u *Upstream) { u.Secure--; u.Failed++; u.LastError = reason })
+	count(t.refused, key{Client, reason}, add(1))
+	count(t.upstreams, upstream, func(u *Upstream) { u.Secure--; u.Failed++; u.LastError = reason })
 }
 
 // Port is what was counted at a port, Upstream at an upstream.

@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// MaxBundleBytes is the largest bundle that is read, MaxRoots how many roots one may have.
+	// MaxBundleBytes is the largest bundle that is read.
 	MaxBundleBytes = 1 << 20
-	MaxRoots       = 128
+	// MaxRoots is how many roots one may have.
+	MaxRoots = 128
 )
 
 // Bundle is the roots of one trust domain or of one external authority.

@@ -234,12 +234,10 @@ func chainTo(bundle *Bundle, certificates []*x509.Certificate, usage x509.ExtKey
 }
 
 func chainReason(err error, now time.Time) Reason {
-	var unknown x509.UnknownAuthorityError
-	if errors.As(err, &unknown) {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return UnknownAuthority
 	}
-	var invalid x509.CertificateInvalidError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok {
 		switch {
 		case invalid.Reason == x509.Expired && invalid.Cert != nil && now.Before(invalid.Cert.NotBefore):
 			return NotYetValid
@@ -277,7 +275,7 @@ func rootsOf(chains [][]*x509.Certificate) []string {
 
 // named adds who a refused peer says that it is, for the log.
 func named(err error, certificates []*x509.Certificate) error {
-	var refusal *Refusal
+	var refusal *RefusedError
 	if !errors.As(err, &refusal) || len(certificates) == 0 {
 		return err
 	}
@@ -285,7 +283,7 @@ func named(err error, certificates []*x509.Certificate) error {
 	if id, reason := spiffeID(certificates[0]); reason == "" {
 		claim = id.String()
 	}
-	return &Refusal{Reason: refusal.Reason, Peer: claim}
+	return &RefusedError{Reason: refusal.Reason, Peer: claim}
 }
 
 // Root is the fingerprint of the first root that vouched for a peer and is trusted still; "" if none is.

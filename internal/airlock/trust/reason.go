@@ -41,22 +41,21 @@ const (
 	RootRemoved Reason = "RootRemoved"
 )
 
-// Refusal is the error of a peer that is refused.
-type Refusal struct {
+// RefusedError is the error of a peer that is refused.
+type RefusedError struct {
 	Reason Reason
 	// Peer is what is known of who was refused: a SPIFFE ID or a fingerprint, and never taken for proven.
 	Peer string
 }
 
 // Error says the reason alone: details are for whoever has the certificate.
-func (r *Refusal) Error() string { return "peer refused: " + string(r.Reason) }
+func (r *RefusedError) Error() string { return "peer refused: " + string(r.Reason) }
 
-func refuse(reason Reason) error { return &Refusal{Reason: reason} }
+func refuse(reason Reason) error { return &RefusedError{Reason: reason} }
 
 // ReasonOf is the reason of a refusal in the chain of err, or "".
 func ReasonOf(err error) Reason {
-	var refusal *Refusal
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*RefusedError](err); ok {
 		return refusal.Reason
 	}
 	return ""

@@ -4,7 +4,7 @@
 // Package witness sees who talks to the ports of the application, from inside of the pod and without any privilege. Containers of a pod share its
 // network, so /proc/net/tcp and tcp6 list the sockets of all of them.
 //
-// A table that is read once a second misses a connection that is shorter. Two more sources are for those. The kernel tells anybody who subscribes
+// A table that is read now and then misses a connection that is shorter. Two more sources are for those. The kernel tells anybody who subscribes
 // (NETLINK_SOCK_DIAG, groups INET_TCP_DESTROY and INET6_TCP_DESTROY; what `ss --events` reads) of each TCP socket of this network that ends, with both
 // addresses. And "Tcp: PassiveOpens" of /proc/net/snmp counts each connection that anybody here has accepted. Watcher balances that counter against
 // the connections it knows; what is left is Unattributed: connections that it cannot name.

@@ -143,7 +143,7 @@ func TestShortConnectionsHaveNames(t *testing.T) {
 	w := start(t, 64000, subscribe(t))
 	serve(t, ":2575", false)
 	serve(t, "0.0.0.0:8080", true)
-	resets, err := net.Listen("tcp", ":8081")
+	resets, err := net.Listen("tcp", ":8081") //nolint:gosec // On all addresses of the namespace.
 	if err != nil {
 		t.Fatal(err)
 	}

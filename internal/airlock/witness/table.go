@@ -92,16 +92,20 @@ func parseRow(line []byte) (row, error) {
 
 // split fills fields with the first words of a line.
 func split(line []byte, fields [][]byte) bool {
+	blank := func(c byte) bool { return c == ' ' || c == '\t' }
+	at := 0
 	for i := range fields {
-		line = bytes.TrimLeft(line, " \t")
-		end := bytes.IndexAny(line, " \t")
-		if end < 0 {
-			end = len(line)
+		for at < len(line) && blank(line[at]) {
+			at++
 		}
-		if end == 0 {
+		from := at
+		for at < len(line) && !blank(line[at]) {
+			at++
+		}
+		if from == at {
 			return false
 		}
-		fields[i], line = line[:end], line[end:]
+		fields[i] = line[from:at]
 	}
 	return true
 }

@@ -215,3 +215,15 @@ func eventOf(local, remote string) []byte {
 	copy(body[offsetTarget:], to.Addr().AsSlice())
 	return message
 }
+
+// BenchmarkReadTable reads a table of 2,000 connections.
+func BenchmarkReadTable(b *testing.B) {
+	lines := strings.SplitAfter(tcpFile, "\n")
+	file := lines[0] + strings.Repeat(lines[2], 2000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := readTable(strings.NewReader(file), func(row) {}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

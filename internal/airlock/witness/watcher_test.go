@@ -49,7 +49,7 @@ type watched struct {
 	clock *clocktesting.FakeClock
 }
 
-func newWatched(t *testing.T) *watched {
+func newWatched(t *testing.T, events ...Events) *watched {
 	t.Helper()
 	littleEndian(t)
 	w := &watched{clock: clocktesting.NewFakeClock(epoch)}
@@ -57,7 +57,11 @@ func newWatched(t *testing.T) *watched {
 	w.files.set("tcp6", tcp6File)
 	w.files.set("snmp", snmpFile)
 	w.files.set("route", routeFile)
-	w.Watcher = New(Options{Net: &w.files, Clock: w.clock, UserID: 64000, NodeAddresses: ParseNodeAddresses("10.9.0.30")})
+	o := Options{Net: &w.files, Clock: w.clock, UserID: 64000, NodeAddresses: ParseNodeAddresses("10.9.0.30")}
+	if len(events) > 0 {
+		o.Events = events[0]
+	}
+	w.Watcher = New(o)
 	w.SetConfiguration(&config.Configuration{
 		Ports: []config.Port{{Port: 2575, PlaintextPeers: []string{"10.9.0.40/32", "nonsense"}}, {Port: 104}}, ProbePorts: []int{2575},
 	})
@@ -152,6 +156,42 @@ func TestListeningOnLoopbackAlone(t *testing.T) {
 	w.step(t)
 	if ports := w.Ports(); ports[0].Listening != report.Loopback || w.WildcardListener(2575) {
 		t.Errorf("%+v", ports[0])
+	}
+}
+
+// silent tells of nothing until it is closed.
+type silent chan struct{}
+
+func (s silent) Read([]byte) (int, error) {
+	<-s
+	return 0, fs.ErrClosed
+}
+
+func (s silent) Close() error {
+	close(s)
+	return nil
+}
+
+// With events, a pod that has been there for a while is looked at less often. Without, each second counts.
+func TestPollsBecomeFewer(t *testing.T) {
+	for _, events := range []Events{silent(make(chan struct{})), nil} {
+		w := newWatched(t, events)
+		for range eager + lazy {
+			before := w.ticks.Load()
+			w.clock.Step(Interval)
+			for w.ticks.Load() == before {
+				<-time.After(time.Millisecond)
+			}
+		}
+		want := int64(1 + eager + lazy)
+		if events != nil {
+			want = 1 + eager + 1
+		}
+		w.mutex.Lock()
+		if w.ledger.polls != want {
+			t.Errorf("%d polls, want %d", w.ledger.polls, want)
+		}
+		w.mutex.Unlock()
 	}
 }
 

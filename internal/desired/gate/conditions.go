@@ -11,6 +11,7 @@ import (
 	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/desired/policy"
 )
 
 // notDeleting lets every write to an object pass that is being deleted: the garbage collector takes finalizers off by UPDATE, and
@@ -72,5 +73,5 @@ const ephemeralChanged = `object.spec.?ephemeralContainers.orValue([]).map(c, [c
 
 // condition is one match condition.
 func condition(name, expression string) *admissionac.MatchConditionApplyConfiguration {
-	return admissionac.MatchCondition().WithName(name).WithExpression(expression)
+	return policy.Condition(name, expression)
 }

@@ -5,12 +5,11 @@ package gate
 
 import (
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
-	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/desired/policy"
 )
 
 // DefaultTimeoutSeconds is how long the API server waits for the rollout webhooks if Config says nothing.
@@ -63,32 +62,13 @@ func (c Config) timeout() int32 {
 }
 
 // labels are on every object of the gate.
-func (c Config) labels() map[string]string {
-	return map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}
-}
+func (c Config) labels() map[string]string { return policy.Labels() }
 
-// owners is the anchor, or nothing while it is not known: an owner reference without a UID is invalid. A namespaced owner would
-// never be collected, a second owner would keep the objects alive.
+// owners is the anchor, if it is known.
 func (c Config) owners() []*metav1ac.OwnerReferenceApplyConfiguration {
-	if c.AnchorUID == "" {
-		return nil
-	}
-	anchor := metav1ac.OwnerReference().
-		WithAPIVersion("rbac.authorization.k8s.io/v1").WithKind("ClusterRole").
-		WithName(c.AnchorName).WithUID(c.AnchorUID)
-	return []*metav1ac.OwnerReferenceApplyConfiguration{anchor}
+	return policy.Anchor{Name: c.AnchorName, UID: c.AnchorUID}.Owners()
 }
 
-// quote gives a CEL string literal.
-func quote(text string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`, "\r", `\r`).Replace(text) + "'"
-}
+func quote(text string) string { return policy.Quote(text) }
 
-// quoteAll gives a CEL list of string literals.
-func quoteAll(texts []string) string {
-	quoted := make([]string, 0, len(texts))
-	for _, text := range texts {
-		quoted = append(quoted, quote(text))
-	}
-	return "[" + strings.Join(quoted, ", ") + "]"
-}
+func quoteAll(texts []string) string { return policy.QuoteAll(texts) }

@@ -8,9 +8,9 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
-	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/desired/policy"
 )
 
 // MarksName is the name of the policy that heals labguard's annotations, and of its binding.
@@ -99,15 +99,10 @@ func withStatus(resources ...string) []string {
 	return all
 }
 
-// everywhere matches resources in every namespace. It says what the API server would fill in: what is a field of nobody could be narrowed by
-// anybody, and would differ from the intent for ever.
 func everywhere(rules ...*admissionac.NamedRuleWithOperationsApplyConfiguration) *admissionac.MatchResourcesApplyConfiguration {
-	return admissionac.MatchResources().WithMatchPolicy(admissionv1.Equivalent).
-		WithNamespaceSelector(metav1ac.LabelSelector()).WithObjectSelector(metav1ac.LabelSelector()).WithResourceRules(rules...)
+	return policy.Everywhere(rules...)
 }
 
 func namedRule(group, version string, resources ...string) *admissionac.NamedRuleWithOperationsApplyConfiguration {
-	return admissionac.NamedRuleWithOperations().
-		WithOperations(admissionv1.Create, admissionv1.Update).
-		WithAPIGroups(group).WithAPIVersions(version).WithResources(resources...).WithScope(admissionv1.AllScopes)
+	return policy.Rule([]admissionv1.OperationType{admissionv1.Create, admissionv1.Update}, group, version, resources...)
 }

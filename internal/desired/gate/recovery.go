@@ -7,10 +7,10 @@ import (
 	"fmt"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/desired/policy"
 )
 
 // RecoveryName is the name of the policy that guards recovery mode, and of its binding.
@@ -57,5 +57,5 @@ func Recovery(config Config) (*admissionac.ValidatingAdmissionPolicyApplyConfigu
 
 // recoveryRule is one rule with what the person reads who breaks it.
 func recoveryRule(expression, message string) *admissionac.ValidationApplyConfiguration {
-	return admissionac.Validation().WithExpression(expression).WithMessage(message).WithReason(metav1.StatusReasonForbidden)
+	return policy.Forbid(expression, message)
 }

@@ -179,6 +179,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: ip
       type:
         scalar: string
+    - name: labWorkload
+      type:
+        scalar: string
     - name: name
       type:
         scalar: string

@@ -122,7 +122,7 @@ func kill(procs string) {
 	if err != nil {
 		return
 	}
-	for _, field := range strings.Fields(string(content)) {
+	for field := range strings.FieldsSeq(string(content)) {
 		// 0 is a process outside of what this one can see, and would mean all of its
 		// own group to kill.
 		if pid, err := strconv.Atoi(field); err == nil && pid > 1 {

@@ -12,11 +12,11 @@ import (
 )
 
 func TestHierarchiesOfBothVersions(t *testing.T) {
-	got := hierarchies(`22 28 0:21 / /proc rw,nosuid - proc proc rw
-34 28 0:30 / /sys/fs/cgroup/cpu rw,nosuid shared:9 - cgroup cgroup rw,cpu,cpuacct
-35 28 0:31 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,release_agent=/lib/agent,name=systemd
-36 28 0:32 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw,nsdelegate
-37 28 0:30 /inner /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu,cpuacct
+	got := hierarchies(`22 28 0:21 / /proc rw,nosuid - proc none rw
+34 28 0:30 / /sys/fs/cgroup/cpu rw,nosuid shared:9 - cgroup none rw,cpu,cpuacct
+35 28 0:31 / /sys/fs/cgroup/systemd rw - cgroup none rw,xattr,release_agent=/lib/agent,name=systemd
+36 28 0:32 / /sys/fs/cgroup/unified rw - cgroup2 none rw,nsdelegate
+37 28 0:30 /inner /sys/fs/cgroup/cpu rw - cgroup none rw,cpu,cpuacct
 38 28 0:33 / /mnt/cgroup rw - tmpfs cgroup rw
 broken line
 `)

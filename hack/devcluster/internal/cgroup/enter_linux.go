@@ -20,7 +20,7 @@ func Enter(name string) error {
 	}
 	for _, h := range all {
 		dir := filepath.Join(h.point, name)
-		if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // as all cgroups
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make cgroup: %w", err)
 		}
 		if err := initialize(h, dir); err != nil {
@@ -83,7 +83,7 @@ func MountRoot() error {
 // controllers to cgroups only where none is in the one above.
 func leaveRoot(root string) error {
 	leaf := filepath.Join(root, "node")
-	if err := os.MkdirAll(leaf, 0o755); err != nil { //nolint:gosec // as all cgroups
+	if err := os.MkdirAll(leaf, 0o755); err != nil {
 		return fmt.Errorf("make cgroup: %w", err)
 	}
 	for _, pid := range []int{os.Getppid(), os.Getpid()} {

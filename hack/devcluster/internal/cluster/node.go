@@ -65,8 +65,8 @@ func prepareNode(ctx context.Context, o Options, l layout, starter process.Start
 }
 
 // stop removes what the node leaves, once it is gone.
-func (p *nodeParts) stop() {
-	if err := cgroup.Remove(context.Background(), p.cgroup); err != nil {
+func (p *nodeParts) stop(ctx context.Context) {
+	if err := cgroup.Remove(ctx, p.cgroup); err != nil {
 		fmt.Fprintf(os.Stderr, "devcluster: %v\n", err)
 	}
 	p.janitor.Stop(stopGrace)

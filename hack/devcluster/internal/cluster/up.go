@@ -82,7 +82,7 @@ func Up(ctx context.Context, o Options, out io.Writer) error {
 		return err
 	}
 	if parts != nil {
-		defer parts.stop()
+		defer parts.stop(context.WithoutCancel(ctx))
 		starter.Thread = parts.network.Thread
 	}
 	for attempt := 1; ; attempt++ {

@@ -85,7 +85,7 @@ func link(bin, program string) (found bool, err error) {
 }
 
 // fetch downloads packages, with those that they need and that are not installed,
-// and unpacks them into dir/root.
+// and unpacks them into the folder root of dir.
 func fetch(ctx context.Context, dir string, packages []string) error {
 	archives := filepath.Join(dir, "archives")
 	// apt wants this folder of it.
@@ -128,7 +128,7 @@ func wrap(dir, program string) error {
 	}
 	script := fmt.Sprintf("#!/bin/sh\nLD_LIBRARY_PATH='%s' exec '%s' \"$@\"\n", strings.Join(libraries, ":"), matches[0])
 	name := filepath.Join(dir, "bin", program)
-	if err := os.WriteFile(name+".new", []byte(script), 0o755); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(name+".new", []byte(script), 0o755); err != nil {
 		return err
 	}
 	return os.Rename(name+".new", name)

@@ -23,14 +23,14 @@ func write(t *testing.T, file, content string) {
 
 func TestUnpackedProgramRunsWithItsLibraries(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "root/usr/sbin/nft"), "#!/bin/sh\necho \"$LD_LIBRARY_PATH $1\"\n")
-	write(t, filepath.Join(dir, "root/usr/lib/x86_64-linux-gnu/libnftables.so.1"), "")
-	write(t, filepath.Join(dir, "bin/.keep"), "")
+	write(t, filepath.Join(dir, "root", "usr", "sbin", "nft"), "#!/bin/sh\necho \"$LD_LIBRARY_PATH $1\"\n")
+	write(t, filepath.Join(dir, "root", "usr", "lib", "x86_64-linux-gnu", "libnftables.so.1"), "")
+	write(t, filepath.Join(dir, "bin", ".keep"), "")
 	if err := wrap(dir, "nft"); err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.CommandContext(t.Context(), filepath.Join(dir, "bin/nft"), "a b").CombinedOutput()
-	want := filepath.Join(dir, "root/usr/lib/x86_64-linux-gnu") + " a b\n"
+	out, err := exec.CommandContext(t.Context(), filepath.Join(dir, "bin", "nft"), "a b").CombinedOutput()
+	want := filepath.Join(dir, "root", "usr", "lib", "x86_64-linux-gnu") + " a b\n"
 	if err != nil || string(out) != want {
 		t.Errorf("got %q, %v, want %q", out, err, want)
 	}

@@ -61,7 +61,10 @@ func run(ctx context.Context, kubeconfig, address string) error {
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- serve(ctx, address, e) }()
-	go func() { failed <- e.apply(ctx) }()
+	go func() {
+		e.apply(ctx)
+		failed <- nil
+	}()
 	return <-failed
 }
 
@@ -164,19 +167,25 @@ func (e *enforcer) announce(ctx context.Context, uid, address string) error {
 
 // apply writes the rules until ctx ends. Changes that come while it does are
 // written together.
-func (e *enforcer) apply(ctx context.Context) error {
+func (e *enforcer) apply(ctx context.Context) {
 	// Of a change that could not be written the reason may be gone soon after.
-	const tryAgainAfter = time.Second
+	const tryAgainEvery = time.Second
+	again := time.NewTicker(tryAgainEvery)
+	defer again.Stop()
+	failed := false
 	for {
 		select {
 		case <-e.dirty:
+		case <-again.C:
+			if !failed {
+				continue
+			}
 		case <-ctx.Done():
-			return nil
+			return
 		}
 		number, err := e.applyOnce(ctx)
-		if err != nil && ctx.Err() == nil {
+		if failed = err != nil; failed {
 			klog.ErrorS(err, "could not apply the rules")
-			time.AfterFunc(tryAgainAfter, func() { e.touch() })
 			continue
 		}
 		e.mutex.Lock()
@@ -212,7 +221,7 @@ func replace(ctx context.Context, nft knftables.Interface, objects []knftables.O
 	// A table that is not there cannot be deleted.
 	tx.Add(&knftables.Table{})
 	tx.Delete(&knftables.Table{})
-	tx.Add(&knftables.Table{Comment: knftables.PtrTo("NetworkPolicies of a development cluster")})
+	tx.Add(&knftables.Table{Comment: new("NetworkPolicies of a development cluster")})
 	// Names have to be there before they are used.
 	for _, first := range []bool{true, false} {
 		for _, o := range objects {

@@ -44,15 +44,16 @@ func start(t *testing.T, pods ...*corev1.Pod) (client *fake.Clientset, nft *knft
 	if err := e.watch(ctx, client); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan error)
-	go func() { ended <- e.apply(ctx) }()
+	ended := make(chan struct{})
+	go func() {
+		e.apply(ctx)
+		close(ended)
+	}()
 	server := httptest.NewServer(e.handler())
 	t.Cleanup(func() {
 		server.Close()
 		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+		<-ended
 	})
 	return client, nft, server.URL
 }

@@ -46,6 +46,11 @@ func (p plan) enterMounts() error {
 // hide mounts empty folders, and in them again what is to be kept.
 func (p plan) hide() error {
 	kept := map[string]*os.File{}
+	defer func() {
+		for _, f := range kept {
+			_ = f.Close()
+		}
+	}()
 	for _, dir := range p.Keep {
 		if !slices.ContainsFunc(p.Hide, func(h string) bool { return strings.HasPrefix(dir, h+"/") }) {
 			continue
@@ -55,7 +60,6 @@ func (p plan) hide() error {
 		if err != nil {
 			return fmt.Errorf("keep %s: %w", dir, err)
 		}
-		defer func() { _ = f.Close() }()
 		kept[dir] = f
 	}
 	for _, dir := range p.Hide {
@@ -73,7 +77,7 @@ func (p plan) hide() error {
 
 // bind makes the folder from visible at the path at, too.
 func bind(from, at string) error {
-	if err := os.MkdirAll(at, 0o755); err != nil { //nolint:gosec // as it was in the folder that is hidden
+	if err := os.MkdirAll(at, 0o755); err != nil {
 		return fmt.Errorf("make %s: %w", at, err)
 	}
 	if err := unix.Mount(from, at, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
@@ -85,11 +89,11 @@ func bind(from, at string) error {
 // maskSysctl puts a file with value over a setting. A setting that this kernel
 // does not have is left alone.
 func maskSysctl(name, value string) error {
-	target := filepath.Join("/proc/sys", name)
+	target := "/proc/sys/" + name
 	if _, err := os.Stat(target); errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	file := filepath.Join("/run/sysctl", name)
+	file := "/run/sysctl/" + name
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func hook(name string, at knftables.BaseChainHook, maps ...string) []knftables.O
 	objects := []knftables.Object{
 		&knftables.Chain{
 			Name: name, Type: knftables.PtrTo(knftables.FilterType),
-			Hook: knftables.PtrTo(at), Priority: knftables.PtrTo(knftables.FilterPriority),
+			Hook: new(at), Priority: knftables.PtrTo(knftables.FilterPriority),
 		},
 		&knftables.Rule{Chain: name, Rule: "ct state established,related accept"},
 	}
@@ -82,7 +82,7 @@ func judge(direction string, number int, pod Pod, allowed []Allowance) []knftabl
 	}
 	chain := fmt.Sprintf("%s-%d", direction, number)
 	objects := []knftables.Object{
-		&knftables.Chain{Name: chain, Comment: knftables.PtrTo(comment(pod))},
+		&knftables.Chain{Name: chain, Comment: new(comment(pod))},
 		&knftables.Element{Map: direction, Key: []string{pod.Address.String()}, Value: []string{"jump " + chain}},
 		// Nothing keeps a pod from itself, by its Service for instance.
 		&knftables.Rule{Chain: chain, Rule: address(direction, true) + " " + pod.Address.String() + " return"},

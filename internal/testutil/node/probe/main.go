@@ -22,7 +22,7 @@ const timeout = 2 * time.Second
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:])
+	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -30,28 +30,28 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) < 2 {
 		return errors.New("usage: probe serve PORT... | tcp HOST:PORT | udp HOST:PORT | lookup NAME")
 	}
 	switch args[0] {
 	case "serve":
-		return serve(ctx, args[1:])
+		return serve(ctx, args[1:], out)
 	case "tcp", "udp":
-		return ask(ctx, args[0], args[1])
+		return ask(ctx, args[0], args[1], out)
 	case "lookup":
 		addresses, err := net.DefaultResolver.LookupHost(ctx, args[1])
 		if err != nil {
 			return err
 		}
-		fmt.Println(strings.Join(addresses, "\n"))
-		return nil
+		_, err = fmt.Fprintln(out, strings.Join(addresses, "\n"))
+		return err
 	}
 	return fmt.Errorf("unknown command %q", args[0])
 }
 
 // serve tells every client the name of this pod.
-func serve(ctx context.Context, ports []string) error {
+func serve(ctx context.Context, ports []string, out io.Writer) error {
 	name, err := os.Hostname()
 	if err != nil {
 		return err
@@ -68,7 +68,9 @@ func serve(ctx context.Context, ports []string) error {
 		go answerConnections(listener, name)
 		go answerPackets(packets, name)
 	}
-	fmt.Println("serving", strings.Join(ports, " "))
+	if _, err := fmt.Fprintln(out, "serving", strings.Join(ports, " ")); err != nil {
+		return err
+	}
 	<-ctx.Done()
 	return nil
 }
@@ -96,7 +98,7 @@ func answerPackets(packets net.PacketConn, name string) {
 	}
 }
 
-func ask(ctx context.Context, network, address string) error {
+func ask(ctx context.Context, network, address string, out io.Writer) error {
 	conn, err := (&net.Dialer{Timeout: timeout}).DialContext(ctx, network, address)
 	if err != nil {
 		return err
@@ -116,6 +118,6 @@ func ask(ctx context.Context, network, address string) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	fmt.Print(string(buffer[:n]))
-	return nil
+	_, err = out.Write(buffer[:n])
+	return err
 }

@@ -14,6 +14,8 @@ type AllocatedAddressApplyConfiguration struct {
 	Name *string `json:"name,omitempty"`
 	// ip is a loopback address.
 	IP *string `json:"ip,omitempty"`
+	// labWorkload is the LabWorkload behind the Service, in the namespace of the Service. Pods that know the address outlive its declaration.
+	LabWorkload *string `json:"labWorkload,omitempty"`
 }
 
 // AllocatedAddressApplyConfiguration constructs a declarative configuration of the AllocatedAddress type for use with
@@ -35,5 +37,13 @@ func (b *AllocatedAddressApplyConfiguration) WithName(value string) *AllocatedAd
 // If called multiple times, the IP field is set to the value of the last call.
 func (b *AllocatedAddressApplyConfiguration) WithIP(value string) *AllocatedAddressApplyConfiguration {
 	b.IP = &value
+	return b
+}
+
+// WithLabWorkload sets the LabWorkload field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the LabWorkload field is set to the value of the last call.
+func (b *AllocatedAddressApplyConfiguration) WithLabWorkload(value string) *AllocatedAddressApplyConfiguration {
+	b.LabWorkload = &value
 	return b
 }

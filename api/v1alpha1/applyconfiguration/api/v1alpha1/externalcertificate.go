@@ -12,7 +12,7 @@ package v1alpha1
 type ExternalCertificateApplyConfiguration struct {
 	// sha256 is the SHA-256 fingerprint of the certificate, 64 lower-case hexadecimal digits.
 	SHA256 *string `json:"sha256,omitempty"`
-	// dnsName is a DNS name in the certificate.
+	// dnsName is a whole DNS name in the certificate, in lower case and without a wildcard.
 	DNSName *string `json:"dnsName,omitempty"`
 }
 

@@ -17,7 +17,8 @@ type ExternalPeerApplyConfiguration struct {
 	// authority names an external authority of labguard's configuration under which the certificates must chain. Absent: the trust domain of
 	// the identity chooses the bundle.
 	Authority *string `json:"authority,omitempty"`
-	// identities are SPIFFE IDs of peers, such as spiffe://vendor.example/analyzer/*. "*" stands for exactly one whole segment of the path.
+	// identities are SPIFFE IDs of peers, such as spiffe://vendor.example/analyzer/*. "*" stands for exactly one whole segment of the path,
+	// and at least one segment is spelled out.
 	Identities []string `json:"identities,omitempty"`
 	// certificates name certificates without a SPIFFE ID, as of analysers.
 	Certificates []ExternalCertificateApplyConfiguration `json:"certificates,omitempty"`

@@ -1,0 +1,109 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/types"
+	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/controllers/served"
+	"github.com/labguard/labguard/internal/desired/injection"
+	"github.com/labguard/labguard/internal/desired/policy"
+	"github.com/labguard/labguard/internal/posture"
+)
+
+// +kubebuilder:rbac:groups=labguard.dev,resources=airlockprofiles,verbs=get;list;watch
+
+// keepInjection brings the policies of the sidecar up to date. It returns when the governed namespaces change by time alone.
+func (r *Reconciler) keepInjection(ctx context.Context, live *objects, anchor types.UID) (time.Time, error) {
+	names, next, err := r.governed(ctx)
+	if err != nil {
+		return time.Time{}, err
+	}
+	config := r.Injection
+	config.Namespaces, config.LabguardUser = names, r.Gate.LabguardUser
+	if config.KindMissing, err = r.kindMissing(ctx); err != nil {
+		return time.Time{}, err
+	}
+	config.Anchor = policy.Anchor{Name: AnchorName, UID: anchor}
+	return next, r.writeInjection(ctx, live, config)
+}
+
+// kindMissing says whether the cluster does not serve AirlockProfiles. The API server itself is asked before it is believed: a process that has just started
+// has not looked yet, and would let pods start without a sidecar.
+func (r *Reconciler) kindMissing(ctx context.Context) (bool, error) {
+	if r.Served.Serves(served.AirlockProfile) {
+		return false, nil
+	}
+	err := r.Live.List(ctx, &v1alpha1.AirlockProfileList{}, client.Limit(1))
+	switch {
+	case meta.IsNoMatchError(err), apierrors.IsNotFound(err):
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("look for AirlockProfiles: %w", err)
+	default:
+		return false, nil
+	}
+}
+
+// governed are the namespaces with a LabWorkload that asks for the sidecar and those with a profile: the pods of a LabWorkload that is gone keep their guards until
+// its profile goes.
+func (r *Reconciler) governed(ctx context.Context) ([]string, time.Time, error) {
+	var workloads v1alpha1.LabWorkloadList
+	if err := r.List(ctx, &workloads, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, time.Time{}, fmt.Errorf("list LabWorkloads: %w", err)
+	}
+	var profiles v1alpha1.AirlockProfileList
+	if err := r.List(ctx, &profiles, client.UnsafeDisableDeepCopy); err != nil {
+		return nil, time.Time{}, fmt.Errorf("list AirlockProfiles: %w", err)
+	}
+	now := r.Clock.Now()
+	var names []string
+	var next time.Time
+	for i := range workloads.Items {
+		workload := &workloads.Items[i]
+		transit := posture.Transit(&workload.Spec)
+		if transit == nil || transit.Provider != v1alpha1.TransitProviderSidecar || transit.Stage == v1alpha1.TransitStageObserve {
+			continue
+		}
+		enforcement := posture.EnforcementAt(&workload.Spec, now)
+		next = posture.Earliest(next, enforcement.NextChange)
+		if enforcement.Transit {
+			names = append(names, workload.Namespace)
+		}
+	}
+	for i := range profiles.Items {
+		names = append(names, profiles.Items[i].Namespace)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(r.Excluded, name) })
+	slices.Sort(names)
+	return slices.Compact(names), next, nil
+}
+
+// writeInjection applies what differs: what guards keys and pods before what gives them to pods.
+func (r *Reconciler) writeInjection(ctx context.Context, live *objects, config injection.Config) error {
+	var failed []error
+	for _, guard := range injection.Guards(config) {
+		failed = append(failed,
+			one(ctx, r, "ValidatingAdmissionPolicy", *guard.Policy.Name, live.validatingPolicies.Items, admissionac.ExtractValidatingAdmissionPolicy, guard.Policy),
+			one(ctx, r, "ValidatingAdmissionPolicyBinding", *guard.Binding.Name, live.validatingBindings.Items, admissionac.ExtractValidatingAdmissionPolicyBinding, guard.Binding))
+	}
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	mutating, binding := injection.Injection(config)
+	return errors.Join(
+		one(ctx, r, "MutatingAdmissionPolicy", *mutating.Name, live.mutatingPolicies.Items, admissionac.ExtractMutatingAdmissionPolicy, mutating),
+		one(ctx, r, "MutatingAdmissionPolicyBinding", *binding.Name, live.mutatingBindings.Items, admissionac.ExtractMutatingAdmissionPolicyBinding, binding))
+}

@@ -1,0 +1,94 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gate
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+)
+
+func sidecar(stage v1alpha1.TransitStage) func(*v1alpha1.LabWorkloadSpec) {
+	return func(spec *v1alpha1.LabWorkloadSpec) {
+		spec.Images = nil
+		spec.Encryption = &v1alpha1.EncryptionSpec{InTransit: &v1alpha1.InTransitSpec{Provider: v1alpha1.TransitProviderSidecar, Stage: stage}}
+	}
+}
+
+func TestNamespacesWithASidecarAreGoverned(t *testing.T) {
+	r := newRegister(t)
+	r.declare("permissive", sidecar(""))
+	r.declare("strict", sidecar(v1alpha1.TransitStageStrict))
+	r.declare("observes", sidecar(v1alpha1.TransitStageObserve))
+	r.declare("images")
+	r.declare("cert-manager", sidecar(""))
+	r.declare("application", sidecar(""), func(spec *v1alpha1.LabWorkloadSpec) {
+		spec.Encryption.InTransit.Provider = v1alpha1.TransitProviderApplication
+	})
+	r.declare("audits", sidecar(""), func(spec *v1alpha1.LabWorkloadSpec) { spec.Enforcement = v1alpha1.EnforcementAudit })
+	r.declare("tomorrow", sidecar(""), func(spec *v1alpha1.LabWorkloadSpec) {
+		spec.EnforceAfter = instant.Add(24 * time.Hour).Format(time.RFC3339)
+	})
+	left := &v1alpha1.AirlockProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "left", Name: "labguard-lis"}}
+	excluded := &v1alpha1.AirlockProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "cert-manager", Name: "labguard-lis"}}
+	for _, profile := range []client.Object{left, excluded} {
+		if err := r.reconciler.Create(t.Context(), profile); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, next, err := r.reconciler.governed(t.Context())
+	if diff := cmp.Diff([]string{"left", "permissive", "strict"}, names); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	if want := instant.Add(24 * time.Hour); !next.Equal(want) {
+		t.Errorf("the next change is %s, want %s", next, want)
+	}
+	r.clock.SetTime(instant.Add(24 * time.Hour))
+	if names, _, _ := r.reconciler.governed(t.Context()); len(names) != 4 {
+		t.Errorf("a day later: %v", names)
+	}
+}
+
+type serves bool
+
+func (s serves) Serves(schema.GroupKind) bool { return bool(s) }
+
+// answers is an API server that gives one answer.
+type answers struct {
+	client.Reader
+	err error
+}
+
+func (a answers) List(context.Context, client.ObjectList, ...client.ListOption) error { return a.err }
+
+func TestTheKindIsMissingOnlyIfTheAPIServerSaysSo(t *testing.T) {
+	for name, test := range map[string]struct {
+		serves        serves
+		err           error
+		missing, fail bool
+	}{
+		"served":                       {serves: true, err: context.DeadlineExceeded},
+		"not looked at yet":            {},
+		"gone":                         {err: &meta.NoKindMatchError{}, missing: true},
+		"gone a moment ago":            {err: apierrors.NewNotFound(schema.GroupResource{}, ""), missing: true},
+		"an API server that is silent": {err: context.DeadlineExceeded, fail: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &Reconciler{Served: test.serves, Live: answers{err: test.err}}
+			missing, err := r.kindMissing(t.Context())
+			if missing != test.missing || (err != nil) != test.fail {
+				t.Errorf("missing %t, %v", missing, err)
+			}
+		})
+	}
+}

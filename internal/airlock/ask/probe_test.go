@@ -1,0 +1,101 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package ask
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/labguard/labguard/internal/airlock/report"
+	"github.com/labguard/labguard/internal/posture"
+)
+
+const secondAddress = "fd00::3"
+
+func closed(one *posture.AirlockTarget) {
+	one.Addresses, one.ClosedPorts = []string{podAddress, secondAddress}, []int32{2575}
+}
+
+func TestClosedPortsAreTriedBesideAControlAndSaidNothingTo(t *testing.T) {
+	l := newLab(t)
+	l.airlock(podAddress, l.leaf(), says(report.Report{}))
+	l.airlock(secondAddress, l.leaf(), says(report.Report{}))
+	heard := make(chan int, 100)
+	l.heard["["+secondAddress+"]:2575"] = heard
+	l.start()
+	l.asker.Watch(lis, []posture.AirlockTarget{target("a", closed)})
+	<-l.changed
+	want := []posture.Probe{
+		{Address: podAddress, Port: 2575, At: now, Control: true, Vantage: "node-1"},
+		{Address: secondAddress, Port: 2575, At: now, Reached: true, Control: true, Vantage: "node-1"},
+	}
+	if diff := cmp.Diff(want, l.asker.Facts(lis)["a"].Probes); diff != "" {
+		t.Errorf("probes (-want +got):\n%s", diff)
+	}
+	if got := <-heard; got != 0 {
+		t.Errorf("sent %d bytes to the port of an application", got)
+	}
+	l.pass(29 * time.Minute)
+	if got := l.dialled(podAddress + ":2575"); got != 3 {
+		t.Errorf("tried %d times in 29 minutes", got)
+	}
+	if got := l.dialled("[" + secondAddress + "]:15091"); got != 3 {
+		t.Errorf("the second address was asked %d times, and it is only needed as a control", got)
+	}
+	l.asker.Watch(lis, []posture.AirlockTarget{target("a", nil)})
+	if got := l.asker.Facts(lis)["a"].Probes; len(got) > 0 {
+		t.Errorf("tries of ports that need not be closed are still known: %v", got)
+	}
+}
+
+func TestWithoutAControlOfTheSameAddressNotReachingShowsNothing(t *testing.T) {
+	l := newLab(t)
+	l.airlock(podAddress, l.leaf(), says(report.Report{}))
+	l.start()
+	l.asker.Watch(lis, []posture.AirlockTarget{target("a", func(one *posture.AirlockTarget) {
+		closed(one)
+		one.Node = "node-1"
+	})})
+	<-l.changed
+	want := []posture.Probe{
+		{Address: podAddress, Port: 2575, At: now, Control: true, Vantage: "node-1", SameNode: true},
+		{Address: secondAddress, Port: 2575, At: now, Vantage: "node-1", SameNode: true},
+	}
+	if diff := cmp.Diff(want, l.asker.Facts(lis)["a"].Probes); diff != "" {
+		t.Errorf("probes (-want +got):\n%s", diff)
+	}
+}
+
+func TestNothingIsTriedWhereNothingAnswers(t *testing.T) {
+	l := newLab(t)
+	l.start()
+	l.asker.Watch(lis, []posture.AirlockTarget{target("a", closed)})
+	<-l.changed
+	l.pass(time.Minute)
+	if got := l.dialled(podAddress + ":2575"); got > 0 {
+		t.Errorf("tried %d times", got)
+	}
+	// Once it answers, its ports are tried at once.
+	l.airlock(podAddress, l.leaf(), says(report.Report{}))
+	l.pass(5 * time.Second)
+	if got := l.dialled(podAddress + ":2575"); got != 1 {
+		t.Errorf("tried %d times", got)
+	}
+}
+
+func TestAPortThatIsToBeClosedFromNowOnIsTriedAtOnce(t *testing.T) {
+	l := newLab(t)
+	l.airlock(podAddress, l.leaf(), says(report.Report{}))
+	l.start()
+	l.asker.Watch(lis, []posture.AirlockTarget{target("a", nil)})
+	<-l.changed
+	l.settle()
+	l.asker.Watch(lis, []posture.AirlockTarget{target("a", func(one *posture.AirlockTarget) { one.ClosedPorts = []int32{2575} })})
+	<-l.changed
+	if got := l.asker.Facts(lis)["a"].Probes; len(got) != 1 || !got[0].Control {
+		t.Errorf("probes %v", got)
+	}
+}

@@ -1,0 +1,142 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package injection
+
+import (
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/desired/policy"
+)
+
+// Backstop gives the policy that lets a pod that a profile selects in only if its airlock is that of the profile in every field: of the current revision or
+// of one before. It does not care who put it there. On a live pod it keeps the labels that the profile selects by as they are, and compares nothing
+// with the profile: an upgrade of airlock would otherwise refuse every write to an old pod.
+func Backstop(c Config) policy.Validating {
+	created := "request.operation != 'CREATE' || "
+	spec := admissionac.ValidatingAdmissionPolicySpec().
+		WithFailurePolicy(admissionv1.Fail).
+		WithParamKind(profiles()).
+		WithMatchConstraints(c.withProfiles(policy.Rule(changes, "", "v1", "pods"))).
+		WithMatchConditions(
+			policy.Condition("created-selected-or-relabelled", "request.operation == 'CREATE' ? "+selects(labelsOf("object"))+
+				" : "+labelsOf("object")+" != "+labelsOf("oldObject")),
+		).
+		WithVariables(backstopVariables(c)...).
+		WithValidations(
+			policy.Forbid("request.operation != 'UPDATE' || "+selects(labelsOf("object"))+" == "+selects(labelsOf("oldObject")),
+				"labels that a LabWorkload selects by cannot change on a live pod: it would leave, or enter, without its sidecar; evict or delete the pod instead"),
+			policy.Forbid(created+expression("size(variables.airlock) == 1 && variables.inits[0].name == '%AIRLOCK%'"),
+				"the pod has no sidecar airlock as its first init container"),
+			policy.Forbid(created+expression("variables.labels[?'%WORKLOAD%'] == optional.of(params.spec.workload) && size(variables.revision) > 0"),
+				"the labels labguard.dev/workload and labguard.dev/airlock are not those of the LabWorkload that selects the pod; two LabWorkloads cannot select the same pod"),
+			policy.Forbid(created+expression("variables.revision.exists(r, variables.airlock.all(a, "+sidecarIs+"))"),
+				"the sidecar airlock is not as labguard's profile has it"),
+			policy.Forbid(created+expression("variables.airlock.all(a, "+sidecarRunsAs+")"),
+				"the sidecar airlock carries fields that labguard does not set"),
+			policy.Forbid(created+expression("variables.revision.exists(r, size(r.?redirect.orValue([])) == 0 ? size(variables.redirect) == 0 : size(variables.redirect) == 1 && variables.inits[?1].?name == optional.of('%REDIRECT%') && variables.redirect.all(a, "+redirectIs+"))"),
+				"the init container airlock-redirect is not as labguard's profile has it"),
+			policy.Forbid(created+expression("variables.revision.exists(r, object.spec.?volumes.orValue([]).filter(v, v.name.startsWith('%PREFIX%')) == ["+c.volume()+"])"),
+				"volumes whose names begin with labguard- are labguard's own"),
+			policy.Forbid(created+expression(othersMountNothing),
+				"only the sidecar airlock may mount volumes whose names begin with labguard-"),
+			policy.Forbid(created+expression(othersRunAsOthers),
+				"the user 64000 is the sidecar's alone: no other container, and no pod, may run as it"),
+			policy.Forbid(created+expression(apart),
+				"a pod with the sidecar airlock cannot have hostNetwork, hostPID, hostIPC, shareProcessNamespace or a hostPort"),
+			policy.Forbid(created+"variables.revision.exists(r, r.?hostAliases.orValue([]).all(h, h in object.spec.?hostAliases.orValue([])))",
+				"hostAliases of the profile are missing: the pod's own hostAliases use the same address"),
+		)
+	backstop := policy.Denying(BackstopName, c.Anchor, spec)
+	backstop.Binding.Spec.WithParamRef(ofTheNamespace(admissionv1.AllowAction))
+	return backstop
+}
+
+func backstopVariables(Config) []*admissionac.VariableApplyConfiguration {
+	return []*admissionac.VariableApplyConfiguration{
+		policy.Variable("labels", labelsOf("object")),
+		policy.Variable("inits", "object.spec.?initContainers.orValue([])"),
+		policy.Variable("airlock", expression("variables.inits.filter(c, c.name == '%AIRLOCK%')")),
+		policy.Variable("redirect", expression("variables.inits.filter(c, c.name == '%REDIRECT%')")),
+		policy.Variable("others", expression("object.spec.?containers.orValue([]) + variables.inits.filter(c, !(c.name in ['%AIRLOCK%', '%REDIRECT%']))")),
+		policy.Variable("revision", expression("([dyn(params.spec.current)] + dyn(params.spec.?known.orValue([]))).filter(r, variables.labels[?'%HASH%'] == optional.of(r.hash))")),
+		policy.Variable("requests", "['cpu', 'memory']"),
+	}
+}
+
+// sidecarIs is true if the container a is that of the revision r, as far as it depends on the revision.
+const sidecarIs = `a.image == r.image
+  && quantity(string(a.?resources.?requests.?memory.orValue('0'))).compareTo(quantity(string(r.memory))) == 0
+  && quantity(string(a.?resources.?limits.?memory.orValue('0'))).compareTo(quantity(string(r.memory))) == 0`
+
+// sidecarRunsAs is true if the container a has the fields that every airlock has, and no others. The mount of the token of the service account is let pass: the API server adds it
+// where another policy or webhook has changed the pod. So is a processor limit.
+const sidecarRunsAs = `dyn(a).all(k, k in ['name', 'image', 'imagePullPolicy', 'restartPolicy', 'args', 'terminationMessagePath', 'terminationMessagePolicy', 'env',
+    'startupProbe', 'resources', 'securityContext', 'volumeMounts'])
+  && a.?restartPolicy.orValue('') == 'Always' && a.?args.orValue([]) == ['run'] && a.?imagePullPolicy.orValue('') in ['IfNotPresent', 'Always']
+  && a.?env.orValue([]) == [{'name': dyn('%HOSTIPS%'), 'valueFrom': dyn({'fieldRef': {'apiVersion': 'v1', 'fieldPath': 'status.hostIPs'}})}]
+  && dyn(a.?startupProbe.orValue({})) == dyn({'httpGet': dyn({'path': dyn('/healthz'), 'port': dyn(%HEALTH%), 'scheme': dyn('HTTP')}),
+       'periodSeconds': dyn(1), 'timeoutSeconds': dyn(1), 'successThreshold': dyn(1), 'failureThreshold': dyn(%FAILURES%)})
+  && ` + resourcesAre + `
+  && dyn(a.?securityContext.orValue({})) == dyn({'runAsNonRoot': dyn(true), 'runAsUser': dyn(%UID%), 'runAsGroup': dyn(%UID%), 'allowPrivilegeEscalation': dyn(false),
+       'readOnlyRootFilesystem': dyn(true), 'capabilities': dyn({'drop': ['ALL']}), 'seccompProfile': dyn({'type': 'RuntimeDefault'})})
+  && a.?volumeMounts.orValue([]).filter(m, m.mountPath != '%TOKEN%') == [{'name': dyn('%VOLUME%'), 'mountPath': dyn('%DIRECTORY%'), 'readOnly': dyn(true)}]
+  && a.?volumeMounts.orValue([]).all(m, m.mountPath != '%TOKEN%' || m.name.startsWith('kube-api-access-'))`
+
+// resourcesAre is true if nothing but processor and memory is asked for.
+const resourcesAre = `dyn(a.?resources.orValue({})).all(k, k in ['requests', 'limits'])
+  && dyn(a.?resources.?requests.orValue({})).all(k, k in ['cpu', 'memory']) && string(a.?resources.?requests.?cpu.orValue('')) == '%CPU%'
+  && dyn(a.?resources.?limits.orValue({})).all(k, k in ['cpu', 'memory'])`
+
+// redirectIs is true if the container a is the redirecting one of the revision r, and has nothing else.
+const redirectIs = `dyn(a).all(k, k in ['name', 'image', 'imagePullPolicy', 'args', 'terminationMessagePath', 'terminationMessagePolicy', 'resources', 'securityContext', 'volumeMounts'])
+  && ` + sidecarIs + `
+  && a.?args.orValue([]) == ['redirect'] + r.redirect && a.?imagePullPolicy.orValue('') in ['IfNotPresent', 'Always']
+  && ` + resourcesAre + `
+  && dyn(a.?securityContext.orValue({})) == dyn({'runAsNonRoot': dyn(false), 'runAsUser': dyn(0), 'runAsGroup': dyn(0), 'allowPrivilegeEscalation': dyn(false),
+       'readOnlyRootFilesystem': dyn(true), 'capabilities': dyn({'drop': ['ALL'], 'add': ['NET_ADMIN']}), 'seccompProfile': dyn({'type': 'RuntimeDefault'})})
+  && a.?volumeMounts.orValue([]).all(m, m.mountPath == '%TOKEN%' && m.name.startsWith('kube-api-access-'))`
+
+// volume is the volume of the revision r.
+func (c Config) volume() string {
+	bundles := `r.?bundles.orValue([]).map(b, dyn({'clusterTrustBundle': dyn({'name': dyn(b.name), 'optional': dyn(true), 'path': dyn(b.path)})}))`
+	if !c.ClusterTrustBundles {
+		bundles = `(size(r.?bundles.orValue([])) == 0 ? [] : [dyn({'configMap': dyn({'name': dyn('%TRUST%'), 'optional': dyn(true), 'items': dyn(r.bundles.map(b, {'key': b.name, 'path': b.path}))})})])`
+	}
+	return `dyn({'name': dyn('%VOLUME%'), 'projected': dyn({'defaultMode': dyn(%MODE%), 'sources': dyn([
+    dyn({'secret': dyn({'name': dyn(r.secret), 'optional': dyn(true), 'items': dyn([{'key': 'tls.crt', 'path': '%CERTIFICATE%'}, {'key': 'tls.key', 'path': '%KEY%'}])})}),
+    dyn({'configMap': dyn({'name': dyn(r.configMap), 'optional': dyn(true), 'items': dyn([{'key': '%CONFIGURATION%', 'path': '%CONFIGURATION%'}])})})
+  ] + ` + bundles + `)})})`
+}
+
+const othersMountNothing = `variables.others.all(c, c.?volumeMounts.orValue([]).all(m, !m.name.startsWith('%PREFIX%'))
+  && c.?volumeDevices.orValue([]).all(d, !d.name.startsWith('%PREFIX%'))
+  && c.?env.orValue([]).all(e, !e.?valueFrom.?fileKeyRef.?volumeName.orValue('').startsWith('%PREFIX%')))`
+
+const othersRunAsOthers = `object.spec.?securityContext.?runAsUser.orValue(0) != %UID%
+  && variables.others.all(c, c.?securityContext.?runAsUser.orValue(0) != %UID%)`
+
+const apart = `!object.spec.?hostNetwork.orValue(false) && !object.spec.?hostPID.orValue(false) && !object.spec.?hostIPC.orValue(false)
+  && !object.spec.?shareProcessNamespace.orValue(false)
+  && variables.others.all(c, c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0))`
+
+// Claims gives the policy that lets nobody claim to be a pod of a LabWorkload that no profile selects for it: a pod that carries the label of a workload, or the hash of
+// one of its revisions, has to be selected by the profile. In a namespace without any profile nothing may carry the label: what a
+// deleted profile leaves behind, its Secret above all, is not there for whoever still knows its name.
+func Claims(c Config) policy.Validating {
+	spec := admissionac.ValidatingAdmissionPolicySpec().
+		WithFailurePolicy(admissionv1.Fail).
+		WithParamKind(profiles()).
+		WithMatchConstraints(c.withProfiles(policy.Rule(creates, "", "v1", "pods")).WithObjectSelector(metav1ac.LabelSelector().WithMatchExpressions(
+			metav1ac.LabelSelectorRequirement().WithKey(v1alpha1.WorkloadLabel).WithOperator(metav1.LabelSelectorOpExists)))).
+		WithValidations(policy.Forbid(expression("(object.metadata.labels[?'%WORKLOAD%'] != optional.of(params.spec.workload)\n"+
+			"    && ([dyn(params.spec.current)] + dyn(params.spec.?known.orValue([]))).all(r, object.metadata.labels[?'%HASH%'] != optional.of(r.hash)))\n  || "+selects(labelsOf("object"))),
+			"the pod carries the label labguard.dev/workload or labguard.dev/airlock of a LabWorkload that does not select it"))
+	claims := policy.Denying(ClaimsName, c.Anchor, spec)
+	claims.Binding.Spec.WithParamRef(ofTheNamespace(admissionv1.DenyAction))
+	return claims
+}

@@ -1,0 +1,144 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package injection
+
+import (
+	"slices"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/desired/policy"
+)
+
+// Names of the policies; their bindings are called the same.
+const (
+	InjectionName = "labguard-injection"
+	BackstopName  = "labguard-backstop"
+	ClaimsName    = "labguard-claims"
+	LiveName      = "labguard-live"
+	ReservedName  = "labguard-reserved"
+	ProfilesName  = "labguard-profiles"
+	IssuersName   = "labguard-issuers"
+	SelfName      = "labguard-self"
+)
+
+const (
+	// Prefix is what the names of labguard's own objects begin with.
+	Prefix = "labguard-"
+	// TrustConfigMap has the trust bundles where the cluster serves no ClusterTrustBundles.
+	TrustConfigMap = "labguard-trust"
+	// CompanionSuffix ends the name of every companion Service.
+	CompanionSuffix = "-mtls"
+	// ProfileDefinition is the CustomResourceDefinition of AirlockProfiles.
+	ProfileDefinition = "airlockprofiles.labguard.dev"
+	// AllowDeletionAnnotation is what an administrator sets to "true" on the definition to delete it while labguard's policies stand.
+	AllowDeletionAnnotation = "labguard.dev/allow-deletion"
+	// DefaultCertManagerUser is who cert-manager's controller is as cert-manager is usually installed.
+	DefaultCertManagerUser = "system:serviceaccount:cert-manager:cert-manager"
+)
+
+// Config is what the policies depend on.
+type Config struct {
+	// Namespaces are the names of the governed namespaces. Order and doubles do not matter.
+	Namespaces []string
+	// LabguardUser is the user name of labguard itself, CertManagerUser that of cert-manager's controller; empty: DefaultCertManagerUser.
+	LabguardUser    string
+	CertManagerUser string
+	// ProtectedIssuers are the issuers that serve nothing but labguard's Certificates.
+	ProtectedIssuers []Issuer
+	// ClusterTrustBundles says whether the cluster serves certificates.k8s.io/v1 ClusterTrustBundles. If not, bundles come from TrustConfigMap.
+	ClusterTrustBundles bool
+	// KindMissing says that the cluster does not serve AirlockProfiles. A policy whose parameter has no kind refuses everything that it matches, so those that
+	// have one match nothing then, and pods start without a sidecar; no pod at all may use labguard's Secrets.
+	KindMissing bool
+	// Anchor owns the policies.
+	Anchor policy.Anchor
+}
+
+// Issuer names a cert-manager issuer.
+type Issuer struct {
+	// Kind is ClusterIssuer or Issuer; Namespace is that of an Issuer.
+	Kind, Namespace, Name string
+}
+
+func (c Config) certManager() string {
+	if c.CertManagerUser == "" {
+		return DefaultCertManagerUser
+	}
+	return c.CertManagerUser
+}
+
+// isLabguard is true if labguard itself writes.
+func (c Config) isLabguard() string {
+	return "request.userInfo.username == " + policy.Quote(c.LabguardUser)
+}
+
+// isCertManager is true if cert-manager's controller writes.
+func (c Config) isCertManager() string {
+	return "request.userInfo.username == " + policy.Quote(c.certManager())
+}
+
+// collectors take away what belongs to nobody any more: the garbage collector, and the controller that empties namespaces. They are named one by one: a
+// ServiceAccount of a governed namespace is a tenant.
+var collectors = []string{
+	"system:serviceaccount:kube-system:generic-garbage-collector", "system:serviceaccount:kube-system:namespace-controller",
+	// Without --use-service-account-credentials all controllers are one user.
+	"system:kube-controller-manager",
+}
+
+// endpointWriters keep the addresses behind Services.
+var endpointWriters = []string{
+	"system:serviceaccount:kube-system:endpointslice-controller", "system:serviceaccount:kube-system:endpointslicemirroring-controller",
+	"system:serviceaccount:kube-system:endpoint-controller",
+}
+
+// loadBalancers put a finalizer on Services of type LoadBalancer.
+var loadBalancers = []string{"system:serviceaccount:kube-system:service-controller", "system:cloud-controller-manager"}
+
+func userIn(users []string) string {
+	return "request.userInfo.username in " + policy.QuoteAll(users)
+}
+
+// governed matches resources in the governed namespaces, and cluster-scoped ones. Namespaces are named in the policy, not in a condition: a
+// parameter whose kind is gone is an error before any condition is looked at.
+func (c Config) governed(rules ...*admissionac.NamedRuleWithOperationsApplyConfiguration) *admissionac.MatchResourcesApplyConfiguration {
+	names := slices.Compact(slices.Sorted(slices.Values(c.Namespaces)))
+	requirement := metav1ac.LabelSelectorRequirement().WithKey(corev1.LabelMetadataName)
+	if len(names) == 0 {
+		requirement.WithOperator(metav1.LabelSelectorOpDoesNotExist) // every namespace has the label
+	} else {
+		requirement.WithOperator(metav1.LabelSelectorOpIn).WithValues(names...)
+	}
+	return policy.Everywhere(rules...).WithNamespaceSelector(metav1ac.LabelSelector().WithMatchExpressions(requirement))
+}
+
+// withProfiles is governed, for policies that have a profile as their parameter.
+func (c Config) withProfiles(rules ...*admissionac.NamedRuleWithOperationsApplyConfiguration) *admissionac.MatchResourcesApplyConfiguration {
+	if c.KindMissing {
+		c.Namespaces = nil
+	}
+	return c.governed(rules...)
+}
+
+// profiles is the kind of the parameter.
+func profiles() *admissionac.ParamKindApplyConfiguration {
+	return admissionac.ParamKind().WithAPIVersion(v1alpha1.GroupVersion.String()).WithKind("AirlockProfile")
+}
+
+// ofTheNamespace gives a policy every profile of the namespace of the request.
+func ofTheNamespace(none admissionv1.ParameterNotFoundActionType) *admissionac.ParamRefApplyConfiguration {
+	return admissionac.ParamRef().WithSelector(metav1ac.LabelSelector()).WithParameterNotFoundAction(none)
+}
+
+var (
+	creates = []admissionv1.OperationType{admissionv1.Create}
+	updates = []admissionv1.OperationType{admissionv1.Update}
+	changes = []admissionv1.OperationType{admissionv1.Create, admissionv1.Update}
+	writes  = []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete}
+)

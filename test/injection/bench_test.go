@@ -1,0 +1,189 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package injection_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/desired/injection"
+)
+
+// The size of the measured cluster, and how long a turn is.
+const (
+	benchNamespaces, benchProfiles = 1000, 10
+	benchRounds, benchRequests     = 20, 20
+	benchWriters                   = 8
+)
+
+// BenchmarkPodCreation measures what the policies cost the creation of a pod (a server-side dry run): in a namespace that is not governed, of a pod that no profile selects
+// in one that is, and of one that gets the sidecar. The three take turns, so that whatever else the machine does hits them alike. Before that, with no
+// policy at all, the same pod is measured alone. It prints a table.
+func BenchmarkPodCreation(b *testing.B) {
+	l := &stage{B: b}
+	l.plain = l.namespace("bench-plain")
+	for b.Loop() {
+		bare := l.turns(map[string]*corev1.Pod{"no policy": l.pod(l.plain, "lis")})
+		names := l.fill()
+		l.install(names)
+		full := l.turns(map[string]*corev1.Pod{
+			"not governed": l.pod(l.plain, "lis"), "not selected": l.pod(names[0], "other"), "with the sidecar": l.pod(names[0], "lis-3"),
+		})
+		base := quantile(bare["no policy"], 0.5)
+		var table strings.Builder
+		fmt.Fprintf(&table, "%-18s %9s %9s %12s\n", "", "p50 ms", "p95 ms", "p50 - none")
+		for _, name := range []string{"no policy", "not governed", "not selected", "with the sidecar"} {
+			took := append(slices.Clone(bare[name]), full[name]...)
+			fmt.Fprintf(&table, "%-18s %9.1f %9.1f %12.1f\n", name, ms(quantile(took, 0.5)), ms(quantile(took, 0.95)), ms(quantile(took, 0.5)-base))
+		}
+		b.Logf("%d profiles in %d namespaces; %d requests each, one at a time\n%s", benchNamespaces*benchProfiles, benchNamespaces, benchRounds*benchRequests, table.String())
+	}
+}
+
+// stage is the measured cluster.
+type stage struct {
+	*testing.B
+	plain string
+}
+
+func (s *stage) must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+func (s *stage) clients() (*kubernetes.Clientset, client.Client) {
+	s.Helper()
+	typed, err := kubernetes.NewForConfig(access(""))
+	s.must(err)
+	scheme, err := newScheme()
+	s.must(err)
+	as, err := client.New(access(labguardUser), client.Options{Scheme: scheme})
+	s.must(err)
+	return typed, as
+}
+
+func (s *stage) namespace(name string) string {
+	s.Helper()
+	typed, _ := s.clients()
+	_, err := typed.CoreV1().Namespaces().Create(s.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
+	s.must(err)
+	s.must(wait.PollUntilContextTimeout(s.Context(), pollEvery, patience, true, func(ctx context.Context) (bool, error) {
+		_, err := typed.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
+		return err == nil, nil
+	}))
+	return name
+}
+
+// fill makes the namespaces and profiles.
+func (s *stage) fill() []string {
+	s.Helper()
+	typed, as := s.clients()
+	names := make([]string, benchNamespaces)
+	jobs, failures := make(chan int), make(chan error, benchWriters)
+	var writers sync.WaitGroup
+	for range benchWriters {
+		writers.Go(func() {
+			for i := range jobs {
+				names[i] = fmt.Sprintf("bench-governed-%04d", i)
+				if err := fillOne(s.Context(), typed, as, names[i]); err != nil {
+					select {
+					case failures <- err:
+					default:
+					}
+				}
+			}
+		})
+	}
+	for i := range benchNamespaces {
+		jobs <- i
+	}
+	close(jobs)
+	writers.Wait()
+	select {
+	case err := <-failures:
+		s.Fatal(err)
+	default:
+	}
+	return names
+}
+
+func fillOne(ctx context.Context, typed *kubernetes.Clientset, as client.Client, name string) error {
+	if _, err := typed.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{}); err != nil {
+		return err
+	}
+	for i := range benchProfiles {
+		if err := as.Create(ctx, lab{namespace: name}.profile(fmt.Sprintf("lis-%d", i))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// install writes the policies for all namespaces, and returns when they act.
+func (s *stage) install(names []string) {
+	s.Helper()
+	typed, _ := s.clients()
+	config := injection.Config{Namespaces: names, LabguardUser: labguardUser, ClusterTrustBundles: true}
+	api := typed.AdmissionregistrationV1()
+	for _, guard := range injection.Guards(config) {
+		_, err := api.ValidatingAdmissionPolicies().Apply(s.Context(), guard.Policy, forced)
+		s.must(err)
+		_, err = api.ValidatingAdmissionPolicyBindings().Apply(s.Context(), guard.Binding, forced)
+		s.must(err)
+	}
+	policy, binding := injection.Injection(config)
+	_, err := api.MutatingAdmissionPolicies().Apply(s.Context(), policy, forced)
+	s.must(err)
+	_, err = api.MutatingAdmissionPolicyBindings().Apply(s.Context(), binding, forced)
+	s.must(err)
+	s.must(wait.PollUntilContextTimeout(s.Context(), pollEvery, patience, true, func(ctx context.Context) (bool, error) {
+		pod, err := typed.CoreV1().Pods(names[0]).Create(ctx, s.pod(names[0], "lis-3"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err == nil && pod.Labels[v1alpha1.WorkloadLabel] == "lis-3", nil
+	}))
+}
+
+func (s *stage) pod(namespace, app string) *corev1.Pod {
+	return lab{namespace: namespace}.pod("bench", app, sized)
+}
+
+// turns measures the pods in turns.
+func (s *stage) turns(pods map[string]*corev1.Pod) map[string][]time.Duration {
+	s.Helper()
+	typed, _ := s.clients()
+	took := map[string][]time.Duration{}
+	for round := range benchRounds + 1 {
+		for name, pod := range pods {
+			for range benchRequests {
+				began := time.Now()
+				_, err := typed.CoreV1().Pods(pod.Namespace).Create(s.Context(), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+				s.must(err)
+				if round > 0 { // the first one warms up
+					took[name] = append(took[name], time.Since(began))
+				}
+			}
+		}
+	}
+	return took
+}
+
+func quantile(took []time.Duration, share float64) time.Duration {
+	sorted := slices.Sorted(slices.Values(took))
+	return sorted[min(int(share*float64(len(sorted))), len(sorted)-1)]
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
