@@ -128,9 +128,18 @@ func TestAdoption(t *testing.T) {
 		t.Log(found.Message)
 		l.kubectl("delete", "networkpolicy", "open")
 	})
+	t.Run("protected pods come back and talk while labguard and cert-manager are away", func(t *testing.T) { nobodyIsNeeded(t, l.with(t)) })
 	l.balance("direct")
 	l.balance("behind")
 	if stats, err := l.stats("reader"); err != nil || stats.Again > 0 {
 		t.Errorf("the reader: %+v, %v", stats, err)
 	}
+	l.kubectl("scale", "deployment/direct", "deployment/behind", "--replicas=1")
+	for _, app := range clients {
+		l.flows(app, 20)
+	}
+	t.Run("a sidecar that is killed comes back without its application", func(t *testing.T) { sidecarDies(t, l.with(t)) })
+	t.Run("a Job with the sidecar completes, and its init container reaches an upstream", func(t *testing.T) { jobCompletes(t, l.with(t)) })
+	t.Run("namespaces without a LabWorkload are untouched", func(t *testing.T) { elsewhere(t, l.with(t)) })
+	t.Run("a removed peer loses its connections within five seconds", func(t *testing.T) { removedPeer(t, l.with(t)) })
 }

@@ -389,6 +389,6 @@ func (l *lab) once(name, labels string, arguments ...string) (bool, string) {
 		return fmt.Errorf("%+v", pod.Status)
 	})
 	output := l.kubectl("logs", name, "-c", "main")
-	l.kubectl("delete", "pod", name, "--wait=false")
+	l.kubectl("delete", "pod", name, "--grace-period=1")
 	return pod.Status.ContainerStatuses[0].State.Terminated.ExitCode == 0, output
 }

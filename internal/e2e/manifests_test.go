@@ -80,6 +80,15 @@ func peers(names []string) string {
 	return strings.Join(all, ", ")
 }
 
+// allowFrom is peers as JSON.
+func allowFrom(names []string) string {
+	all := make([]string, len(names))
+	for i, name := range names {
+		all[i] = fmt.Sprintf(`{"labWorkload":{"name":%q}}`, name)
+	}
+	return "[" + strings.Join(all, ",") + "]"
+}
+
 func podManifest(name, labels, image string, arguments []string) string {
 	return fmt.Sprintf("apiVersion: v1\nkind: Pod\nmetadata: {name: %s, labels: {%s}}\nspec: {restartPolicy: Never, containers: [{name: main, image: %s, args: [%s]}]}\n",
 		name, labels, image, quoted(arguments))
