@@ -42,9 +42,15 @@ func processes(words ...string) []int {
 // killAirlock ends the sidecar of a pod as a kernel that is out of memory would.
 func (l *lab) killAirlock(pod *corev1.Pod) {
 	l.Helper()
+	container := ""
+	for _, status := range pod.Status.InitContainerStatuses {
+		if status.Name == "airlock" {
+			_, container, _ = strings.Cut(status.ContainerID, "://")
+		}
+	}
 	for _, pid := range processes("airlock", "run") {
 		group, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-		if err == nil && strings.Contains(string(group), string(pod.UID)) {
+		if err == nil && container != "" && strings.Contains(string(group), container) {
 			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 				l.Fatal(err)
 			}

@@ -111,8 +111,8 @@ func comparePeers(a, b config.Peer) int {
 // externalPeers are the certificates of external peers. An identity of the cluster's own trust domain is none of theirs. Where a Service hides their addresses,
 // the certificate alone decides.
 func externalPeers(facts Facts, external *v1alpha1.ExternalPeer, sourceLost bool, notes *Notes) []config.Peer {
-	knows := func(matches func(Bundle) bool) bool { return slices.ContainsFunc(facts.Platform.Bundles, matches) }
-	if external.Authority != "" && !knows(func(b Bundle) bool { return b.Authority == external.Authority }) {
+	authority := func(b Bundle) bool { return b.Authority == external.Authority }
+	if external.Authority != "" && !slices.ContainsFunc(facts.Platform.Bundles, authority) {
 		notes.Unknown = append(notes.Unknown, "external authority "+external.Authority)
 		return nil
 	}
@@ -123,6 +123,12 @@ func externalPeers(facts Facts, external *v1alpha1.ExternalPeer, sourceLost bool
 		}
 		slices.Sort(cidrs)
 	}
+	return append(identityPeers(facts, external, cidrs, notes), certificatePeers(facts, external, cidrs, notes)...)
+}
+
+// identityPeers are the peers that an external entry names by their SPIFFE ID.
+func identityPeers(facts Facts, external *v1alpha1.ExternalPeer, cidrs []string, notes *Notes) []config.Peer {
+	knows := func(matches func(Bundle) bool) bool { return slices.ContainsFunc(facts.Platform.Bundles, matches) }
 	var made []config.Peer
 	for _, identity := range external.Identities {
 		id, err := url.Parse(identity)
@@ -137,11 +143,17 @@ func externalPeers(facts Facts, external *v1alpha1.ExternalPeer, sourceLost bool
 			made = append(made, config.Peer{Pattern: identity, Authority: external.Authority, CIDRs: cidrs})
 		}
 	}
+	return made
+}
+
+// certificatePeers are the peers that an external entry names by their certificate.
+func certificatePeers(facts Facts, external *v1alpha1.ExternalPeer, cidrs []string, notes *Notes) []config.Peer {
+	var made []config.Peer
 	for _, certificate := range external.Certificates {
 		named := func(b Bundle) bool { return b.Authority == external.Authority && b.names(certificate) }
 		switch {
 		case external.Authority == "":
-		case !knows(named):
+		case !slices.ContainsFunc(facts.Platform.Bundles, named):
 			notes.Refused = append(notes.Refused, cmp.Or(certificate.DNSName, certificate.SHA256))
 		default:
 			made = append(made, config.Peer{Fingerprint: certificate.SHA256, DNSName: certificate.DNSName, Authority: external.Authority, CIDRs: cidrs})
