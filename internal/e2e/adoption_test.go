@@ -141,5 +141,7 @@ func TestAdoption(t *testing.T) {
 	t.Run("a sidecar that is killed comes back without its application", func(t *testing.T) { sidecarDies(t, l.with(t)) })
 	t.Run("a Job with the sidecar completes, and its init container reaches an upstream", func(t *testing.T) { jobCompletes(t, l.with(t)) })
 	t.Run("namespaces without a LabWorkload are untouched", func(t *testing.T) { elsewhere(t, l.with(t)) })
+	t.Run("a certificate is renewed under load and no connection breaks", func(t *testing.T) { renewed(t, l.with(t)) })
+	t.Run("the root changes under load and no connection breaks", func(t *testing.T) { rootChanged(t, l.with(t)) })
 	t.Run("a removed peer loses its connections within five seconds", func(t *testing.T) { removedPeer(t, l.with(t)) })
 }
