@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/labguard/labguard/internal/airlock/report"
 	"github.com/labguard/labguard/internal/metrics"
 	"github.com/labguard/labguard/internal/posture"
 )
@@ -38,6 +39,13 @@ func (a *Asker) dueProbes(target posture.AirlockTarget, known []posture.Probe) [
 		}
 	}
 	return due
+}
+
+// listening leaves out tries of ports at which the application does not listen yet, as airlock sees it: that such a port is not reached proves nothing.
+func listening(due []posture.Probe, said report.Report) []posture.Probe {
+	return slices.DeleteFunc(due, func(probe posture.Probe) bool {
+		return slices.ContainsFunc(said.Ports, func(port report.Port) bool { return port.Port == int(probe.Port) && port.Listening == "" })
+	})
 }
 
 // try makes the tries that are due and puts them in the place of earlier ones. Those of addresses that the pod no longer has are forgotten.

@@ -143,7 +143,7 @@ func (a *Asker) look(ctx context.Context, target posture.AirlockTarget, was post
 		facts.Report, facts.ReportedAt, facts.Failure = said, now, ""
 	}
 	if len(answered) > 0 { // where nothing answers, what is not reached proves nothing
-		facts.Probes = a.try(ctx, target, facts.Probes, probes, answered)
+		facts.Probes = a.try(ctx, target, facts.Probes, listening(probes, facts.Report), answered)
 	}
 	return facts
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"sync"
 
 	"k8s.io/utils/clock"
 
@@ -40,6 +41,8 @@ type Half struct {
 	journal     *journal.Journal
 	clock       clock.WithTicker
 	destination Destination
+	// empty has the addresses for mutual TLS at which nobody was there for a while.
+	empty sync.Map
 }
 
 // New makes a client half. Destination may be nil where nothing is redirected.

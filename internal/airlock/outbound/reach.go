@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/utils/clock"
+
 	"github.com/labguard/labguard/internal/airlock/config"
 	"github.com/labguard/labguard/internal/airlock/handshake"
 	"github.com/labguard/labguard/internal/airlock/material"
@@ -33,6 +35,9 @@ const (
 const (
 	dialTimeout      = 10 * time.Second
 	handshakeTimeout = 10 * time.Second
+	// patience is how long it takes to believe that nobody is there for mutual TLS, between the time from one try to the next.
+	patience = time.Second
+	between  = 50 * time.Millisecond
 )
 
 // target is the far end of a connection.
@@ -46,14 +51,13 @@ type target struct {
 func (h *Half) reach(upstream config.Upstream, snapshot *material.Snapshot) (target, error) {
 	absent := NoSecureAddress
 	if upstream.Secure != "" {
-		connection, err := dial(upstream.Secure)
+		connection, err := h.dialSecure(upstream)
 		if err == nil {
 			return h.secure(connection, upstream, snapshot)
 		}
 		absent = dialReason(err)
 	}
-	nobody := absent == NoSecureAddress || absent == UpstreamRefused || absent == UpstreamUnreachable
-	if !nobody || !upstream.Fallback || upstream.Plain == "" {
+	if absent != NoSecureAddress && !nobody(absent) || !upstream.Fallback || upstream.Plain == "" {
 		return target{}, &trust.RefusedError{Reason: absent}
 	}
 	connection, err := dial(upstream.Plain)
@@ -66,6 +70,35 @@ func (h *Half) reach(upstream config.Upstream, snapshot *material.Snapshot) (tar
 	}
 	return target{leg: leg, kind: tally.Plaintext}, nil
 }
+
+// dialSecure tries for a moment before it believes that nobody is there: while pods are being replaced, the Service leads to one that no longer listens.
+// Once it believes it, it tries once each time, until somebody is there again: short connections to an upstream without airlock are not to be slow.
+func (h *Half) dialSecure(upstream config.Upstream) (*net.TCPConn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	for {
+		connection, err := dial(upstream.Secure)
+		_, empty := h.empty.Load(upstream.Secure)
+		switch {
+		case err == nil:
+			h.empty.Delete(upstream.Secure)
+			return connection, nil
+		case !nobody(dialReason(err)) || empty:
+			return nil, err
+		}
+		timer := clock.RealClock{}.NewTimer(between)
+		select {
+		case <-timer.C():
+		case <-ctx.Done():
+			timer.Stop()
+			h.empty.Store(upstream.Secure, true)
+			return nil, err
+		}
+	}
+}
+
+// nobody says whether a failure means that nobody is there, and not that somebody does not answer.
+func nobody(reason trust.Reason) bool { return reason == UpstreamRefused || reason == UpstreamUnreachable }
 
 func (h *Half) secure(connection *net.TCPConn, upstream config.Upstream, snapshot *material.Snapshot) (target, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)

@@ -103,9 +103,17 @@ func askAs(t *testing.T, user uint32, to string) string {
 	if err := os.WriteFile(program, content, 0o755); err != nil { //nolint:gosec // For another user.
 		t.Fatal(err)
 	}
+	coverage := filepath.Join(filepath.Dir(program), "coverage")
+	if err := os.MkdirAll(coverage, 0o777); err != nil { //nolint:gosec // For another user.
+		t.Fatal(err)
+	}
+	if err := os.Chmod(coverage, 0o777); err != nil { //nolint:gosec // For another user.
+		t.Fatal(err)
+	}
 	dial := exec.CommandContext(t.Context(), program)
 	dial.Dir = "/"
-	dial.Env = []string{dialVariable + "=" + to}
+	// A program that is compiled to count its coverage complains where it cannot write it.
+	dial.Env = []string{dialVariable + "=" + to, "GOCOVERDIR=" + coverage}
 	dial.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: user, Gid: user}, Pdeathsig: unix.SIGKILL}
 	output, err := dial.CombinedOutput()
 	if err != nil {

@@ -51,6 +51,8 @@ func TestOpenSSL(t *testing.T) {
 			// It takes a command for one only where nothing else was read with it.
 			eventually(t, "the handshake is done", func() bool { return strings.Contains(answers.String(), "Verify return code") })
 			for _, word := range words {
+				// What is there already is an answer to an earlier word; written too early, this one would be read together with it.
+				before := len(answers.String())
 				if _, err := io.WriteString(input, word); err != nil {
 					t.Fatal(err)
 				}
@@ -59,9 +61,7 @@ func TestOpenSSL(t *testing.T) {
 					want = "KEYUPDATE"
 				}
 				eventually(t, "there is an answer to "+word, func() bool {
-					text := answers.String()
-					at := strings.LastIndex(text, "Verify return code")
-					return at >= 0 && strings.Contains(text[at:], want)
+					return strings.Contains(answers.String()[before:], want)
 				})
 			}
 			end()
