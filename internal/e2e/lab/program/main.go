@@ -139,15 +139,17 @@ func answer(ctx context.Context, address string, handler http.Handler, done <-ch
 		return err
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Second}
-	stop := context.AfterFunc(ctx, func() {
+	ended := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
 		<-done
-		_ = server.Close()
-	})
-	defer stop()
+		// Requests under way are answered; connections that are idle are closed.
+		ended <- server.Shutdown(context.WithoutCancel(ctx))
+	}()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
-	return nil
+	return <-ended
 }
 
 func portal(ctx context.Context, s settings) error {
