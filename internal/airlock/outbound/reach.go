@@ -98,7 +98,9 @@ func (h *Half) dialSecure(upstream config.Upstream) (*net.TCPConn, error) {
 }
 
 // nobody says whether a failure means that nobody is there, and not that somebody does not answer.
-func nobody(reason trust.Reason) bool { return reason == UpstreamRefused || reason == UpstreamUnreachable }
+func nobody(reason trust.Reason) bool {
+	return reason == UpstreamRefused || reason == UpstreamUnreachable
+}
 
 func (h *Half) secure(connection *net.TCPConn, upstream config.Upstream, snapshot *material.Snapshot) (target, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
