@@ -128,6 +128,7 @@ func TestAdoption(t *testing.T) {
 		t.Log(found.Message)
 		l.kubectl("delete", "networkpolicy", "open")
 	})
+	t.Run("the kubelet's probes pass where the network judges the node like any other", func(t *testing.T) { kubeletProbes(t, l.with(t)) })
 	t.Run("protected pods come back and talk while labguard and cert-manager are away", func(t *testing.T) { nobodyIsNeeded(t, l.with(t)) })
 	l.balance("direct")
 	l.balance("behind")

@@ -6,7 +6,9 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/internal/testutil/cluster"
+	"github.com/labguard/labguard/internal/testutil/node"
 )
 
 // nobodyIsNeeded deletes protected pods while labguard and cert-manager are away.
@@ -39,6 +42,20 @@ func nobodyIsNeeded(t *testing.T, l *lab) {
 	if plaintext, encrypted := l.wires("lis"); plaintext > 0 || encrypted == 0 {
 		t.Errorf("on the wire: plaintext %d, TLS %d", plaintext, encrypted)
 	}
+}
+
+// kubeletProbes has the network judge the node like any other: protected pods become ready all the same, as the configuration names the node.
+func kubeletProbes(t *testing.T, l *lab) {
+	l.configure(t, authority(t, "lab-ca"), fmt.Sprintf("nodeAddresses: [%q]\n", cluster.Node().Address+"/32"))
+	l.until("the policy of lis names the node", func() error {
+		if policy := l.kubectl("get", "networkpolicy", "labguard-lis", "-o", "yaml"); !strings.Contains(policy, cluster.Node().Address+"/32") {
+			return errors.New(policy)
+		}
+		return nil
+	})
+	node.Switch(t, node.Switches{Enforce: true, NodeTraffic: false})
+	l.kubectl("delete", "pod", l.podsOf("lis")[0].Name)
+	l.kubectl("rollout", "status", "deployment/lis", "--timeout=120s")
 }
 
 // sidecarDies kills the sidecar of a server and of a client.

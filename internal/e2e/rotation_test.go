@@ -129,13 +129,13 @@ spec:
 `
 
 // configure gives labguard these roots and restarts it.
-func (l *lab) configure(t *testing.T, roots string) {
+func (l *lab) configure(t *testing.T, roots string, more ...string) {
 	l.Helper()
 	var config corev1.ConfigMap
 	if err := l.Get(t.Context(), client.ObjectKey{Namespace: system, Name: "labguard"}, &config); err != nil {
 		t.Fatal(err)
 	}
-	config.Data["configuration.yaml"] = configuration(shared.airlock, roots)
+	config.Data["configuration.yaml"] = configuration(shared.airlock, roots) + strings.Join(more, "")
 	if err := l.Update(t.Context(), &config); err != nil {
 		t.Fatal(err)
 	}
@@ -160,6 +160,13 @@ func rootChanged(t *testing.T, l *lab) {
 		l.configure(t, first+second)
 		l.until("every sidecar has the new root", func() error { return everySidecarHasTheBundle(t) })
 		must(t, "", "patch", "clusterissuer", "lab-ca", "--type=merge", "-p", `{"spec":{"ca":{"secretName":"lab-ca-2"}}}`)
+		// labguard does this by itself, an hour after a certificate was issued at the earliest; these are minutes old.
+		for _, name := range all {
+			l.renew("labguard-" + name + "-identity")
+		}
+		own := *l
+		own.namespace = system
+		own.renew("labguard-operator")
 		l.configure(t, second)
 		for _, app := range servers {
 			l.until("the certificates of "+app+" are under the new root", func() error {
@@ -181,7 +188,8 @@ func rootChanged(t *testing.T, l *lab) {
 	})
 	t.Logf("what keeps the old root: %s", must(t, "", "get", "clustertrustbundle", "labguard-trust-"+trustDomain, "-o", `jsonpath={.metadata.annotations.labguard\.dev/leaving-roots}`))
 	l.replace(all...)
-	must(t, "", "delete", "job", "nightly", "-n", l.namespace, "--ignore-not-found")
+	l.kubectl("delete", "job", "nightly", "--ignore-not-found")
+	l.renew("labguard-nightly-identity")
 	l.within(6*time.Minute, "the old root has left", func() error {
 		if published(t) != 1 {
 			return fmt.Errorf("%s", must(t, "", "get", "clustertrustbundle", "labguard-trust-"+trustDomain, "-o", `jsonpath={.metadata.annotations.labguard\.dev/leaving-roots}`))
