@@ -94,7 +94,7 @@ func installed(t *testing.T) images {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	writeOverlay(t, dir, shared.images, configuration(shared.airlock, authority(t, "lab-ca")))
-	must(t, "", "apply", "--server-side", "-k", dir)
+	must(t, "", "apply", "--server-side", "--force-conflicts", "-k", dir)
 	must(t, "", "rollout", "status", "-n", system, "deployment/labguard", "--timeout=180s")
 	shared.installed = true
 	return shared.images
