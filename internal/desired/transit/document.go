@@ -22,10 +22,9 @@ import (
 	"github.com/labguard/labguard/internal/desired"
 )
 
-const (
-	// backdated is by how much an issuer may set the beginning of a certificate back.
-	backdated = 5 * time.Minute
-)
+// backdated is by how much an issuer may set the beginning of a certificate back. Some do so for clocks that are slow: Active Directory's by ten minutes, that
+// of AWS by an hour. What begins earlier than this before its sidecar is refused, and a refusal never falls back to plaintext.
+const backdated = 65 * time.Minute
 
 // OperatorID is the SPIFFE ID of labguard itself. It may read reports and is in no list of peers.
 func OperatorID(trustDomain string) string { return desired.OperatorID(trustDomain) }
@@ -220,8 +219,9 @@ func selects(by *metav1.LabelSelector, set labels.Set) bool {
 	return err == nil && selector.Matches(set)
 }
 
-// revocations refuse certificates of a name that were made before the name got the sidecar that it has now: a LabWorkload that comes back under the name of
-// an earlier one is another one.
+// revocations refuse certificates of a name that were made before both the LabWorkload of that name and its sidecar: a LabWorkload that comes back under the
+// name of an earlier one is another one. One that is applied anew while its pods still have the sidecar keeps their certificate, and so does one whose sidecar
+// comes back: its Secret is still there, and cert-manager issues nothing while that is good.
 func revocations(facts Facts, client half) map[string]time.Time {
 	relevant := map[string]bool{}
 	for _, upstream := range client.upstreams {
@@ -232,11 +232,16 @@ func revocations(facts Facts, client half) map[string]time.Time {
 		peer := &v1alpha1.LabWorkload{}
 		peer.Namespace, peer.Name = name.Namespace, name.Name
 		id := desired.SPIFFEID(peer, facts.Platform.TrustDomain)
-		if known := facts.Peers[name]; !relevant[id] && (known == nil || len(desired.AgreedPorts(known, facts.Workload)) == 0) {
+		known := facts.Peers[name]
+		if !relevant[id] && (known == nil || len(desired.AgreedPorts(known, facts.Workload)) == 0) {
 			continue
 		}
-		if !profile.CreationTimestamp.IsZero() {
-			revoked[id] = profile.CreationTimestamp.Add(-backdated).UTC()
+		since := profile.CreationTimestamp
+		if known != nil && !known.CreationTimestamp.IsZero() && known.CreationTimestamp.Before(&since) {
+			since = known.CreationTimestamp
+		}
+		if !since.IsZero() {
+			revoked[id] = since.Add(-backdated).UTC()
 		}
 	}
 	if len(revoked) == 0 {

@@ -10,9 +10,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/labguard/labguard/api/v1alpha1"
@@ -113,6 +115,51 @@ func TestAClientReachesAnUpstreamThroughAirlock(t *testing.T) {
 	server.Spec.Stage = v1alpha1.TransitStageStrict
 	if strict := documentOf(t, transit.Build(facts)); strict.Upstreams[0].Fallback {
 		t.Error("a strict upstream has a fallback to plaintext")
+	}
+}
+
+// A certificate is refused only if it is older than its LabWorkload and its sidecar, by more than issuers set the beginning of certificates back.
+func TestOnlyCertificatesOfAnEarlierLabWorkloadAreRevoked(t *testing.T) {
+	facts, server := lab(t, nil)
+	lis, id := facts.Peers[types.NamespacedName{Namespace: "pathology", Name: "lis"}], "spiffe://lab.example/ns/pathology/labworkload/lis"
+	tests := map[string]struct {
+		workload, profile time.Time
+		want              time.Time
+	}{
+		"both are new":                          {now, now, now},
+		"the sidecar came back":                 {now.Add(-240 * time.Hour), now, now.Add(-240 * time.Hour)},
+		"it was applied anew under living pods": {now, now.Add(-240 * time.Hour), now.Add(-240 * time.Hour)},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			lis.CreationTimestamp, server.CreationTimestamp = metav1.NewTime(test.workload), metav1.NewTime(test.profile)
+			before := documentOf(t, transit.Build(facts)).RevokedBefore[id]
+			// An hour is what issuers set the beginning of a certificate back at most.
+			if !before.Before(test.want.Add(-time.Hour)) || before.Before(test.want.Add(-2*time.Hour)) {
+				t.Errorf("revoked before %s, want a little more than an hour before %s", before, test.want)
+			}
+		})
+	}
+}
+
+// An identity is allowed while its LabWorkload exists, whoever has a key of it.
+func TestAnIdentityWithoutALabWorkloadIsNotAllowed(t *testing.T) {
+	lis, engine := sidecar("pathology", "lis", port("mllp", 2575, fromLabWorkload("", "engine"))), sidecar("pathology", "engine")
+	facts := factsOf(lis, engine)
+	facts.Stage = v1alpha1.TransitStageStrict
+	facts.Profiles[key(engine)] = profileOf(engine, v1alpha1.AirlockProfileSpec{LabWorkload: "engine", Workload: "engine"})
+	if peers := documentOf(t, transit.Build(facts)).Ports[0].Peers; len(peers) != 1 || peers[0].ID != "spiffe://lab.example/ns/pathology/labworkload/engine" {
+		t.Fatalf("peers %+v, want the engine", peers)
+	}
+	facts.Peers = desired.NewPeers(lis) // its profile and its pods live on
+	if peers := documentOf(t, transit.Build(facts)).Ports[0].Peers; len(peers) > 0 {
+		t.Errorf("peers %+v, want none: the LabWorkload is gone", peers)
+	}
+	deleted := metav1.NewTime(now)
+	engine.DeletionTimestamp = &deleted
+	facts.Peers = desired.NewPeers(lis, engine)
+	if peers := documentOf(t, transit.Build(facts)).Ports[0].Peers; len(peers) > 0 {
+		t.Errorf("peers %+v, want none: the LabWorkload is on its way out", peers)
 	}
 }
 
