@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -43,6 +44,7 @@ type sidecar struct {
 	leaving  bool
 	stage    posture.StageDecision
 	result   transit.Result
+	policy   *networkingv1.NetworkPolicySpec
 	closed   []int32
 	overlaps []string
 	tooMany  bool

@@ -34,6 +34,10 @@ type SidecarObservation struct {
 	Pods        []AirlockPod
 	ClosedPorts []int32
 	TrustDomain string
+	// NotClosed says why the network policy that closes plaintext at Strict is not in force; the zero value: it is. OpenedWider are policies of others that open
+	// a declared port.
+	NotClosed   Verdict
+	OpenedWider []string
 	// NameTaken are objects of somebody else with the name of one that labguard has to write.
 	NameTaken []string
 	// Overlaps are older LabWorkloads that select one of the same pods, Mesh pods with the sidecar of a mesh.
@@ -151,8 +155,18 @@ func judgeIdentity(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 }
 
 func judgeProbes(seen *SidecarObservation, now time.Time) (Verdict, bool) {
-	if reached := Reached(seen.Pods, seen.ClosedPorts, now); len(reached) > 0 && seen.Stage == v1alpha1.TransitStageStrict {
+	if seen.Stage != v1alpha1.TransitStageStrict {
+		return Verdict{}, false
+	}
+	if reached := Reached(seen.Pods, seen.ClosedPorts, now); len(reached) > 0 {
 		return verdict(metav1.ConditionFalse, v1alpha1.ReasonPlaintextReachable, "labguard reached %s in plaintext, which the stage closes: look at NetworkIsolated", reached), true
+	}
+	// Probes come from labguard alone, to which the ports were closed before: what is open to others has to be read.
+	if seen.NotClosed.Reason != "" {
+		return seen.NotClosed, true
+	}
+	if len(seen.OpenedWider) > 0 {
+		return verdict(metav1.ConditionFalse, v1alpha1.ReasonOpenedWider, "NetworkPolicy %s opens declared ports, which the stage closes in plaintext: narrow it", seen.OpenedWider), true
 	}
 	return Verdict{}, false
 }

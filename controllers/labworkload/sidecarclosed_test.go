@@ -1,0 +1,92 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package labworkload
+
+import (
+	"testing"
+	"time"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/desired"
+	"github.com/labguard/labguard/internal/posture"
+)
+
+// strictScope is a LabWorkload at Strict, whose policy is written as it is decided.
+func strictScope(t *testing.T) *scope {
+	t.Helper()
+	s := scopeOf(t)
+	s.workload.UID, s.workload.Spec.Enforcement = "uid-lis", v1alpha1.EnforcementEnforce
+	engine := v1alpha1.IngressPeer{Pods: &v1alpha1.PodPeer{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "engine"}}}}
+	s.workload.Spec.Encryption = &v1alpha1.EncryptionSpec{InTransit: &v1alpha1.InTransitSpec{
+		Provider: v1alpha1.TransitProviderSidecar, Stage: v1alpha1.TransitStageStrict,
+		Ports: []v1alpha1.TransitPort{{Name: "mllp", Port: 2575, AllowFrom: []v1alpha1.IngressPeer{engine}}},
+	}}
+	s.siblings = []v1alpha1.LabWorkload{*s.workload}
+	s.enforcement = posture.EnforcementAt(&s.workload.Spec, s.now)
+	s.sidecar.stage.Stage = v1alpha1.TransitStageStrict
+	s.sidecar.policy = policyAt(s, v1alpha1.TransitStageStrict)
+	s.policy = &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{
+		Name: desired.ChildName("lis"), OwnerReferences: []metav1.OwnerReference{{UID: "uid-lis", Controller: new(true)}},
+	}, Spec: *s.sidecar.policy.DeepCopy()}
+	return s
+}
+
+func policyAt(s *scope, stage v1alpha1.TransitStage) *networkingv1.NetworkPolicySpec {
+	facts := s.networkFacts(Sidecars{Nodes: []string{"10.0.0.0/24"}})
+	facts.Airlocks[client.ObjectKeyFromObject(s.workload)] = desired.Airlock{Stage: stage, Ports: map[int32]int32{2575: 15100}}
+	facts.ProbePorts = []int32{2575}
+	spec, _ := desired.NetworkPolicy(s.workload, facts)
+	return spec
+}
+
+// Probes of labguard's own cannot tell a policy of Permissive from one of Strict: both close the port to labguard.
+func TestStrictIsNotShownByAPolicyThatOpensPlaintext(t *testing.T) {
+	tests := map[string]struct {
+		change func(*scope)
+		reason string
+	}{
+		"it is written":         {func(*scope) {}, ""},
+		"it is not there":       {func(s *scope) { s.policy = nil }, v1alpha1.ReasonWaiting},
+		"it is at Permissive":   {func(s *scope) { s.policy.Spec = *policyAt(s, v1alpha1.TransitStagePermissive) }, v1alpha1.ReasonWaiting},
+		"it opens every port":   {func(s *scope) { s.policy.Spec.Ingress[0].Ports = nil }, v1alpha1.ReasonWaiting},
+		"it has another pod":    {func(s *scope) { s.policy.Spec.PodSelector.MatchLabels = map[string]string{"app": "x"} }, v1alpha1.ReasonWaiting},
+		"it is somebody else's": {func(s *scope) { s.policy.OwnerReferences = nil }, v1alpha1.ReasonNameTaken},
+		"nothing is written":    {func(s *scope) { s.enforcement.Network = false }, v1alpha1.ReasonAudit},
+		"a probe is gone": {func(s *scope) {
+			rules := s.sidecar.policy.Ingress
+			rules[len(rules)-1].Ports = rules[len(rules)-1].Ports[1:]
+		}, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := strictScope(t)
+			test.change(s)
+			if got := s.notClosed(); got.Reason != test.reason {
+				t.Errorf("%s (%s), want %q", got.Reason, got.Message, test.reason)
+			}
+		})
+	}
+}
+
+// What is decided while spec.suspend is true is not written, so it is not in force.
+func TestNoStageIsEnteredWhileNothingIsWritten(t *testing.T) {
+	s := strictScope(t)
+	s.workload.Spec.Suspend = true
+	since := metav1.NewTime(s.now.Add(-time.Hour))
+	s.workload.Status.Transit = &v1alpha1.TransitStatus{Stage: v1alpha1.TransitStagePermissive, ObservedSince: &since}
+	s.sidecar.profile = &v1alpha1.AirlockProfile{Spec: v1alpha1.AirlockProfileSpec{LabWorkload: "lis", Stage: v1alpha1.TransitStagePermissive, Selector: &s.workload.Spec.Selector}}
+	(&Reconciler{}).decideSidecar(s)
+	if got := s.sidecar.stage; got.Stage != v1alpha1.TransitStagePermissive || len(got.Blockers) != 1 || !got.ObservedSince.Equal(since.Time) {
+		t.Errorf("%+v, want what is in force", got)
+	}
+	s.sidecar.profile = nil
+	(&Reconciler{}).decideSidecar(s)
+	if got := s.sidecar.stage; got.Stage != v1alpha1.TransitStageObserve {
+		t.Errorf("%+v, want Observe: nothing was written", got)
+	}
+}
