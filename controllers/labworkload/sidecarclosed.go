@@ -4,11 +4,14 @@
 package labworkload
 
 import (
+	"cmp"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/airlock/config"
@@ -64,14 +67,36 @@ func opensDeclared(rule networkingv1.NetworkPolicyIngressRule, declared []v1alph
 	})
 }
 
-// openedPorts are the policies of others that let somebody in at the governed pods beyond the policy of Strict. That the spec accepts a policy makes it no mutual TLS.
+// openedPorts are the policies of others that let somebody in at declared ports beyond the policy of Strict. That the spec accepts a policy makes it no mutual TLS.
 func (s *scope) openedPorts() []string {
 	if s.sidecar.policy == nil || s.sidecar.stage.Stage != v1alpha1.TransitStageStrict {
 		return nil
 	}
-	found := reach.OpenedWider(s.world, reach.Query{Namespace: s.workload.Namespace, Ours: *s.sidecar.policy, Policy: desired.ChildName(s.workload.Name)})
+	ours := s.sidecar.policy.DeepCopy()
+	ours.Ingress = append(ours.Ingress, networkingv1.NetworkPolicyIngressRule{Ports: allBut(desired.Sidecar(s.workload).Ports)})
+	found := reach.OpenedWider(s.world, reach.Query{Namespace: s.workload.Namespace, Ours: *ours, Policy: desired.ChildName(s.workload.Name)})
 	found.Findings = slices.DeleteFunc(found.Findings, func(finding reach.Finding) bool { return finding.Direction != networkingv1.PolicyTypeIngress })
 	return found.Policies()
+}
+
+// allBut are all ports of which mutual TLS says nothing.
+func allBut(declared []v1alpha1.TransitPort) []networkingv1.NetworkPolicyPort {
+	const last = 65535
+	var ports []networkingv1.NetworkPolicyPort
+	add := func(protocol corev1.Protocol, from, to int32) {
+		if from <= to {
+			ports = append(ports, networkingv1.NetworkPolicyPort{Protocol: &protocol, Port: new(intstr.FromInt32(from)), EndPort: &to})
+		}
+	}
+	add(corev1.ProtocolUDP, 1, last)
+	add(corev1.ProtocolSCTP, 1, last)
+	next := int32(1)
+	for _, port := range slices.SortedFunc(slices.Values(declared), func(a, b v1alpha1.TransitPort) int { return cmp.Compare(a.Port, b.Port) }) {
+		add(corev1.ProtocolTCP, next, port.Port-1)
+		next = port.Port + 1
+	}
+	add(corev1.ProtocolTCP, next, last)
+	return ports
 }
 
 // suspendedStage is what is in force while labguard writes nothing: what would come next does not.

@@ -4,16 +4,19 @@
 package labworkload
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired"
 	"github.com/labguard/labguard/internal/posture"
+	"github.com/labguard/labguard/internal/posture/reach"
 )
 
 // strictScope is a LabWorkload at Strict, whose policy is written as it is decided.
@@ -88,5 +91,35 @@ func TestNoStageIsEnteredWhileNothingIsWritten(t *testing.T) {
 	(&Reconciler{}).decideSidecar(s)
 	if got := s.sidecar.stage; got.Stage != v1alpha1.TransitStageObserve {
 		t.Errorf("%+v, want Observe: nothing was written", got)
+	}
+}
+
+// A policy of somebody else that opens another port, such as that of metrics, says nothing of mutual TLS; one that the spec accepts may.
+func TestAPolicyOfOthersThatOpensPlaintextIsNamed(t *testing.T) {
+	s := strictScope(t)
+	s.workload.Spec.Network = &v1alpha1.NetworkSpec{Accept: []v1alpha1.AcceptedPolicy{{Name: "foreign", Reason: "r"}}}
+	foreign := func(ports ...networkingv1.NetworkPolicyPort) {
+		s.world = reach.World{
+			Namespaces: map[string]map[string]string{"pathology": {}},
+			Pods: []reach.Pod{
+				{Namespace: "pathology", Name: "lis-0", Labels: app, IPs: []netip.Addr{netip.MustParseAddr("10.1.0.1")}},
+				{Namespace: "pathology", Name: "other", IPs: []netip.Addr{netip.MustParseAddr("10.1.0.2")}},
+			},
+			Policies: []networkingv1.NetworkPolicy{{ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: "foreign"}, Spec: networkingv1.NetworkPolicySpec{
+				PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}, Ingress: []networkingv1.NetworkPolicyIngressRule{{Ports: ports}},
+			}}},
+		}
+	}
+	foreign(networkingv1.NetworkPolicyPort{Port: new(intstr.FromInt32(9090))})
+	if got := s.openedPorts(); len(got) > 0 {
+		t.Errorf("%v, want none: the port of metrics is not declared", got)
+	}
+	foreign(networkingv1.NetworkPolicyPort{Port: new(intstr.FromInt32(2000)), EndPort: new(int32(3000))})
+	if got := s.openedPorts(); len(got) != 1 || got[0] != "foreign" {
+		t.Errorf("%v, want the policy that opens the declared port", got)
+	}
+	foreign()
+	if got := s.openedPorts(); len(got) != 1 {
+		t.Errorf("%v, want the policy that opens all", got)
 	}
 }
