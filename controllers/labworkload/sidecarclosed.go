@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
@@ -109,4 +110,20 @@ func (s *scope) suspendedStage() posture.StageDecision {
 		decided.ObservedSince = status.ObservedSince.Time
 	}
 	return decided
+}
+
+// remembered is what the status says of a condition, where that stands until airlocks have been asked.
+func (s *scope) remembered(condition string, pods []posture.AirlockPod) (posture.Verdict, bool) {
+	status := s.workload.Status
+	if status.Transit == nil {
+		return posture.Verdict{}, false
+	}
+	last := posture.LastProof{
+		Condition: meta.FindStatusCondition(status.Conditions, condition), Generation: s.workload.Generation,
+		Stage: s.sidecar.stage.Stage, StageBefore: status.Transit.Stage,
+	}
+	if status.Transit.ProbedAt != nil {
+		last.ProbedAt = status.Transit.ProbedAt.Time
+	}
+	return posture.Remembered(last, pods, s.sidecar.closed, s.now)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -91,6 +92,37 @@ func TestNoStageIsEnteredWhileNothingIsWritten(t *testing.T) {
 	(&Reconciler{}).decideSidecar(s)
 	if got := s.sidecar.stage; got.Stage != v1alpha1.TransitStageObserve {
 		t.Errorf("%+v, want Observe: nothing was written", got)
+	}
+}
+
+// A new process has asked nobody yet. Its first report must not take back what is shown.
+func TestARestartTakesNoAnswerBack(t *testing.T) {
+	s := strictScope(t)
+	made := pod("lis-0", "registry.example/lis", "", "n1")
+	made.CreationTimestamp = metav1.NewTime(s.now.AddDate(0, 0, -1))
+	made.Labels = map[string]string{"app": "lis", v1alpha1.WorkloadLabel: desired.LabelValue("lis")}
+	made.Spec.InitContainers = []corev1.Container{{Name: "airlock"}}
+	made.Status.PodIPs = []corev1.PodIP{{IP: "10.1.0.1"}}
+	s.found.Pods = []corev1.Pod{*made}
+	s.sidecar.closed, s.issuerAllowed, s.certificate.served, s.certificate.issued = []int32{2575}, true, true, true
+	probed, turned := metav1.NewTime(s.now.Add(-15*time.Minute)), metav1.NewTime(s.now.Add(-time.Hour))
+	s.workload.Status.Transit = &v1alpha1.TransitStatus{Stage: v1alpha1.TransitStageStrict, ProbedAt: &probed, Vantage: "n2"}
+	for name, reason := range map[string]string{v1alpha1.ConditionTransitEncrypted: v1alpha1.ReasonSingleVantage, v1alpha1.ConditionNetworkIsolated: v1alpha1.ReasonIsolated} {
+		s.workload.Status.Conditions = append(s.workload.Status.Conditions, metav1.Condition{
+			Type: name, Status: metav1.ConditionTrue, Reason: reason, Message: "m", ObservedGeneration: s.workload.Generation, LastTransitionTime: turned,
+		})
+	}
+	r, d := &Reconciler{Sidecars: Sidecars{Image: "i"}}, &decision{}
+	var network posture.NetworkObservation
+	s.observeNetwork(&network)
+	r.judgeSidecar(s, d, &intent{})
+	if !network.Proven || d.transit.Reason != v1alpha1.ReasonSingleVantage || !d.progress.ProbedAt.Equal(&probed) || d.progress.Vantage != "n2" {
+		t.Errorf("proven %t, transit %+v, progress %+v", network.Proven, d.transit, d.progress)
+	}
+	s.now = s.now.Add(45 * time.Minute)
+	r.judgeSidecar(s, d, &intent{})
+	if d.transit.Reason != v1alpha1.ReasonNoRecentProof {
+		t.Errorf("an hour after the probe: %+v", d.transit)
 	}
 }
 

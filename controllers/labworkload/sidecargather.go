@@ -49,6 +49,8 @@ type sidecar struct {
 	overlaps []string
 	tooMany  bool
 	mesh     []string
+	// remembered says that an answer is that of the last report, since this process has not heard of all pods yet.
+	remembered bool
 }
 
 // gatherSidecar reads what the sidecar depends on. The profiles of peers decide about the network policy of a LabWorkload without a sidecar too.
@@ -267,7 +269,7 @@ func worldPods(pods []corev1.Pod) []transit.WorldPod {
 func (s *scope) airlockPods() []posture.AirlockPod {
 	var pods []posture.AirlockPod
 	for _, pod := range s.governed() {
-		made := posture.AirlockPod{Name: pod.Name, Injected: isInjected(&pod, s.workload.Name), Addresses: addressesOf(&pod)}
+		made := posture.AirlockPod{Name: pod.Name, Injected: isInjected(&pod, s.workload.Name), Created: pod.CreationTimestamp.Time, Addresses: addressesOf(&pod)}
 		if made.Injected {
 			made.Facts = s.sidecar.facts[pod.UID]
 		}

@@ -51,6 +51,8 @@ type AirlockPod struct {
 	Name string
 	// Injected says that it has airlock.
 	Injected bool
+	// Created is when it was made.
+	Created time.Time
 	// Addresses are all of its addresses.
 	Addresses []string
 	Facts     AirlockFacts
