@@ -97,7 +97,7 @@ func TestAClientReachesAnUpstreamThroughAirlock(t *testing.T) {
 	facts, server := lab(t, nil)
 	result := transit.Build(facts)
 	upstream := config.Upstream{
-		Name: "pathology/lis/mllp", Listen: "127.0.64.1:2575", Secure: "10.96.0.21:2575", Plain: "10.96.0.20:2575", ID: "spiffe://lab.example/ns/pathology/labworkload/lis",
+		Name: "pathology/lis:2575", Listen: "127.0.64.1:2575", Secure: "10.96.0.21:2575", Plain: "10.96.0.20:2575", ID: "spiffe://lab.example/ns/pathology/labworkload/lis",
 		MinTLSVersion: "1.3", Fallback: true,
 	}
 	got := documentOf(t, result)
@@ -160,6 +160,16 @@ func TestAnIdentityWithoutALabWorkloadIsNotAllowed(t *testing.T) {
 	facts.Peers = desired.NewPeers(lis, engine)
 	if peers := documentOf(t, transit.Build(facts)).Ports[0].Peers; len(peers) > 0 {
 		t.Errorf("peers %+v, want none: the LabWorkload is on its way out", peers)
+	}
+}
+
+// Two Services often lead to one port, as one of the cluster and one of a load balancer do. airlock takes no document in which a name is there twice.
+func TestTwoServicesMayLeadToOnePort(t *testing.T) {
+	facts, _ := lab(t, nil)
+	facts.Services = append(facts.Services, service("pathology", "lis-lb", "lis", "10.96.0.30", 2575, intstr.FromInt32(2575)), companion("pathology", "lis-lb", "lis", "10.96.0.31", 2575))
+	upstreams := documentOf(t, transit.Build(facts)).Upstreams
+	if len(upstreams) != 2 || upstreams[0].Name == upstreams[1].Name || upstreams[0].Listen == upstreams[1].Listen {
+		t.Errorf("upstreams %+v, want one for each Service", upstreams)
 	}
 }
 
@@ -294,7 +304,8 @@ func TestWhatPodsKnowNeverChanges(t *testing.T) {
 
 func TestRunningPodsKeepTheirUpstreams(t *testing.T) {
 	facts, server := lab(t, nil)
-	first := transit.Build(facts).Profile
+	built := transit.Build(facts)
+	first, before := built.Profile, documentOf(t, built)
 	facts.Previous = profileOf(facts.Workload, first)
 	facts.Pods = append(facts.Pods, transit.Pod{Pod: facts.Pods[0].Pod, Injected: true, Revision: first.Current.Hash})
 	lis := facts.Peers[key(sidecar("pathology", "lis"))]
@@ -306,9 +317,16 @@ func TestRunningPodsKeepTheirUpstreams(t *testing.T) {
 	}
 	if upstreams := documentOf(t, result).Upstreams; len(upstreams) != 1 || upstreams[0].Listen != "127.0.64.1:2575" || upstreams[0].Secure != "10.96.0.21:2575" || !upstreams[0].Fallback {
 		t.Errorf("upstreams %+v: running pods still have names for it", upstreams)
+	} else if upstreams[0].Name != before.Upstreams[0].Name {
+		t.Errorf("upstream %s is now %s, which ends its connections", before.Upstreams[0].Name, upstreams[0].Name)
 	}
 	if len(result.Profile.Known) != 1 || result.Profile.Known[0].Hash != first.Current.Hash {
 		t.Errorf("known revisions %+v", result.Profile.Known)
+	}
+	spec := facts.Workload.Spec.Encryption.InTransit
+	spec.Upstreams = []v1alpha1.UpstreamSettings{{LabWorkload: v1alpha1.LabWorkloadReference{Name: "lis"}, LocalPort: 12575}}
+	if upstreams := documentOf(t, transit.Build(facts)).Upstreams; len(upstreams) != 1 || upstreams[0].Listen != "127.0.64.1:12575" {
+		t.Errorf("upstreams %+v: the application was pointed at another port", upstreams)
 	}
 	facts.Pods = facts.Pods[:1]
 	if result = transit.Build(facts); len(documentOf(t, result).Upstreams) > 0 || len(result.Profile.Upstreams) > 0 {
