@@ -5,6 +5,7 @@ package labworkload
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,6 +124,15 @@ func TestARestartTakesNoAnswerBack(t *testing.T) {
 	r.judgeSidecar(s, d, &intent{})
 	if d.transit.Reason != v1alpha1.ReasonNoRecentProof {
 		t.Errorf("an hour after the probe: %+v", d.transit)
+	}
+}
+
+func TestADocumentThatAirlockRefusesIsNotWritten(t *testing.T) {
+	s := strictScope(t)
+	s.sidecar.profile, s.sidecar.result.Document = &v1alpha1.AirlockProfile{}, []byte(`{"version": 1}`)
+	// The client would panic: there is none.
+	if err := (&Reconciler{}).writeDocument(t.Context(), s); err == nil || !strings.Contains(err.Error(), "airlock would refuse") {
+		t.Errorf("%v, want what airlock says", err)
 	}
 }
 
