@@ -199,8 +199,11 @@ func (s *scope) written() bool {
 // injectable says whether pods that start now are to get the sidecar: its document is there and its certificate was issued. A sidecar without an identity would cut
 // its pod off, so the first pod waits for both; a pod that follows is not left without one because the certificate is late.
 func (s *scope) injectable() bool {
-	selects := s.sidecar.profile != nil && s.sidecar.profile.Spec.Selector != nil
-	return s.written() && (s.certificate.issued || selects)
+	profile, document := s.sidecar.profile, s.sidecar.document
+	if profile != nil && profile.Spec.Selector != nil && (document == nil || metav1.IsControlledBy(document, profile)) {
+		return true
+	}
+	return s.written() && s.certificate.issued
 }
 
 // transitPods are the governed pods and templates as the sidecar depends on them.
