@@ -203,7 +203,7 @@ func (s *scope) injectable() bool {
 	if profile != nil && profile.Spec.Selector != nil && (document == nil || metav1.IsControlledBy(document, profile)) {
 		return true
 	}
-	return s.written() && s.certificate.issued
+	return s.written() && s.certificate.issued && s.certificate.refused == ""
 }
 
 // transitPods are the governed pods and templates as the sidecar depends on them.

@@ -40,7 +40,7 @@ func (r *Reconciler) judgeSidecar(s *scope, d *decision, wanted *intent) {
 	}
 	notes := &c.result.Notes
 	seen := posture.SidecarObservation{
-		Certificate: s.observeCertificate(), Stage: c.stage.Stage, Pods: s.airlockPods(), ClosedPorts: c.closed, TrustDomain: r.Platform.TrustDomain,
+		Certificate: s.observeCertificate(), CertificateRefused: s.certificate.refused, Stage: c.stage.Stage, Pods: s.airlockPods(), ClosedPorts: c.closed, TrustDomain: r.Platform.TrustDomain,
 		NotClosed: s.notClosed(), OpenedWider: s.openedPorts(), NameTaken: s.takenBySomebody(), Overlaps: c.overlaps, Mesh: c.mesh, TooMany: c.tooMany, Unknown: notes.Unknown, Refused: notes.Refused,
 		Conflicts: notes.Conflicts, Headless: notes.Headless, RedirectForbidden: notes.RedirectForbidden, Restart: s.needRestart(),
 		Acknowledged: acknowledged(spec), IsUpstream: func(name string) bool { return !strings.HasPrefix(name, transit.PassedOn) },

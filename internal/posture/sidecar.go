@@ -26,6 +26,8 @@ const (
 type SidecarObservation struct {
 	// Certificate is what was seen of the certificate.
 	Certificate TransitObservation
+	// CertificateRefused says why peers would refuse the certificate, so that no pod gets airlock; "": nothing is known of that.
+	CertificateRefused string
 	// RenewalTime is when it was to be renewed; zero if not known.
 	RenewalTime time.Time
 	// Stage is what is in force.
@@ -107,6 +109,8 @@ func judgeSetup(seen *SidecarObservation, _ time.Time) (Verdict, bool) {
 		return verdict(no, v1alpha1.ReasonObserving, "stage Observe changes nothing, so plaintext is open: set stage: Permissive"), true
 	case !certificate.CertManagerServed:
 		return verdict(no, v1alpha1.ReasonCertManagerMissing, "the cluster does not serve cert-manager's API: install cert-manager; labguard goes on by itself then"), true
+	case seen.CertificateRefused != "":
+		return verdict(no, v1alpha1.ReasonNoTrust, "no pod gets airlock, since peers would refuse the certificate: %s", []string{seen.CertificateRefused}), true
 	default:
 		return Verdict{}, false
 	}

@@ -49,6 +49,7 @@ func TestMutualTLSIsTrueOnlyWhereItIsShown(t *testing.T) {
 		"an unknown authority":      {func(o *posture.SidecarObservation) { o.Unknown = []string{"external authority x"} }, no, v1alpha1.ReasonAuthorityUnknown},
 		"an identity of ours":       {func(o *posture.SidecarObservation) { o.Refused = []string{"spiffe://lab.example/x"} }, no, v1alpha1.ReasonInvalidSpec},
 		"stage Observe":             {func(o *posture.SidecarObservation) { o.Stage = v1alpha1.TransitStageObserve }, no, v1alpha1.ReasonObserving},
+		"a certificate of others":   {func(o *posture.SidecarObservation) { o.CertificateRefused = "it does not chain" }, no, v1alpha1.ReasonNoTrust},
 		"a pod without airlock":     {func(o *posture.SidecarObservation) { o.Pods[0].Injected = false }, no, v1alpha1.ReasonNotInjected},
 		"an expired certificate":    {func(o *posture.SidecarObservation) { o.Certificate.NotAfter = stageNow }, no, v1alpha1.ReasonCertificateExpired},
 		"a pod without certificate": {said(func(r *report.Report) { r.Identity = nil }), no, v1alpha1.ReasonNoIdentity},

@@ -236,18 +236,26 @@ func revocations(facts Facts, client half) map[string]time.Time {
 		if !relevant[id] && (known == nil || len(desired.AgreedPorts(known, facts.Workload)) == 0) {
 			continue
 		}
-		since := profile.CreationTimestamp
-		if known != nil && !known.CreationTimestamp.IsZero() && known.CreationTimestamp.Before(&since) {
-			since = known.CreationTimestamp
-		}
-		if !since.IsZero() {
-			revoked[id] = since.Add(-backdated).UTC()
+		if before := RevokedBefore(known, profile); !before.IsZero() {
+			revoked[id] = before
 		}
 	}
 	if len(revoked) == 0 {
 		return nil
 	}
 	return revoked
+}
+
+// RevokedBefore is the beginning of certificates below which those of a LabWorkload with a sidecar are refused. lw is nil if it is gone.
+func RevokedBefore(lw *v1alpha1.LabWorkload, profile *v1alpha1.AirlockProfile) time.Time {
+	since := profile.CreationTimestamp
+	if lw != nil && !lw.CreationTimestamp.IsZero() && lw.CreationTimestamp.Before(&since) {
+		since = lw.CreationTimestamp
+	}
+	if since.IsZero() {
+		return time.Time{}
+	}
+	return since.Add(-backdated).UTC()
 }
 
 // Sync is the value that changes whenever something that is mounted into the pods does: the document, a bundle, or the certificate.
