@@ -15,8 +15,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/labguard/labguard/api/v1alpha1"
-	"github.com/labguard/labguard/internal/airlock/config"
 	"github.com/labguard/labguard/internal/desired"
+	"github.com/labguard/labguard/internal/desired/transit"
 	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/posture/reach"
 )
@@ -48,7 +48,7 @@ func opensBeyond(live, wanted *networkingv1.NetworkPolicySpec, ports []v1alpha1.
 	if !slices.Contains(live.PolicyTypes, networkingv1.PolicyTypeIngress) || !equality.Semantic.DeepEqual(live.PodSelector, wanted.PodSelector) {
 		return true
 	}
-	ofProbes := []v1alpha1.TransitPort{{Port: config.HealthPort}}
+	ofProbes := []v1alpha1.TransitPort{{Port: transit.HealthPort}}
 	return slices.ContainsFunc(live.Ingress, func(rule networkingv1.NetworkPolicyIngressRule) bool {
 		return opensDeclared(rule, ports) && (len(rule.Ports) == 0 || !opensDeclared(rule, ofProbes)) && !slices.ContainsFunc(wanted.Ingress, func(known networkingv1.NetworkPolicyIngressRule) bool {
 			return equality.Semantic.DeepEqual(rule, known)

@@ -21,7 +21,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/api/v1alpha1"
-	"github.com/labguard/labguard/internal/airlock/config"
 	"github.com/labguard/labguard/internal/apply"
 	"github.com/labguard/labguard/internal/desired"
 	"github.com/labguard/labguard/internal/desired/transit"
@@ -95,7 +94,7 @@ func (r *Reconciler) writeDocument(ctx context.Context, s *scope) error {
 		return fmt.Errorf("the configuration of the sidecar of %s/%s cannot be encoded", s.workload.Namespace, s.workload.Name)
 	}
 	// Those that run would keep what they have, and those that start would have nothing.
-	if _, err := config.Parse(s.sidecar.result.Document); err != nil {
+	if err := transit.Check(s.sidecar.result.Document); err != nil {
 		return fmt.Errorf("airlock would refuse the configuration of the sidecar of %s/%s: %w", s.workload.Namespace, s.workload.Name, err)
 	}
 	if live == nil {

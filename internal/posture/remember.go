@@ -41,15 +41,7 @@ func Remembered(last LastProof, pods []AirlockPod, closed []int32, now time.Time
 		return Verdict{}, false
 	}
 	for i := range pods {
-		pod := &pods[i]
-		if pod.Facts.ReportedAt.IsZero() {
-			// A new pod turns a True at once, so that the last turn came after all pods on which the answer rests.
-			if !pod.Injected || pod.Created.After(before.LastTransitionTime.Time) || len(closed) == 0 && !pod.unasked() {
-				return Verdict{}, false
-			}
-			continue
-		}
-		if unproven, _, _ := Proof(pods[i:i+1], closed, now); len(unproven) > 0 || now.Sub(pod.Facts.ReportedAt) >= ProofLasts {
+		if !stands(pods[i:i+1], before.LastTransitionTime.Time, closed, now) {
 			return Verdict{}, false
 		}
 	}
@@ -57,6 +49,17 @@ func Remembered(last LastProof, pods []AirlockPod, closed []int32, now time.Time
 		kept.NextChange = ends
 	}
 	return kept, len(pods) > 0
+}
+
+// stands says whether what was shown of one pod at an instant stands, or is shown again.
+func stands(one []AirlockPod, shown time.Time, closed []int32, now time.Time) bool {
+	pod := &one[0]
+	if pod.Facts.ReportedAt.IsZero() {
+		// A new pod turns a True at once, so that the last turn came after all pods on which the answer rests.
+		return pod.Injected && !pod.Created.After(shown) && (len(closed) > 0 || pod.unasked())
+	}
+	unproven, _, _ := Proof(one, closed, now)
+	return len(unproven) == 0 && now.Sub(pod.Facts.ReportedAt) < ProofLasts
 }
 
 // unasked says that this process has not tried yet.

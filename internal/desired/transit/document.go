@@ -54,6 +54,14 @@ func document(facts Facts, allocated []v1alpha1.AllocatedPort, client half, note
 	return encode(made)
 }
 
+// Check says why airlock would refuse a document.
+func Check(document []byte) error {
+	if _, err := config.Parse(document); err != nil {
+		return fmt.Errorf("check the configuration of a sidecar: %w", err)
+	}
+	return nil
+}
+
 func encode(made config.Configuration) []byte {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
