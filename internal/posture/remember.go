@@ -59,7 +59,7 @@ func stands(one []AirlockPod, shown time.Time, closed []int32, now time.Time) bo
 		return pod.Injected && !pod.Created.After(shown) && (len(closed) > 0 || pod.unasked())
 	}
 	unproven, _, _ := Proof(one, closed, now)
-	return len(unproven) == 0 && now.Sub(pod.Facts.ReportedAt) < ProofLasts
+	return len(unproven) == 0 && pod.Facts.Report.ConfigurationError == "" && now.Sub(pod.Facts.ReportedAt) < ProofLasts
 }
 
 // unasked says that this process has not tried yet.

@@ -32,6 +32,10 @@ func TestARestartIsNoNewsOfMutualTLS(t *testing.T) {
 			r.pods[0].Facts = secured("lis-0").Facts
 			r.pods[0].Facts.Probes = nil
 		}, false},
+		"its configuration is an older one": {func(r *remembering) {
+			r.pods[0].Facts = secured("lis-0").Facts
+			r.pods[0].Facts.Report.ConfigurationError = "no"
+		}, false},
 		"the proof is an hour old": {func(r *remembering) { r.last.ProbedAt = stageNow.Add(-time.Hour) }, false},
 		"there was no probe":       {func(r *remembering) { r.last.ProbedAt = time.Time{} }, false},
 		"a pod is new":             {func(r *remembering) { r.pods[1].Created = stageNow.Add(-20 * time.Minute) }, false},

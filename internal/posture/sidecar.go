@@ -254,8 +254,11 @@ func judgeStage(seen *SidecarObservation, _ time.Time) (Verdict, bool) {
 // judgeProof asks for a report and for probes of the last hour of every pod, address and closed port.
 func judgeProof(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 	unproven, oldest, vantages := Proof(seen.Pods, seen.ClosedPorts, now)
-	var silent []string
+	var silent, behind []string
 	for i := range seen.Pods {
+		if seen.Pods[i].Facts.Report.ConfigurationError != "" {
+			behind = append(behind, seen.Pods[i].Name)
+		}
 		if said := &seen.Pods[i].Facts; said.ReportedAt.IsZero() || now.Sub(said.ReportedAt) >= ProofLasts {
 			silent = append(silent, seen.Pods[i].Name)
 		}
@@ -264,6 +267,8 @@ func judgeProof(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 	switch {
 	case len(seen.Pods) == 0:
 		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "no pod runs, so nothing can be shown"), true
+	case len(behind) > 0:
+		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "the airlock of pod %s does not use its present configuration, so nothing shows whom it lets in: look at its log", behind), true
 	case len(unproven) > 0:
 		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "no probe of the last hour shows that plaintext is closed at pod %s", unproven), true
 	}

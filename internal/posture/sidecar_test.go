@@ -77,6 +77,7 @@ func TestMutualTLSIsTrueOnlyWhereItIsShown(t *testing.T) {
 		"a probe beside nothing": {probe(func(p *posture.Probe) { p.Control = false }), unknown, v1alpha1.ReasonNoRecentProof},
 		"a second address":       {func(o *posture.SidecarObservation) { o.Pods[0].Addresses = []string{"10.1.0.1", "fd00::1"} }, unknown, v1alpha1.ReasonNoRecentProof},
 		"no address yet":         {func(o *posture.SidecarObservation) { o.Pods[0].Addresses = nil }, unknown, v1alpha1.ReasonNoRecentProof},
+		"an older configuration": {said(func(r *report.Report) { r.ConfigurationError = "no" }), unknown, v1alpha1.ReasonNoRecentProof},
 		"nothing runs":           {func(o *posture.SidecarObservation) { o.Pods = nil }, unknown, v1alpha1.ReasonNoRecentProof},
 		"probes of one node":     {probe(func(p *posture.Probe) { p.SameNode = true }), yes, v1alpha1.ReasonSingleVantage},
 		"a client without ports": {func(o *posture.SidecarObservation) { o.ClosedPorts = nil }, yes, v1alpha1.ReasonMutualTLS},
