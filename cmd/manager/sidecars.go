@@ -18,7 +18,7 @@ var ownLabels = map[string]string{"app.kubernetes.io/name": "labguard"}
 // sidecars is what the platform team says about provider Sidecar.
 func (p *parts) sidecars() labworkload.Sidecars {
 	return labworkload.Sidecars{
-		Image: p.config.Airlock.Image, Bundles: p.config.bundles(), Nodes: blocks(p.config.NodeAddresses),
+		Image: p.config.Airlock.Image, Bundles: p.config.bundles(), Roots: p.config.ownRoots(), Nodes: blocks(p.config.NodeAddresses),
 		Labguard: desired.Operator{Namespace: p.options.namespace, Labels: ownLabels},
 	}
 }

@@ -33,6 +33,8 @@ type Sidecars struct {
 	Image string
 	// Bundles are all trust bundles of the cluster.
 	Bundles []transit.Bundle
+	// Roots are those of the cluster's own trust domain. None: not known.
+	Roots []posture.Root
 	// Nodes are address blocks of nodes, from which the kubelet probes. None: the cluster's network lets it through by itself.
 	Nodes []string
 	// Labguard chooses labguard's own pods, which ask the airlocks.

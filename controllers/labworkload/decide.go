@@ -41,6 +41,7 @@ func (r *Reconciler) decide(s *scope) (*decision, intent) {
 
 func (r *Reconciler) decideNetwork(s *scope, d *decision, wanted *intent) {
 	spec, notes := desired.NetworkPolicy(s.workload, s.networkFacts(r.Sidecars))
+	s.sidecar.policy = spec
 	enforced := s.enforcement.Network && s.selectorError == nil
 	if enforced && spec != nil {
 		wanted.policy, wanted.missing = desired.NetworkPolicyApply(s.workload, spec), notes.Missing

@@ -74,6 +74,8 @@ type certificate struct {
 	issued  bool
 	message string
 	serial  string
+	// refused says why peers would refuse it, as far as that is known; it is looked at before the first pod gets the sidecar.
+	refused string
 }
 
 func (c *certificate) waiting() bool { return c.served && !c.issued }
@@ -225,6 +227,9 @@ func (r *Reconciler) gatherCertificate(ctx context.Context, s *scope) error {
 			s.certificate.issued = condition.Status == cmmeta.ConditionTrue && condition.ObservedGeneration == live.Generation
 			s.certificate.message = condition.Message
 		}
+	}
+	if err := r.gatherRefusal(ctx, s); err != nil {
+		return err
 	}
 	return r.gatherSerial(ctx, s)
 }

@@ -38,10 +38,6 @@ func (s *scope) clientsInTheWay(built transit.Result) []string {
 }
 
 func (s *scope) clientInTheWay(name types.NamespacedName, clientOf *v1alpha1.LabWorkload, agreed []int32, built transit.Result) []string {
-	pods := s.livePodsOf(clientOf)
-	if len(pods) == 0 {
-		return nil
-	}
 	if desired.Sidecar(clientOf) == nil {
 		if clientOf.Spec.Encryption != nil && clientOf.Spec.Encryption.InTransit != nil {
 			return nil // the application speaks mutual TLS itself; one that does not is seen in plaintext
@@ -49,6 +45,14 @@ func (s *scope) clientInTheWay(name types.NamespacedName, clientOf *v1alpha1.Lab
 		return []string{fmt.Sprintf("LabWorkload %s is a client without mutual TLS: give it provider Sidecar", name)}
 	}
 	profile := s.sidecar.profiles[name]
+	// Pods that do not run now come back, as those of a CronJob do, and get what the profile says.
+	if profile == nil || profile.Spec.Selector == nil {
+		return []string{fmt.Sprintf("client %s: its pods get no airlock: see TransitEncrypted of the client", name)}
+	}
+	pods := s.livePodsOf(clientOf)
+	if len(pods) == 0 && !covers(s.workload.Namespace, profile, &profile.Spec.Current, s.sidecar.services, agreed, built) {
+		return []string{fmt.Sprintf("client %s does not reach this workload through airlock: see TransitEncrypted of the client", name)}
+	}
 	var without, uncovered []string
 	for i := range pods {
 		revision := transit.RevisionOf(profile, pods[i].Labels[v1alpha1.AirlockLabel])

@@ -43,6 +43,9 @@ func (r *Reconciler) decideSidecar(s *scope) {
 			c.stage.Stage = v1alpha1.TransitStagePermissive
 		}
 	}
+	if s.workload.Spec.Suspend {
+		c.stage = s.suspendedStage()
+	}
 	if c.active || c.leaving {
 		c.result = transit.Build(r.transitFacts(s))
 		c.closed = s.closedPorts(r.Sidecars.Labguard)
@@ -108,6 +111,12 @@ func (r *Reconciler) inTheWay(s *scope, built transit.Result) []string {
 	}
 	if reached := posture.Reached(s.airlockPods(), s.closedPorts(r.Sidecars.Labguard), s.now); len(reached) > 0 {
 		add("labguard reached %s, which the network policy closes: the cluster's network does not obey it", posture.List(reached))
+	}
+	for _, name := range s.takenPolicy() {
+		add("NetworkPolicy %s exists and is not labguard's, so nothing would close the ports in plaintext", name)
+	}
+	if _, notes := desired.NetworkPolicy(s.workload, s.networkFacts(r.Sidecars)); len(notes.Missing) > 0 {
+		add("the network policy waits for facts about the cluster: %s", posture.List(notes.Missing))
 	}
 	lost := desired.SourceLost(s.workload, s.networkFacts(r.Sidecars))
 	for _, port := range desired.Sidecar(s.workload).Ports {

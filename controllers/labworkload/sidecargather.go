@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -43,10 +44,13 @@ type sidecar struct {
 	leaving  bool
 	stage    posture.StageDecision
 	result   transit.Result
+	policy   *networkingv1.NetworkPolicySpec
 	closed   []int32
 	overlaps []string
 	tooMany  bool
 	mesh     []string
+	// remembered says that an answer is that of the last report, since this process has not heard of all pods yet.
+	remembered bool
 }
 
 // gatherSidecar reads what the sidecar depends on. The profiles of peers decide about the network policy of a LabWorkload without a sidecar too.
@@ -195,8 +199,11 @@ func (s *scope) written() bool {
 // injectable says whether pods that start now are to get the sidecar: its document is there and its certificate was issued. A sidecar without an identity would cut
 // its pod off, so the first pod waits for both; a pod that follows is not left without one because the certificate is late.
 func (s *scope) injectable() bool {
-	selects := s.sidecar.profile != nil && s.sidecar.profile.Spec.Selector != nil
-	return s.written() && (s.certificate.issued || selects)
+	profile, document := s.sidecar.profile, s.sidecar.document
+	if profile != nil && profile.Spec.Selector != nil && (document == nil || metav1.IsControlledBy(document, profile)) {
+		return true
+	}
+	return s.written() && s.certificate.issued && s.certificate.refused == ""
 }
 
 // transitPods are the governed pods and templates as the sidecar depends on them.
@@ -265,7 +272,7 @@ func worldPods(pods []corev1.Pod) []transit.WorldPod {
 func (s *scope) airlockPods() []posture.AirlockPod {
 	var pods []posture.AirlockPod
 	for _, pod := range s.governed() {
-		made := posture.AirlockPod{Name: pod.Name, Injected: isInjected(&pod, s.workload.Name), Addresses: addressesOf(&pod)}
+		made := posture.AirlockPod{Name: pod.Name, Injected: isInjected(&pod, s.workload.Name), Created: pod.CreationTimestamp.Time, Addresses: addressesOf(&pod)}
 		if made.Injected {
 			made.Facts = s.sidecar.facts[pod.UID]
 		}

@@ -40,8 +40,8 @@ func (r *Reconciler) judgeSidecar(s *scope, d *decision, wanted *intent) {
 	}
 	notes := &c.result.Notes
 	seen := posture.SidecarObservation{
-		Certificate: s.observeCertificate(), Stage: c.stage.Stage, Pods: s.airlockPods(), ClosedPorts: c.closed, TrustDomain: r.Platform.TrustDomain,
-		NameTaken: s.takenBySomebody(), Overlaps: c.overlaps, Mesh: c.mesh, TooMany: c.tooMany, Unknown: notes.Unknown, Refused: notes.Refused,
+		Certificate: s.observeCertificate(), CertificateRefused: s.certificate.refused, Stage: c.stage.Stage, Pods: s.airlockPods(), ClosedPorts: c.closed, TrustDomain: r.Platform.TrustDomain,
+		NotClosed: s.notClosed(), OpenedWider: s.openedPorts(), NameTaken: s.takenBySomebody(), Overlaps: c.overlaps, Mesh: c.mesh, TooMany: c.tooMany, Unknown: notes.Unknown, Refused: notes.Refused,
 		Conflicts: notes.Conflicts, Headless: notes.Headless, RedirectForbidden: notes.RedirectForbidden, Restart: s.needRestart(),
 		Acknowledged: acknowledged(spec), IsUpstream: func(name string) bool { return !strings.HasPrefix(name, transit.PassedOn) },
 	}
@@ -59,6 +59,11 @@ func (r *Reconciler) judgeSidecar(s *scope, d *decision, wanted *intent) {
 		d.transit = &answer
 	} else {
 		answer := posture.JudgeSidecar(seen, s.now)
+		if answer.Reason == v1alpha1.ReasonNoRecentProof {
+			if before, kept := s.remembered(v1alpha1.ConditionTransitEncrypted, seen.Pods); kept {
+				answer, c.remembered = before, true
+			}
+		}
 		d.transit = &answer
 	}
 	d.progress = s.transitStatus(seen)
@@ -153,6 +158,9 @@ func (s *scope) observeNetwork(seen *posture.NetworkObservation) {
 	}
 	unproven, oldest, _ := posture.Proof(pods, s.sidecar.closed, s.now)
 	seen.Proven, seen.ProofEnds = len(unproven) == 0, oldest.Add(posture.ProofLasts)
+	if before, kept := s.remembered(v1alpha1.ConditionNetworkIsolated, pods); kept && !seen.Proven && before.Answer == metav1.ConditionTrue {
+		s.sidecar.remembered, seen.Proven, seen.ProofEnds = true, true, before.NextChange
+	}
 }
 
 // transitStatus is how far the way has gone.
@@ -172,6 +180,9 @@ func (s *scope) transitStatus(seen posture.SidecarObservation) *v1alpha1.Transit
 	// A proof is renewed all the time. What the status tells of it changes with every quarter of an hour.
 	status.ProbedAt = instant(oldest.Truncate(15 * time.Minute))
 	status.Vantage = posture.Vantage(seen.Pods)
+	if before := s.workload.Status.Transit; c.remembered && before != nil {
+		status.ProbedAt, status.Vantage = before.ProbedAt.DeepCopy(), before.Vantage
+	}
 	for _, port := range desired.Sidecar(s.workload).Ports {
 		reported := v1alpha1.TransitPortStatus{Name: port.Name, Listening: listening(seen.Pods, port.Port)}
 		for _, own := range c.result.Profile.Ports {

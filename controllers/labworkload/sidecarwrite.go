@@ -93,6 +93,10 @@ func (r *Reconciler) writeDocument(ctx context.Context, s *scope) error {
 	if len(s.sidecar.result.Document) == 0 {
 		return fmt.Errorf("the configuration of the sidecar of %s/%s cannot be encoded", s.workload.Namespace, s.workload.Name)
 	}
+	// Those that run would keep what they have, and those that start would have nothing.
+	if err := transit.Check(s.sidecar.result.Document); err != nil {
+		return fmt.Errorf("airlock would refuse the configuration of the sidecar of %s/%s: %w", s.workload.Namespace, s.workload.Name, err)
+	}
 	if live == nil {
 		// The cache holds labguard's own ConfigMaps alone.
 		there := &corev1.ConfigMap{}

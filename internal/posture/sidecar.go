@@ -26,6 +26,8 @@ const (
 type SidecarObservation struct {
 	// Certificate is what was seen of the certificate.
 	Certificate TransitObservation
+	// CertificateRefused says why peers would refuse the certificate, so that no pod gets airlock; "": nothing is known of that.
+	CertificateRefused string
 	// RenewalTime is when it was to be renewed; zero if not known.
 	RenewalTime time.Time
 	// Stage is what is in force.
@@ -34,6 +36,10 @@ type SidecarObservation struct {
 	Pods        []AirlockPod
 	ClosedPorts []int32
 	TrustDomain string
+	// NotClosed says why the network policy that closes plaintext at Strict is not in force; the zero value: it is. OpenedWider are policies of others that open
+	// a declared port.
+	NotClosed   Verdict
+	OpenedWider []string
 	// NameTaken are objects of somebody else with the name of one that labguard has to write.
 	NameTaken []string
 	// Overlaps are older LabWorkloads that select one of the same pods, Mesh pods with the sidecar of a mesh.
@@ -103,6 +109,8 @@ func judgeSetup(seen *SidecarObservation, _ time.Time) (Verdict, bool) {
 		return verdict(no, v1alpha1.ReasonObserving, "stage Observe changes nothing, so plaintext is open: set stage: Permissive"), true
 	case !certificate.CertManagerServed:
 		return verdict(no, v1alpha1.ReasonCertManagerMissing, "the cluster does not serve cert-manager's API: install cert-manager; labguard goes on by itself then"), true
+	case seen.CertificateRefused != "":
+		return verdict(no, v1alpha1.ReasonNoTrust, "no pod gets airlock, since peers would refuse the certificate: %s", []string{seen.CertificateRefused}), true
 	default:
 		return Verdict{}, false
 	}
@@ -151,8 +159,18 @@ func judgeIdentity(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 }
 
 func judgeProbes(seen *SidecarObservation, now time.Time) (Verdict, bool) {
-	if reached := Reached(seen.Pods, seen.ClosedPorts, now); len(reached) > 0 && seen.Stage == v1alpha1.TransitStageStrict {
+	if seen.Stage != v1alpha1.TransitStageStrict {
+		return Verdict{}, false
+	}
+	if reached := Reached(seen.Pods, seen.ClosedPorts, now); len(reached) > 0 {
 		return verdict(metav1.ConditionFalse, v1alpha1.ReasonPlaintextReachable, "labguard reached %s in plaintext, which the stage closes: look at NetworkIsolated", reached), true
+	}
+	// Probes come from labguard alone, to which the ports were closed before: what is open to others has to be read.
+	if seen.NotClosed.Reason != "" {
+		return seen.NotClosed, true
+	}
+	if len(seen.OpenedWider) > 0 {
+		return verdict(metav1.ConditionFalse, v1alpha1.ReasonOpenedWider, "NetworkPolicy %s opens declared ports, which the stage closes in plaintext: narrow it", seen.OpenedWider), true
 	}
 	return Verdict{}, false
 }
@@ -236,8 +254,11 @@ func judgeStage(seen *SidecarObservation, _ time.Time) (Verdict, bool) {
 // judgeProof asks for a report and for probes of the last hour of every pod, address and closed port.
 func judgeProof(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 	unproven, oldest, vantages := Proof(seen.Pods, seen.ClosedPorts, now)
-	var silent []string
+	var silent, behind []string
 	for i := range seen.Pods {
+		if seen.Pods[i].Facts.Report.ConfigurationError != "" {
+			behind = append(behind, seen.Pods[i].Name)
+		}
 		if said := &seen.Pods[i].Facts; said.ReportedAt.IsZero() || now.Sub(said.ReportedAt) >= ProofLasts {
 			silent = append(silent, seen.Pods[i].Name)
 		}
@@ -246,6 +267,8 @@ func judgeProof(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 	switch {
 	case len(seen.Pods) == 0:
 		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "no pod runs, so nothing can be shown"), true
+	case len(behind) > 0:
+		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "the airlock of pod %s does not use its present configuration, so nothing shows whom it lets in: look at its log", behind), true
 	case len(unproven) > 0:
 		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "no probe of the last hour shows that plaintext is closed at pod %s", unproven), true
 	}

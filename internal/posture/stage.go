@@ -51,6 +51,8 @@ type AirlockPod struct {
 	Name string
 	// Injected says that it has airlock.
 	Injected bool
+	// Created is when it was made.
+	Created time.Time
 	// Addresses are all of its addresses.
 	Addresses []string
 	Facts     AirlockFacts
@@ -108,12 +110,13 @@ func hours(d time.Duration) string {
 	return d.String()
 }
 
-// observedSince is since when every pod has airlock and no undeclared plaintext peer was seen. What was known before counts on: a restart of labguard is no news.
+// observedSince is since when every pod has airlock and has reported, and no undeclared plaintext peer was seen. What was known before counts on: a restart of labguard is no news.
 func observedSince(seen *StageObservation, now time.Time) time.Time {
 	var latest time.Time
 	for i := range seen.Pods {
 		pod := &seen.Pods[i]
-		if !pod.Injected {
+		// What begins while a pod says nothing would count time in which nobody looked.
+		if !pod.Injected || seen.ObservedSince.IsZero() && pod.Facts.ReportedAt.IsZero() {
 			return time.Time{}
 		}
 		for _, port := range pod.Facts.Report.Ports {

@@ -107,8 +107,14 @@ func TestSinceWhenNobodyWasSeen(t *testing.T) {
 		change func(*posture.StageObservation)
 		want   time.Time
 	}{
-		"it counts on":              {func(*posture.StageObservation) {}, since},
-		"it begins now":             {func(o *posture.StageObservation) { o.ObservedSince = time.Time{} }, stageNow},
+		"it counts on":  {func(*posture.StageObservation) {}, since},
+		"it begins now": {func(o *posture.StageObservation) { o.ObservedSince = time.Time{} }, stageNow},
+		"nobody has reported yet": {func(o *posture.StageObservation) {
+			o.ObservedSince, o.Pods[1].Facts = time.Time{}, posture.AirlockFacts{Failure: "labguard has no identity"}
+		}, time.Time{}},
+		"a restart of labguard": {func(o *posture.StageObservation) {
+			o.Pods[0].Facts, o.Pods[1].Facts = posture.AirlockFacts{}, posture.AirlockFacts{}
+		}, since},
 		"a pod without airlock":     {func(o *posture.StageObservation) { o.Pods[0].Injected = false }, time.Time{}},
 		"a peer since":              {func(o *posture.StageObservation) { undeclared(&o.Pods[1], time.Hour) }, stageNow.Add(-time.Hour)},
 		"a peer before":             {func(o *posture.StageObservation) { undeclared(&o.Pods[1], 21*time.Hour) }, since},

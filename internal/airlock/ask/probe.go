@@ -5,9 +5,11 @@ package ask
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/labguard/labguard/internal/airlock/report"
@@ -60,10 +62,10 @@ func (a *Asker) try(
 		if a.refuses(probe.Address) != "" {
 			continue
 		}
-		probe.Reached = a.reach(ctx, probe.Address, probe.Port)
-		probe.At = a.config.Clock.Now()
+		reached, tried := a.reach(ctx, probe.Address, probe.Port)
+		probe.Reached, probe.At = reached, a.config.Clock.Now()
 		at, controlled := answered[probe.Address]
-		probe.Control = controlled && probe.At.Sub(at) <= controlFor
+		probe.Control = controlled && tried && probe.At.Sub(at) <= controlFor
 		probe.Vantage = a.config.Vantage
 		probe.SameNode = a.config.Vantage != "" && a.config.Vantage == target.Node
 		if ctx.Err() != nil {
@@ -75,16 +77,21 @@ func (a *Asker) try(
 	return results
 }
 
-// reach opens a connection, sends nothing and closes it.
-func (a *Asker) reach(ctx context.Context, address string, port int32) bool {
+// reach opens a connection, sends nothing and closes it. It was not tried where labguard's own side failed.
+func (a *Asker) reach(ctx context.Context, address string, port int32) (reached, tried bool) {
 	ctx, cancel := context.WithTimeout(ctx, probeWithin)
 	defer cancel()
 	connection, err := a.config.Dial(ctx, "tcp", net.JoinHostPort(address, strconv.Itoa(int(port))))
 	if err != nil {
-		return false
+		return false, !slices.ContainsFunc(ownFailures, func(own error) bool { return errors.Is(err, own) })
 	}
 	_ = connection.Close()
-	return true
+	return true, true
+}
+
+// ownFailures are those for which nothing has left this process, so that nothing on the way has stopped it. EPERM is what rules of its own pod say.
+var ownFailures = []error{
+	syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL, syscall.EPERM, syscall.EACCES, context.Canceled,
 }
 
 func resultOf(probe posture.Probe) string {

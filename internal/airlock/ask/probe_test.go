@@ -4,10 +4,15 @@
 package ask
 
 import (
+	"context"
+	"net"
+	"os"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	testclock "k8s.io/utils/clock/testing"
 
 	"github.com/labguard/labguard/internal/airlock/report"
 	"github.com/labguard/labguard/internal/posture"
@@ -97,5 +102,30 @@ func TestAPortThatIsToBeClosedFromNowOnIsTriedAtOnce(t *testing.T) {
 	<-l.changed
 	if got := l.asker.Facts(lis)["a"].Probes; len(got) != 1 || !got[0].Control {
 		t.Errorf("probes %v", got)
+	}
+}
+
+// A try that fails before anything leaves labguard says nothing of the network.
+func TestATryThatFailsOnOurSideShowsNothing(t *testing.T) {
+	tests := map[string]struct {
+		failure error
+		shows   bool
+	}{
+		"no file is left":    {syscall.EMFILE, false},
+		"our own rules":      {syscall.EPERM, false},
+		"it was refused":     {syscall.ECONNREFUSED, true},
+		"nothing comes back": {context.DeadlineExceeded, true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			asker := New(Config{Clock: testclock.NewFakeClock(now), Dial: func(context.Context, string, string) (net.Conn, error) {
+				return nil, &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", test.failure)}
+			}})
+			due := []posture.Probe{{Address: podAddress, Port: 2575}}
+			got := asker.try(t.Context(), target("a", closed), nil, due, map[string]time.Time{podAddress: now})
+			if len(got) != 1 || got[0].Reached || got[0].Control != test.shows {
+				t.Errorf("%+v, want control %t", got, test.shows)
+			}
+		})
 	}
 }

@@ -22,10 +22,9 @@ import (
 	"github.com/labguard/labguard/internal/desired"
 )
 
-const (
-	// backdated is by how much an issuer may set the beginning of a certificate back.
-	backdated = 5 * time.Minute
-)
+// backdated is by how much an issuer may set the beginning of a certificate back. Some do so for clocks that are slow: Active Directory's by ten minutes, that
+// of AWS by an hour. What begins earlier than this before its sidecar is refused, and a refusal never falls back to plaintext.
+const backdated = 65 * time.Minute
 
 // OperatorID is the SPIFFE ID of labguard itself. It may read reports and is in no list of peers.
 func OperatorID(trustDomain string) string { return desired.OperatorID(trustDomain) }
@@ -53,6 +52,14 @@ func document(facts Facts, allocated []v1alpha1.AllocatedPort, client half, note
 		})
 	}
 	return encode(made)
+}
+
+// Check says why airlock would refuse a document.
+func Check(document []byte) error {
+	if _, err := config.Parse(document); err != nil {
+		return fmt.Errorf("check the configuration of a sidecar: %w", err)
+	}
+	return nil
 }
 
 func encode(made config.Configuration) []byte {
@@ -220,8 +227,9 @@ func selects(by *metav1.LabelSelector, set labels.Set) bool {
 	return err == nil && selector.Matches(set)
 }
 
-// revocations refuse certificates of a name that were made before the name got the sidecar that it has now: a LabWorkload that comes back under the name of
-// an earlier one is another one.
+// revocations refuse certificates of a name that were made before both the LabWorkload of that name and its sidecar: a LabWorkload that comes back under the
+// name of an earlier one is another one. One that is applied anew while its pods still have the sidecar keeps their certificate, and so does one whose sidecar
+// comes back: its Secret is still there, and cert-manager issues nothing while that is good.
 func revocations(facts Facts, client half) map[string]time.Time {
 	relevant := map[string]bool{}
 	for _, upstream := range client.upstreams {
@@ -232,17 +240,30 @@ func revocations(facts Facts, client half) map[string]time.Time {
 		peer := &v1alpha1.LabWorkload{}
 		peer.Namespace, peer.Name = name.Namespace, name.Name
 		id := desired.SPIFFEID(peer, facts.Platform.TrustDomain)
-		if known := facts.Peers[name]; !relevant[id] && (known == nil || len(desired.AgreedPorts(known, facts.Workload)) == 0) {
+		known := facts.Peers[name]
+		if !relevant[id] && (known == nil || len(desired.AgreedPorts(known, facts.Workload)) == 0) {
 			continue
 		}
-		if !profile.CreationTimestamp.IsZero() {
-			revoked[id] = profile.CreationTimestamp.Add(-backdated).UTC()
+		if before := RevokedBefore(known, profile); !before.IsZero() {
+			revoked[id] = before
 		}
 	}
 	if len(revoked) == 0 {
 		return nil
 	}
 	return revoked
+}
+
+// RevokedBefore is the beginning of certificates below which those of a LabWorkload with a sidecar are refused. lw is nil if it is gone.
+func RevokedBefore(lw *v1alpha1.LabWorkload, profile *v1alpha1.AirlockProfile) time.Time {
+	since := profile.CreationTimestamp
+	if lw != nil && !lw.CreationTimestamp.IsZero() && lw.CreationTimestamp.Before(&since) {
+		since = lw.CreationTimestamp
+	}
+	if since.IsZero() {
+		return time.Time{}
+	}
+	return since.Add(-backdated).UTC()
 }
 
 // Sync is the value that changes whenever something that is mounted into the pods does: the document, a bundle, or the certificate.

@@ -25,6 +25,9 @@ const (
 // DocumentKey is the key of the document in its ConfigMap.
 const DocumentKey = config.FileName
 
+// HealthPort is where the kubelet asks airlock how it is.
+const HealthPort = config.HealthPort
+
 // Facts is what the sidecar of one LabWorkload depends on. The order of lists does not matter.
 type Facts struct {
 	// Workload has provider Sidecar.

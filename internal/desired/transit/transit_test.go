@@ -10,9 +10,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/labguard/labguard/api/v1alpha1"
@@ -95,7 +97,7 @@ func TestAClientReachesAnUpstreamThroughAirlock(t *testing.T) {
 	facts, server := lab(t, nil)
 	result := transit.Build(facts)
 	upstream := config.Upstream{
-		Name: "pathology/lis/mllp", Listen: "127.0.64.1:2575", Secure: "10.96.0.21:2575", Plain: "10.96.0.20:2575", ID: "spiffe://lab.example/ns/pathology/labworkload/lis",
+		Name: "pathology/lis:2575", Listen: "127.0.64.1:2575", Secure: "10.96.0.21:2575", Plain: "10.96.0.20:2575", ID: "spiffe://lab.example/ns/pathology/labworkload/lis",
 		MinTLSVersion: "1.3", Fallback: true,
 	}
 	got := documentOf(t, result)
@@ -113,6 +115,61 @@ func TestAClientReachesAnUpstreamThroughAirlock(t *testing.T) {
 	server.Spec.Stage = v1alpha1.TransitStageStrict
 	if strict := documentOf(t, transit.Build(facts)); strict.Upstreams[0].Fallback {
 		t.Error("a strict upstream has a fallback to plaintext")
+	}
+}
+
+// A certificate is refused only if it is older than its LabWorkload and its sidecar, by more than issuers set the beginning of certificates back.
+func TestOnlyCertificatesOfAnEarlierLabWorkloadAreRevoked(t *testing.T) {
+	facts, server := lab(t, nil)
+	lis, id := facts.Peers[types.NamespacedName{Namespace: "pathology", Name: "lis"}], "spiffe://lab.example/ns/pathology/labworkload/lis"
+	tests := map[string]struct {
+		workload, profile time.Time
+		want              time.Time
+	}{
+		"both are new":                          {now, now, now},
+		"the sidecar came back":                 {now.Add(-240 * time.Hour), now, now.Add(-240 * time.Hour)},
+		"it was applied anew under living pods": {now, now.Add(-240 * time.Hour), now.Add(-240 * time.Hour)},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			lis.CreationTimestamp, server.CreationTimestamp = metav1.NewTime(test.workload), metav1.NewTime(test.profile)
+			before := documentOf(t, transit.Build(facts)).RevokedBefore[id]
+			// An hour is what issuers set the beginning of a certificate back at most.
+			if !before.Before(test.want.Add(-time.Hour)) || before.Before(test.want.Add(-2*time.Hour)) {
+				t.Errorf("revoked before %s, want a little more than an hour before %s", before, test.want)
+			}
+		})
+	}
+}
+
+// An identity is allowed while its LabWorkload exists, whoever has a key of it.
+func TestAnIdentityWithoutALabWorkloadIsNotAllowed(t *testing.T) {
+	lis, engine := sidecar("pathology", "lis", port("mllp", 2575, fromLabWorkload("", "engine"))), sidecar("pathology", "engine")
+	facts := factsOf(lis, engine)
+	facts.Stage = v1alpha1.TransitStageStrict
+	facts.Profiles[key(engine)] = profileOf(engine, v1alpha1.AirlockProfileSpec{LabWorkload: "engine", Workload: "engine"})
+	if peers := documentOf(t, transit.Build(facts)).Ports[0].Peers; len(peers) != 1 || peers[0].ID != "spiffe://lab.example/ns/pathology/labworkload/engine" {
+		t.Fatalf("peers %+v, want the engine", peers)
+	}
+	facts.Peers = desired.NewPeers(lis) // its profile and its pods live on
+	if peers := documentOf(t, transit.Build(facts)).Ports[0].Peers; len(peers) > 0 {
+		t.Errorf("peers %+v, want none: the LabWorkload is gone", peers)
+	}
+	deleted := metav1.NewTime(now)
+	engine.DeletionTimestamp = &deleted
+	facts.Peers = desired.NewPeers(lis, engine)
+	if peers := documentOf(t, transit.Build(facts)).Ports[0].Peers; len(peers) > 0 {
+		t.Errorf("peers %+v, want none: the LabWorkload is on its way out", peers)
+	}
+}
+
+// Two Services often lead to one port, as one of the cluster and one of a load balancer do. airlock takes no document in which a name is there twice.
+func TestTwoServicesMayLeadToOnePort(t *testing.T) {
+	facts, _ := lab(t, nil)
+	facts.Services = append(facts.Services, service("pathology", "lis-lb", "lis", "10.96.0.30", 2575, intstr.FromInt32(2575)), companion("pathology", "lis-lb", "lis", "10.96.0.31", 2575))
+	upstreams := documentOf(t, transit.Build(facts)).Upstreams
+	if len(upstreams) != 2 || upstreams[0].Name == upstreams[1].Name || upstreams[0].Listen == upstreams[1].Listen {
+		t.Errorf("upstreams %+v, want one for each Service", upstreams)
 	}
 }
 
@@ -247,7 +304,8 @@ func TestWhatPodsKnowNeverChanges(t *testing.T) {
 
 func TestRunningPodsKeepTheirUpstreams(t *testing.T) {
 	facts, server := lab(t, nil)
-	first := transit.Build(facts).Profile
+	built := transit.Build(facts)
+	first, before := built.Profile, documentOf(t, built)
 	facts.Previous = profileOf(facts.Workload, first)
 	facts.Pods = append(facts.Pods, transit.Pod{Pod: facts.Pods[0].Pod, Injected: true, Revision: first.Current.Hash})
 	lis := facts.Peers[key(sidecar("pathology", "lis"))]
@@ -259,9 +317,16 @@ func TestRunningPodsKeepTheirUpstreams(t *testing.T) {
 	}
 	if upstreams := documentOf(t, result).Upstreams; len(upstreams) != 1 || upstreams[0].Listen != "127.0.64.1:2575" || upstreams[0].Secure != "10.96.0.21:2575" || !upstreams[0].Fallback {
 		t.Errorf("upstreams %+v: running pods still have names for it", upstreams)
+	} else if upstreams[0].Name != before.Upstreams[0].Name {
+		t.Errorf("upstream %s is now %s, which ends its connections", before.Upstreams[0].Name, upstreams[0].Name)
 	}
 	if len(result.Profile.Known) != 1 || result.Profile.Known[0].Hash != first.Current.Hash {
 		t.Errorf("known revisions %+v", result.Profile.Known)
+	}
+	spec := facts.Workload.Spec.Encryption.InTransit
+	spec.Upstreams = []v1alpha1.UpstreamSettings{{LabWorkload: v1alpha1.LabWorkloadReference{Name: "lis"}, LocalPort: 12575}}
+	if upstreams := documentOf(t, transit.Build(facts)).Upstreams; len(upstreams) != 1 || upstreams[0].Listen != "127.0.64.1:12575" {
+		t.Errorf("upstreams %+v: the application was pointed at another port", upstreams)
 	}
 	facts.Pods = facts.Pods[:1]
 	if result = transit.Build(facts); len(documentOf(t, result).Upstreams) > 0 || len(result.Profile.Upstreams) > 0 {

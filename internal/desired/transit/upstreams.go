@@ -236,7 +236,7 @@ func upstreamsOf(facts Facts, upstream *service, ip string, path config.ClientPa
 		}
 		switch {
 		case agreed:
-			one.Name = fmt.Sprintf("%s/%s/%s", upstream.server.Namespace, upstream.server.Name, declared.Name)
+			one.Name = nameOf(upstream.key(), port.Port)
 			one.MinTLSVersion = cmp.Or(declared.MinTLSVersion, one.MinTLSVersion)
 			one.Secure = secure(upstream.companion, port.Port)
 			if path == config.Redirect {
@@ -251,20 +251,12 @@ func upstreamsOf(facts Facts, upstream *service, ip string, path config.ClientPa
 		}
 		made = append(made, one)
 	}
-	return distinct(made, upstream.of.Name)
+	return made
 }
 
-// distinct keeps the names of upstreams apart where two ports of a Service lead to one declared port.
-func distinct(upstreams []config.Upstream, of string) []config.Upstream {
-	seen := map[string]bool{}
-	for i := range upstreams {
-		if seen[upstreams[i].Name] {
-			upstreams[i].Name += "@" + of + ":" + strconv.Itoa(i)
-		}
-		seen[upstreams[i].Name] = true
-	}
-	return upstreams
-}
+// nameOf is the name of an upstream. airlock ends connections whose upstream it does not find by its name, so that it says what does not change while a connection
+// lives: neither who declares it nor that somebody does.
+func nameOf(service string, port int32) string { return fmt.Sprintf("%s:%d", service, port) }
 
 func isStrict(facts Facts, namespace, name string) bool {
 	profile := facts.Profiles[types.NamespacedName{Namespace: namespace, Name: name}]
@@ -321,19 +313,22 @@ func earlier(facts Facts, client half, wanted []service) []config.Upstream {
 		server := &v1alpha1.LabWorkload{}
 		server.Namespace, server.Name = namespace, address.LabWorkload
 		companion := companionOf(facts.Services, of, server)
+		listens := map[int32]bool{}
 		for _, port := range of.Spec.Ports {
-			if inUse[port.Port] || cmp.Or(port.Protocol, corev1.ProtocolTCP) != corev1.ProtocolTCP {
+			local := localPort(facts.Workload, server, v1alpha1.TransitPort{}, port.Port)
+			if client.path != config.Redirect && (inUse[local] || listens[local]) || cmp.Or(port.Protocol, corev1.ProtocolTCP) != corev1.ProtocolTCP {
 				continue
 			}
+			listens[local] = true
 			one := config.Upstream{
-				Name:   fmt.Sprintf("%s/%s/%d", address.Name, address.LabWorkload, port.Port),
+				Name:   nameOf(address.Name, port.Port),
 				Secure: secure(companion, port.Port), Plain: join(of.Spec.ClusterIP, port.Port), ID: desired.SPIFFEID(server, facts.Platform.TrustDomain),
 				MinTLSVersion: "1.2", Fallback: !isStrict(facts, namespace, address.LabWorkload),
 			}
 			if client.path == config.Redirect {
 				one.Destinations = destinationsOf(of, port.Port)
 			} else {
-				one.Listen = join(address.IP, port.Port)
+				one.Listen = join(address.IP, local)
 			}
 			made = append(made, one)
 		}
