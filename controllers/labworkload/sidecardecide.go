@@ -55,7 +55,10 @@ func (r *Reconciler) decideSidecar(s *scope) {
 // wantsSidecar says whether pods are to get the sidecar, as far as the spec and the other LabWorkloads go.
 func (s *scope) wantsSidecar(goal v1alpha1.TransitStage) bool {
 	c := &s.sidecar
-	return s.enforcement.Transit && goal != v1alpha1.TransitStageObserve && s.selectorError == nil && len(c.overlaps) == 0 && !c.tooMany && len(c.mesh) == 0
+	// Whoever may create a pod can make it look like one of a mesh, and whoever may create a LabWorkload can have it select these pods: that keeps the sidecar
+	// from coming, and does not take away one that is there, which would open plaintext.
+	free := len(c.mesh) == 0 && !c.tooMany || s.selects(s.workload)
+	return s.enforcement.Transit && goal != v1alpha1.TransitStageObserve && s.selectorError == nil && len(c.overlaps) == 0 && free
 }
 
 // inForce is the stage that is in force before anything is decided; empty if none is.
@@ -161,7 +164,7 @@ func (s *scope) olderSidecars() []string {
 	var names []string
 	for i := range s.siblings {
 		other := &s.siblings[i]
-		if other.Name == s.workload.Name || desired.Sidecar(other) == nil || !before(other, s.workload) {
+		if other.Name == s.workload.Name || desired.Sidecar(other) == nil || !s.comesFirst(other) {
 			continue
 		}
 		selector, err := metav1.LabelSelectorAsSelector(&other.Spec.Selector)
@@ -170,6 +173,20 @@ func (s *scope) olderSidecars() []string {
 		}
 	}
 	return names
+}
+
+// comesFirst says whether the pods that another LabWorkload selects too are the other's: those of the one that has them, else of the older one.
+func (s *scope) comesFirst(other *v1alpha1.LabWorkload) bool {
+	if theirs, ours := s.selects(other), s.selects(s.workload); theirs != ours {
+		return theirs
+	}
+	return before(other, s.workload)
+}
+
+// selects says whether pods get the sidecar of a LabWorkload of the namespace now.
+func (s *scope) selects(lw *v1alpha1.LabWorkload) bool {
+	profile := s.sidecar.profiles[types.NamespacedName{Namespace: lw.Namespace, Name: lw.Name}]
+	return profile != nil && profile.Spec.Selector != nil
 }
 
 func (s *scope) sidecarsBefore() int {

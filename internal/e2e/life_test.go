@@ -8,6 +8,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +47,12 @@ func nobodyIsNeeded(t *testing.T, l *lab) {
 
 // kubeletProbes has the network judge the node like any other: protected pods become ready all the same, as the configuration names the node.
 func kubeletProbes(t *testing.T, l *lab) {
-	l.configure(t, authority(t, "lab-ca"), fmt.Sprintf("nodeAddresses: [%q]\n", cluster.Node().Address+"/32"))
+	pods, err := netip.ParsePrefix(cluster.Node().PodIPs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The node reaches a pod from its own end of the pod's interface, which has the first address of the range.
+	l.configure(t, authority(t, "lab-ca"), fmt.Sprintf("nodeAddresses: [%q, %q]\n", cluster.Node().Address+"/32", pods.Masked().Addr().Next().String()+"/32"))
 	l.until("the policy of lis names the node", func() error {
 		if policy := l.kubectl("get", "networkpolicy", "labguard-lis", "-o", "yaml"); !strings.Contains(policy, cluster.Node().Address+"/32") {
 			return errors.New(policy)
