@@ -208,6 +208,7 @@ func (p *parts) webhooks(ctx context.Context, resolver *registry.Resolver) error
 	}
 	handlers := &rollouts.Gate{
 		Reader: views, Facts: resolver, Clock: p.clock, Wait: p.config.Admission.Wait.Duration, User: p.options.user, Platform: p.nodes().Platform,
+		Airlock: p.config.Airlock.Image,
 	}
 	server := p.manager.GetWebhookServer()
 	server.Register(rollouts.MutatePath, &webhook.Admission{Handler: handlers.Mutating(), RecoverPanic: recoverPanic(), LogConstructor: plainLog})
