@@ -244,6 +244,7 @@ func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, as
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Clock: p.clock, SampleEvery: p.sampleEvery, Random: rand.Float64,
 		Prover:  &enforcement.Canary{Config: p.rest, Reader: p.manager.GetClient()},
 		Serving: func() error { return p.manager.GetWebhookServer().StartedChecker()(nil) },
+		Airlock: p.config.Airlock.Image,
 	}
 	workloads := &labworkload.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Facts: resolver, Served: kinds, Clock: p.clock, Random: rand.Float64,
@@ -256,7 +257,7 @@ func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, as
 	}
 	holds := &hold.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Facts: resolver, Clock: p.clock, Random: rand.Float64,
-		Recorder: p.manager.GetEventRecorder("labguard"), Platform: p.nodes().Platform,
+		Recorder: p.manager.GetEventRecorder("labguard"), Platform: p.nodes().Platform, Airlock: p.config.Airlock.Image,
 	}
 	if err := p.manager.GetFieldIndexer().IndexField(ctx, &v1alpha1.RolloutRecord{}, gate.EpochField, func(record client.Object) []string {
 		return []string{record.GetName()}

@@ -61,6 +61,22 @@ func hasAirlock(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Spec.InitContainers, func(container corev1.Container) bool { return container.Name == transit.ContainerName })
 }
 
+// airlockImages are the images of airlock that pods of the namespace may have: that of the configuration, and those of the revisions of its profiles, which nobody
+// but labguard writes.
+func (s *scope) airlockImages(configured string) []string {
+	images := []string{configured}
+	for key, profile := range s.sidecar.profiles {
+		if key.Namespace != s.workload.Namespace {
+			continue
+		}
+		images = append(images, profile.Spec.Current.Image)
+		for i := range profile.Spec.Known {
+			images = append(images, profile.Spec.Known[i].Image)
+		}
+	}
+	return images
+}
+
 // isAirlock says whether a container is one that labguard has added.
 func isAirlock(pod *corev1.Pod, container string) bool {
 	return pod.Labels[v1alpha1.WorkloadLabel] != "" && (container == transit.ContainerName || container == transit.RedirectContainerName)
