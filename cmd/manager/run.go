@@ -302,7 +302,7 @@ func (p *parts) probes() error {
 // injection is what the policies of the sidecar depend on and what does not change while the process runs.
 func (p *parts) injection() injection.Config {
 	_, err := p.manager.GetRESTMapper().RESTMapping(schema.GroupKind{Group: "certificates.k8s.io", Kind: "ClusterTrustBundle"}, "v1")
-	config := injection.Config{ClusterTrustBundles: err == nil}
+	config := injection.Config{ClusterTrustBundles: err == nil, CertManagerUser: p.config.CertManagerUser}
 	for _, one := range p.config.Issuers {
 		config.ProtectedIssuers = append(config.ProtectedIssuers, injection.Issuer{Kind: one.Kind, Namespace: one.Namespace, Name: one.Name})
 	}
