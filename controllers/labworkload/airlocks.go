@@ -4,6 +4,7 @@
 package labworkload
 
 import (
+	"context"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -37,6 +38,10 @@ type Sidecars struct {
 	Nodes []string
 	// Labguard chooses labguard's own pods, which ask the airlocks.
 	Labguard desired.Operator
+	// Guards say whether keys and pods of a namespace are guarded by now; nil: nobody is asked, and nothing waits.
+	Guards func(ctx context.Context, namespace string) (bool, error)
+	// Salt keeps the name of a new Secret from being known before there is a guard. It is the same while the process lives.
+	Salt string
 }
 
 func (r *Reconciler) watchAirlocks(workload types.NamespacedName, targets []posture.AirlockTarget) {
