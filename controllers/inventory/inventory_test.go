@@ -309,7 +309,11 @@ func TestAirlockIsLeftOutOfPodsAndOfNothingElse(t *testing.T) {
 		"airlock:2": {"Pod/bare": {"lis:1"}, "Deployment/lis": {"airlock:2", "lis:1"}, "owned": {"lis:1"}},
 		"airlock:3": {"Pod/bare": {"airlock:2", "lis:1"}, "Deployment/lis": {"airlock:2", "lis:1"}, "owned": {"airlock:2", "lis:1"}},
 	} {
-		found := list(t, served(false), bare, owned, deployment)
+		reader := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(bare, owned, deployment).Build()
+		found, err := inventory.List(t.Context(), reader, served(false), namespace)
+		if err != nil {
+			t.Fatal(err)
+		}
 		found.LeaveOutAirlock(image)
 		got := map[string][]string{}
 		for i := range found.Roots {

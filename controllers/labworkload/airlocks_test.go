@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/desired/transit"
+	"github.com/labguard/labguard/internal/posture"
 )
 
 func TestTheReportLeavesOutAirlockByItsImage(t *testing.T) {
@@ -39,5 +41,12 @@ func TestTheReportLeavesOutAirlockByItsImage(t *testing.T) {
 	slices.Sort(reported)
 	if want := []string{"registry.example/lis:1", fake}; !slices.Equal(reported, want) {
 		t.Errorf("reported are %v, want %v", reported, want)
+	}
+}
+
+func TestTheNamesOfAirlockAreThoseThatAreLeftOut(t *testing.T) {
+	images := []posture.TemplateImage{{Container: transit.ContainerName, Reference: "a", Init: true}, {Container: transit.RedirectContainerName, Reference: "a", Init: true}}
+	if left := posture.WithoutAirlock(images, "a"); len(left) != 0 {
+		t.Errorf("%v stays", left)
 	}
 }
