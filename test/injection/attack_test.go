@@ -129,6 +129,9 @@ func TestASidecarThatAPodBringsIsReplacedOrRefused(t *testing.T) {
 	t.Run("refused with a label and without a sidecar", func(t *testing.T) {
 		for _, label := range []string{v1alpha1.WorkloadLabel, v1alpha1.AirlockLabel} {
 			_, err := l.in(t).create(l.pod("thief", "other", func(pod *corev1.Pod) { pod.Labels[label] = "lis" }))
+			if l.in(t).by(err, injection.ClaimsName) { // both refuse it, and the API server names one of them
+				continue
+			}
 			l.in(t).refused(err, injection.LiveName, "are on pods with the sidecar airlock only")
 		}
 	})
