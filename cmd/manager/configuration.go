@@ -9,12 +9,14 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"sigs.k8s.io/yaml"
 
+	"github.com/labguard/labguard/internal/desired/injection"
 	"github.com/labguard/labguard/internal/registry"
 )
 
@@ -26,6 +28,8 @@ type configuration struct {
 	ClusterDomain string `json:"clusterDomain"`
 	// Issuers are the cert-manager issuers that LabWorkloads may name. None: no certificate is issued.
 	Issuers []issuer `json:"issuers"`
+	// CertManagerUser is who cert-manager's controller is. Default system:serviceaccount:cert-manager:cert-manager.
+	CertManagerUser string `json:"certManagerUser"`
 	// TrustDomains are the trust domains whose identities are believed, with their roots. The entry named like TrustDomain is the cluster's own.
 	TrustDomains []trustDomain `json:"trustDomains"`
 	// ExternalAuthorities sign for peers outside of the cluster that LabWorkloads may name.
@@ -129,6 +133,9 @@ func (c *configuration) validate() error {
 	if err := c.validateIssuers(); err != nil {
 		return err
 	}
+	if c.CertManagerUser != "" && !isServiceAccount(c.CertManagerUser) {
+		return fmt.Errorf("certManagerUser %q: write the ServiceAccount of cert-manager's controller, such as %s", c.CertManagerUser, injection.DefaultCertManagerUser)
+	}
 	if err := c.validateTrust(); err != nil {
 		return err
 	}
@@ -149,6 +156,13 @@ func (c *configuration) validate() error {
 		}
 	}
 	return nil
+}
+
+// isServiceAccount says whether a user name is that of one ServiceAccount.
+func isServiceAccount(user string) bool {
+	account, found := strings.CutPrefix(user, "system:serviceaccount:")
+	namespace, name, _ := strings.Cut(account, ":")
+	return found && len(validation.IsDNS1123Label(namespace)) == 0 && len(validation.IsDNS1123Subdomain(name)) == 0
 }
 
 func (c *configuration) validateIssuers() error {

@@ -61,6 +61,9 @@ func TestTheConfigurationFileIsRead(t *testing.T) {
 				c.Issuers = []issuer{{Kind: "ClusterIssuer", Name: "lab-ca"}, {Kind: "Issuer", Namespace: "pathology", Name: "own"}}
 			}),
 		},
+		"cert-manager under another account": {
+			"certManagerUser: system:serviceaccount:pki:cm-cert-manager", changed(func(c *configuration) { c.CertManagerUser = "system:serviceaccount:pki:cm-cert-manager" }),
+		},
 		"another DNS Service in the same namespace": {"dns: {service: coredns}", changed(func(c *configuration) { c.DNS.Service = "coredns" })},
 		"the DNS Service in another namespace":      {"dns: {namespace: openshift-dns}", changed(func(c *configuration) { c.DNS.Namespace = "openshift-dns" })},
 		"a DNS cache on the nodes": {
@@ -112,6 +115,11 @@ func TestABadConfigurationFileSaysWhatWouldBeRight(t *testing.T) {
 		"an issuer without name":          {"issuers: [{kind: ClusterIssuer, name: a}, {kind: ClusterIssuer}]", "issuers[1].name is empty"},
 		"an Issuer without namespace":     {"issuers: [{kind: Issuer, name: a}]", "an Issuer has one"},
 		"a ClusterIssuer with namespace":  {"issuers: [{kind: ClusterIssuer, namespace: a, name: a}]", "a ClusterIssuer has none"},
+		"cert-manager as a person":        {"certManagerUser: jane", "certManagerUser"},
+		"cert-manager as a group":         {"certManagerUser: 'system:serviceaccounts:pki'", "certManagerUser"},
+		"cert-manager without a name":     {"certManagerUser: 'system:serviceaccount:pki:'", "certManagerUser"},
+		"cert-manager as any account":     {"certManagerUser: 'system:serviceaccount:pki:*'", "certManagerUser"},
+		"cert-manager with a quote":       {`certManagerUser: "system:serviceaccount:pki:a'b"`, "certManagerUser"},
 		"an excluded name that is none":   {"excludedNamespaces: [Lab]", `"Lab" is no name of a namespace`},
 		"an excluded name that is a glob": {"excludedNamespaces: ['*']", `"*" is no name of a namespace`},
 		"a GitOps name with a quote":      {`gitOpsNamespaces: ["a'b"]`, "is no name of a namespace"},

@@ -208,6 +208,7 @@ func (p *parts) webhooks(ctx context.Context, resolver *registry.Resolver) error
 	}
 	handlers := &rollouts.Gate{
 		Reader: views, Facts: resolver, Clock: p.clock, Wait: p.config.Admission.Wait.Duration, User: p.options.user, Platform: p.nodes().Platform,
+		Airlock: p.config.Airlock.Image,
 	}
 	server := p.manager.GetWebhookServer()
 	server.Register(rollouts.MutatePath, &webhook.Admission{Handler: handlers.Mutating(), RecoverPanic: recoverPanic(), LogConstructor: plainLog})
@@ -243,6 +244,7 @@ func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, as
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Clock: p.clock, SampleEvery: p.sampleEvery, Random: rand.Float64,
 		Prover:  &enforcement.Canary{Config: p.rest, Reader: p.manager.GetClient()},
 		Serving: func() error { return p.manager.GetWebhookServer().StartedChecker()(nil) },
+		Airlock: p.config.Airlock.Image,
 	}
 	workloads := &labworkload.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Facts: resolver, Served: kinds, Clock: p.clock, Random: rand.Float64,
@@ -255,7 +257,7 @@ func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, as
 	}
 	holds := &hold.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Facts: resolver, Clock: p.clock, Random: rand.Float64,
-		Recorder: p.manager.GetEventRecorder("labguard"), Platform: p.nodes().Platform,
+		Recorder: p.manager.GetEventRecorder("labguard"), Platform: p.nodes().Platform, Airlock: p.config.Airlock.Image,
 	}
 	if err := p.manager.GetFieldIndexer().IndexField(ctx, &v1alpha1.RolloutRecord{}, gate.EpochField, func(record client.Object) []string {
 		return []string{record.GetName()}
@@ -300,7 +302,7 @@ func (p *parts) probes() error {
 // injection is what the policies of the sidecar depend on and what does not change while the process runs.
 func (p *parts) injection() injection.Config {
 	_, err := p.manager.GetRESTMapper().RESTMapping(schema.GroupKind{Group: "certificates.k8s.io", Kind: "ClusterTrustBundle"}, "v1")
-	config := injection.Config{ClusterTrustBundles: err == nil}
+	config := injection.Config{ClusterTrustBundles: err == nil, CertManagerUser: p.config.CertManagerUser}
 	for _, one := range p.config.Issuers {
 		config.ProtectedIssuers = append(config.ProtectedIssuers, injection.Issuer{Kind: one.Kind, Namespace: one.Namespace, Name: one.Name})
 	}

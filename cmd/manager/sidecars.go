@@ -4,9 +4,11 @@
 package main
 
 import (
+	cryptorand "crypto/rand"
 	"fmt"
 	"math/rand/v2"
 
+	"github.com/labguard/labguard/controllers/gate"
 	"github.com/labguard/labguard/controllers/labworkload"
 	"github.com/labguard/labguard/controllers/removal"
 	"github.com/labguard/labguard/internal/desired"
@@ -20,6 +22,7 @@ func (p *parts) sidecars() labworkload.Sidecars {
 	return labworkload.Sidecars{
 		Image: p.config.Airlock.Image, Bundles: p.config.bundles(), Roots: p.config.ownRoots(), Nodes: blocks(p.config.NodeAddresses),
 		Labguard: desired.Operator{Namespace: p.options.namespace, Labels: ownLabels},
+		Guards:   gate.Guards{Reader: p.manager.GetClient()}.Stand, Salt: cryptorand.Text(),
 	}
 }
 

@@ -6,6 +6,7 @@ package enforcement
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -111,3 +112,33 @@ func governed(name string) *appsv1.Deployment {
 type nothingMore struct{}
 
 func (nothingMore) Serves(schema.GroupKind) bool { return false }
+
+func TestTheBooksDoNotListAirlock(t *testing.T) {
+	const airlock = "registry.example/airlock@sha256:1"
+	r := recovering(t, nil)
+	bare := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "lab", Name: "bare", Labels: map[string]string{"app": "lis"}}}
+	bare.Spec.InitContainers = []corev1.Container{{Name: "airlock", Image: airlock}}
+	bare.Spec.Containers = []corev1.Container{{Name: "app", Image: "registry.example/app:2"}}
+	if err := r.Create(t.Context(), bare); err != nil {
+		t.Fatal(err)
+	}
+	for image, want := range map[string][]string{airlock: {"registry.example/app:2"}, "": {airlock, "registry.example/app:2"}} {
+		r.Airlock = image
+		s, err := r.gather(t.Context(), "lab")
+		if err != nil {
+			t.Fatal(err)
+		}
+		check := func(when string) {
+			for _, root := range s.observation(nil).Roots {
+				if got := root.Template.References(); root.Kind == "Pod" && !slices.Equal(got, want) {
+					t.Errorf("%s, with the image %q the books see %v, want %v", when, image, got, want)
+				}
+			}
+		}
+		check("at any time")
+		if err := r.lookAgain(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		check("when an epoch begins")
+	}
+}

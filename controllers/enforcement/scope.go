@@ -70,6 +70,7 @@ func (r *Reconciler) gather(ctx context.Context, name string) (*scope, error) {
 	if found.inventory, err = inventory.List(ctx, r.Client, r.Served, name); err != nil {
 		return nil, err
 	}
+	found.inventory.LeaveOutAirlock(r.Airlock)
 	found.listed, err = r.listed(ctx, found)
 	return found, err
 }
@@ -151,7 +152,7 @@ func (s *scope) observation(proof *v1alpha1.Epoch) ledger.Observation {
 	}
 	inUse := s.inventory.InUse()
 	for i := range s.inventory.Pods {
-		if root, known := template.FromObject(&s.inventory.Pods[i]); known && !root.Template.Gated { // a gated pod runs nothing
+		if root := s.inventory.Pod(&s.inventory.Pods[i]); !root.Template.Gated { // a gated pod runs nothing
 			if _, top := s.inventory.OwnerOf(&root); top != nil {
 				inUse[top.UID] = append(inUse[top.UID], root.Template.References()...)
 			}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,6 +25,28 @@ import (
 )
 
 // +kubebuilder:rbac:groups=labguard.dev,resources=airlockprofiles,verbs=get;list;watch
+
+// Guards says where the policies stand that keep the keys of sidecars.
+type Guards struct{ client.Reader }
+
+// Stand says whether the policies that keep keys name a namespace, and are bound.
+func (g Guards) Stand(ctx context.Context, namespace string) (bool, error) {
+	for _, name := range []string{injection.ReservedName, injection.ClaimsName, injection.BackstopName} {
+		var guard admissionv1.ValidatingAdmissionPolicy
+		var binding admissionv1.ValidatingAdmissionPolicyBinding
+		for _, object := range []client.Object{&guard, &binding} {
+			if err := g.Get(ctx, client.ObjectKey{Name: name}, object); apierrors.IsNotFound(err) {
+				return false, nil
+			} else if err != nil {
+				return false, fmt.Errorf("get the guard %s: %w", name, err)
+			}
+		}
+		if !injection.Names(guard.Spec.MatchConstraints, namespace) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
 
 // keepInjection brings the policies of the sidecar up to date. It returns when the governed namespaces change by time alone.
 func (r *Reconciler) keepInjection(ctx context.Context, live *objects, anchor types.UID) (time.Time, error) {

@@ -5,17 +5,23 @@ package gate
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/desired/injection"
 )
 
 func sidecar(stage v1alpha1.TransitStage) func(*v1alpha1.LabWorkloadSpec) {
@@ -88,6 +94,58 @@ func TestTheKindIsMissingOnlyIfTheAPIServerSaysSo(t *testing.T) {
 			missing, err := r.kindMissing(t.Context())
 			if missing != test.missing || (err != nil) != test.fail {
 				t.Errorf("missing %t, %v", missing, err)
+			}
+		})
+	}
+}
+
+// written are the objects of the guards as an API server has them.
+func written(t *testing.T, config injection.Config) []client.Object {
+	t.Helper()
+	var objects []client.Object
+	for _, guard := range injection.Guards(config) {
+		policy, binding := &admissionv1.ValidatingAdmissionPolicy{}, &admissionv1.ValidatingAdmissionPolicyBinding{}
+		for configuration, object := range map[any]any{guard.Policy: policy, guard.Binding: binding} {
+			encoded, err := json.Marshal(configuration)
+			if err == nil {
+				err = json.Unmarshal(encoded, object)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		objects = append(objects, policy, binding)
+	}
+	return objects
+}
+
+func TestGuardsStandWhereAllOfThemNameTheNamespace(t *testing.T) {
+	without := func(name string, objects []client.Object) []client.Object {
+		return slices.DeleteFunc(objects, func(object client.Object) bool {
+			_, isBinding := object.(*admissionv1.ValidatingAdmissionPolicyBinding)
+			return isBinding && object.GetName() == name
+		})
+	}
+	config := injection.Config{Namespaces: []string{"pathology", "radiology"}, LabguardUser: "labguard"}
+	missing := config
+	missing.KindMissing = true
+	for name, test := range map[string]struct {
+		objects   []client.Object
+		namespace string
+		stand     bool
+	}{
+		"named":                  {written(t, config), "pathology", true},
+		"another namespace":      {written(t, config), "oncology", false},
+		"no namespace":           {written(t, injection.Config{LabguardUser: "labguard"}), "pathology", false},
+		"nothing is written yet": {nil, "pathology", false},
+		"not bound":              {without(injection.ReservedName, written(t, config)), "pathology", false},
+		"claims are not bound":   {without(injection.ClaimsName, written(t, config)), "pathology", false},
+		"the kind is missing":    {written(t, missing), "pathology", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			guards := Guards{Reader: fake.NewClientBuilder().WithScheme(clientgoscheme.Scheme).WithObjects(test.objects...).Build()}
+			if stand, err := guards.Stand(t.Context(), test.namespace); err != nil || stand != test.stand {
+				t.Errorf("they stand: %t, %v; want %t", stand, err, test.stand)
 			}
 		})
 	}

@@ -33,7 +33,7 @@ func (s *scope) outdated() []outdated {
 		if !hold.Gated(pod.Spec.SchedulingGates) || pod.Spec.NodeName != "" || pod.DeletionTimestamp != nil {
 			continue
 		}
-		self, _ := template.FromObject(pod)
+		self := s.found.Pod(pod)
 		owner, _ := s.found.OwnerOf(&self)
 		replaces := owner != nil && (owner.Kind == "StatefulSet" || owner.Kind == "DaemonSet")
 		if replaces && !owner.Template.Gated && !owner.Held() {

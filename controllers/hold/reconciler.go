@@ -46,6 +46,8 @@ type Reconciler struct {
 	Recorder events.EventRecorder
 	// Platform is what the nodes of the cluster have in common. Nil: nothing is known of it.
 	Platform func() posture.Platform
+	// Airlock is the image of the sidecar that labguard adds to pods, for which no pod is held; empty: it adds none.
+	Airlock string
 
 	waiting waiting
 }
@@ -108,6 +110,7 @@ func (r *Reconciler) gather(ctx context.Context, name string) (*scope, error) {
 	if s.found, err = inventory.List(ctx, r.Client, r.Served, name); err != nil {
 		return nil, err
 	}
+	s.found.LeaveOutAirlock(r.Airlock)
 	held := len(s.found.Held())
 	if held == 0 && len(s.outdated()) == 0 {
 		r.forget(name)

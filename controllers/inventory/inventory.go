@@ -44,6 +44,7 @@ type Namespace struct {
 	Pods []corev1.Pod
 
 	byUID    map[types.UID]*template.Root
+	airlock  []string
 	replicas map[types.UID]int32
 }
 
@@ -82,6 +83,21 @@ func (n *Namespace) add(object runtime.Object) error {
 		n.put(root)
 	}
 	return nil
+}
+
+// LeaveOutAirlock leaves the sidecars that labguard has added to pods out of their images from now on, given the images that airlock has.
+func (n *Namespace) LeaveOutAirlock(images ...string) {
+	n.airlock = images
+	for i := range n.Roots {
+		n.Roots[i].LeaveOutAirlock(images...)
+	}
+}
+
+// Pod is a pod as an object of its own.
+func (n *Namespace) Pod(pod *corev1.Pod) template.Root {
+	self, _ := template.FromObject(pod)
+	self.LeaveOutAirlock(n.airlock...)
+	return self
 }
 
 // Replicas is how many pods a Deployment declares; zero for anything else.
@@ -166,7 +182,7 @@ func (n *Namespace) Held() []*template.Root {
 		}
 	}
 	for i := range n.Pods {
-		root, _ := template.FromObject(&n.Pods[i])
+		root := n.Pod(&n.Pods[i])
 		if root.Controller() != nil && hold.Marked(root.Annotations) && root.Template.Gated && root.DeletionTimestamp == nil {
 			held = append(held, &root)
 		}

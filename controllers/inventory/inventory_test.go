@@ -296,3 +296,33 @@ func TestTheListedNamespacesOfAConfiguration(t *testing.T) {
 		})
 	}
 }
+
+func TestAirlockIsLeftOutOfPodsAndOfNothingElse(t *testing.T) {
+	sidecar := corev1.Container{Name: "airlock", Image: "airlock:2"}
+	bare := &corev1.Pod{ObjectMeta: meta("Pod", "bare"), Spec: pods("lis:1").Spec}
+	owned := &corev1.Pod{ObjectMeta: meta("Pod", "owned", controlledBy("ReplicaSet", "lis")), Spec: pods("lis:1").Spec}
+	deployment := &appsv1.Deployment{ObjectMeta: meta("Deployment", "lis"), Spec: appsv1.DeploymentSpec{Template: pods("lis:1")}}
+	for _, spec := range []*corev1.PodSpec{&bare.Spec, &owned.Spec, &deployment.Spec.Template.Spec} {
+		spec.InitContainers = []corev1.Container{sidecar}
+	}
+	for image, want := range map[string]map[string][]string{
+		"airlock:2": {"Pod/bare": {"lis:1"}, "Deployment/lis": {"airlock:2", "lis:1"}, "owned": {"lis:1"}},
+		"airlock:3": {"Pod/bare": {"airlock:2", "lis:1"}, "Deployment/lis": {"airlock:2", "lis:1"}, "owned": {"airlock:2", "lis:1"}},
+	} {
+		reader := fake.NewClientBuilder().WithScheme(scheme.Scheme).WithObjects(bare, owned, deployment).Build()
+		found, err := inventory.List(t.Context(), reader, served(false), namespace)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found.LeaveOutAirlock(image)
+		got := map[string][]string{}
+		for i := range found.Roots {
+			got[found.Roots[i].Kind+"/"+found.Roots[i].Name] = found.Roots[i].Template.References()
+		}
+		self := found.Pod(owned)
+		got["owned"] = self.Template.References()
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("with image %s (-want +got):\n%s", image, diff)
+		}
+	}
+}

@@ -4,6 +4,7 @@
 package labworkload
 
 import (
+	"context"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -39,6 +40,10 @@ type Sidecars struct {
 	Nodes []string
 	// Labguard chooses labguard's own pods, which ask the airlocks.
 	Labguard desired.Operator
+	// Guards say whether keys and pods of a namespace are guarded by now; nil: nobody is asked, and nothing waits.
+	Guards func(ctx context.Context, namespace string) (bool, error)
+	// Salt keeps the name of a new Secret from being known before there is a guard. It is the same while the process lives.
+	Salt string
 }
 
 func (r *Reconciler) watchAirlocks(workload types.NamespacedName, targets []posture.AirlockTarget) {
@@ -61,6 +66,22 @@ func isInjected(pod *corev1.Pod, labWorkload string) bool {
 
 func hasAirlock(pod *corev1.Pod) bool {
 	return slices.ContainsFunc(pod.Spec.InitContainers, func(container corev1.Container) bool { return container.Name == transit.ContainerName })
+}
+
+// airlockImages are the images of airlock that pods of the namespace may have: that of the configuration, and those of the revisions of its profiles, which nobody
+// but labguard writes.
+func (s *scope) airlockImages(configured string) []string {
+	images := []string{configured}
+	for key, profile := range s.sidecar.profiles {
+		if key.Namespace != s.workload.Namespace {
+			continue
+		}
+		images = append(images, profile.Spec.Current.Image)
+		for i := range profile.Spec.Known {
+			images = append(images, profile.Spec.Known[i].Image)
+		}
+	}
+	return images
 }
 
 // isAirlock says whether a container is one that labguard has added.

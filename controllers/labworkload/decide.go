@@ -103,6 +103,7 @@ func orClusterIssuer(kind v1alpha1.IssuerKind) v1alpha1.IssuerKind {
 
 func (r *Reconciler) decideImages(s *scope, d *decision) {
 	gated := s.enforcement.Images && ledger.Begun(s.epoch()) && !s.excluded
+	s.found.LeaveOutAirlock(s.airlockImages(r.Sidecars.Image)...)
 	all := &sightings{found: s.found, selector: s.selector, records: s.records, platforms: s.platforms, common: s.common, gated: gated}
 	seen := all.all()
 	// Before the first question, so that no answer comes in between.

@@ -77,14 +77,11 @@ func (s *sightings) ofPod(pod *corev1.Pod) []sighting {
 	if finished || hold.Gated(pod.Spec.SchedulingGates) || pod.DeletionTimestamp != nil || !s.selector.Matches(labels.Set(pod.Labels)) {
 		return nil
 	}
-	self, _ := template.FromObject(pod)
+	self := s.found.Pod(pod)
 	owner, top := s.found.OwnerOf(&self)
 	identifiers := imageIDs(pod)
 	var seen []sighting
 	for _, image := range self.Template.Images {
-		if isAirlock(pod, image.Container) {
-			continue // labguard's own, at the version that its profile says: nobody who owns the workload can renew it
-		}
 		one := sighting{reference: image.Reference, query: s.query(&self, image.Reference)}
 		if platform, known := s.platforms[pod.Spec.NodeName]; known {
 			one.query.Platform = platform

@@ -31,6 +31,7 @@ import (
 	"github.com/labguard/labguard/internal/airlock/config"
 	"github.com/labguard/labguard/internal/airlock/report"
 	"github.com/labguard/labguard/internal/desired"
+	"github.com/labguard/labguard/internal/desired/transit"
 	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/testutil/cluster"
 )
@@ -457,5 +458,33 @@ func TestACompanionNeverTakesOverAForeignService(t *testing.T) {
 	service := &corev1.Service{}
 	if err := l.Get(t.Context(), l.key("lis-mtls"), service); err != nil || service.Spec.Selector["app"] != "own" || len(service.OwnerReferences) > 0 {
 		t.Errorf("the Service of somebody else is now %+v, %v", service.Spec, err)
+	}
+}
+
+func TestNoKeyIsAskedForBeforeItIsGuarded(t *testing.T) {
+	l := newSidecarLab(t)
+	guarded := map[string]bool{}
+	l.workloads.Sidecars.Guards = func(_ context.Context, namespace string) (bool, error) { return guarded[namespace], nil }
+	l.workloads.Sidecars.Salt = "salt"
+	workload := l.sidecarWorkload("lis", v1alpha1.TransitPort{Name: "mllp", Port: 2575})
+	l.create(workload)
+	l.settle("lis")
+	certificate := &certmanagerv1.Certificate{}
+	err := l.Get(t.Context(), l.key(desired.IdentityName("lis")), certificate)
+	if profile := l.profile("lis"); profile != nil || !apierrors.IsNotFound(err) {
+		t.Fatalf("without guards there are profile %v and certificate %v, %v", profile, certificate.Name, err)
+	}
+	guarded[l.namespace] = true
+	l.settle("lis")
+	if err := l.Get(t.Context(), l.key(desired.IdentityName("lis")), certificate); err != nil {
+		t.Fatal(err)
+	}
+	if name := transit.SecretName(workload, nil, "salt"); certificate.Spec.SecretName != name || l.profile("lis").Spec.Current.Secret != name {
+		t.Errorf("the Secret of the certificate is %s and that of the profile %s, want %s", certificate.Spec.SecretName, l.profile("lis").Spec.Current.Secret, name)
+	}
+	guarded[l.namespace] = false
+	l.settle("lis")
+	if l.profile("lis") == nil {
+		t.Error("the profile goes with the guards")
 	}
 }

@@ -137,6 +137,7 @@ func (r *Reconciler) transitFacts(s *scope) transit.Facts {
 		Workload: s.workload, Stage: s.sidecar.stage.Stage, Leaving: s.sidecar.leaving, Written: s.injectable(), Previous: s.sidecar.profile,
 		Platform: transit.Platform{
 			TrustDomain: r.Platform.TrustDomain, ClusterDomain: r.Platform.ClusterDomain, Image: r.Sidecars.Image, Bundles: r.Sidecars.Bundles,
+			Salt: r.Sidecars.Salt,
 		},
 		Peers: s.peers(), Profiles: s.sidecar.profiles, Services: s.sidecar.services, Pods: s.transitPods(), World: worldPods(s.sidecar.world),
 		Namespaces: s.sidecar.namespaces, Now: s.now,

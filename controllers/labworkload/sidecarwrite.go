@@ -43,6 +43,9 @@ func (r *Reconciler) writeSidecar(ctx context.Context, s *scope, wanted intent) 
 		return nil
 	}
 	if c.profile == nil {
+		if err := r.awaitGuards(ctx, s); err != nil {
+			return err
+		}
 		if err := r.applyProfile(ctx, s); err != nil {
 			return err
 		}
@@ -61,6 +64,21 @@ func (r *Reconciler) writeSidecar(ctx context.Context, s *scope, wanted intent) 
 	}
 	if c.active && !s.written() {
 		return &outcome.WaitingError{Reason: v1alpha1.ReasonWaiting, Message: "the configuration of the sidecar is being written", After: outcome.Soon}
+	}
+	return nil
+}
+
+// awaitGuards keeps a new LabWorkload from getting a key before the policies guard it: a pod that is let in before could name its Secret.
+func (r *Reconciler) awaitGuards(ctx context.Context, s *scope) error {
+	if r.Sidecars.Guards == nil {
+		return nil
+	}
+	stand, err := r.Sidecars.Guards(ctx, s.workload.Namespace)
+	if err != nil {
+		return err
+	}
+	if !stand {
+		return &outcome.WaitingError{Reason: v1alpha1.ReasonWaiting, Message: "the sidecar waits for the policies that guard its key in this namespace", After: outcome.Soon}
 	}
 	return nil
 }

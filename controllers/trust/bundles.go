@@ -136,11 +136,40 @@ func (r *Reconciler) keepConfigMap(ctx context.Context, existing *corev1.ConfigM
 	if existing == nil {
 		return r.keep(ctx, "ConfigMap", key, nil, nil, wanted)
 	}
+	if foreign := foreignKeys(existing, wanted); len(foreign.Data) > 0 || len(foreign.BinaryData) > 0 {
+		return r.expel(ctx, existing, foreign)
+	}
 	owned, err := corev1ac.ExtractConfigMap(existing, v1alpha1.FieldManager)
 	if err != nil {
 		return fmt.Errorf("read what labguard owns of ConfigMap %s: %w", key, err)
 	}
 	return r.keep(ctx, "ConfigMap", key, existing, owned, wanted)
+}
+
+// foreignKeys are the keys of a ConfigMap that it is not to have. Whoever could write it before its namespace was governed may have planted roots under the name
+// of a bundle that is yet to come.
+func foreignKeys(existing *corev1.ConfigMap, wanted *corev1ac.ConfigMapApplyConfiguration) *corev1.ConfigMap {
+	foreign := &corev1.ConfigMap{Data: maps.Clone(existing.Data), BinaryData: existing.BinaryData}
+	maps.DeleteFunc(foreign.Data, func(key, _ string) bool {
+		_, isWanted := wanted.Data[key]
+		return isWanted
+	})
+	return foreign
+}
+
+// expel takes keys away from a ConfigMap as it was read. What labguard wants of it is written at the next look, which follows at once.
+func (r *Reconciler) expel(ctx context.Context, existing, foreign *corev1.ConfigMap) error {
+	changed := existing.DeepCopy()
+	maps.DeleteFunc(changed.Data, func(key, _ string) bool {
+		_, isForeign := foreign.Data[key]
+		return isForeign
+	})
+	changed.BinaryData = nil
+	patch := client.MergeFromWithOptions(existing, client.MergeFromWithOptimisticLock{})
+	if err := r.Patch(ctx, changed, patch, client.FieldOwner(v1alpha1.FieldManager)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("remove what others have added to ConfigMap %s/%s: %w", existing.Namespace, existing.Name, err)
+	}
+	return &outcome.WaitingError{Reason: v1alpha1.ReasonWaiting, Message: "the ConfigMap of bundles has lost keys of others", After: outcome.Soon}
 }
 
 // keep writes an object if what labguard owns of it differs from the intent. One that is not labguard's is left alone: the label says whose it is.

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/desired"
 	"github.com/labguard/labguard/internal/metrics"
 	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/testutil/authority"
@@ -230,4 +231,39 @@ func TestARecordThatIsSpoiltIsMadeAnewFromWhatNoTenantCanWrite(t *testing.T) {
 	w.converge()
 	w.has(w.bundle("labguard-trust-lab.example").Spec.TrustBundle, own)
 	w.has(w.bundle("labguard-trust-partner.example").Spec.TrustBundle, partner, next)
+}
+
+// A tenant may write a ConfigMap with labguard's name and label before the namespace has a sidecar. Its keys must not be there when a bundle of that name is.
+func TestRootsThatSomebodyHasPlantedDoNotStay(t *testing.T) {
+	w := newWorld(t)
+	w.Mapper = withoutBundles{w.Mapper}
+	first, evil := authority.New(t, "first", w.clock.Now()), authority.New(t, "evil", w.clock.Now())
+	w.Sources = []posture.TrustSource{w.own(first)}
+	namespace := cluster.Namespace(t)
+	planted := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.TrustConfigMap, Labels: map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}},
+		Data:       map[string]string{desired.TrustBundle(domain): evil.PEM(), desired.TrustBundle("partner.example"): evil.PEM()},
+		BinaryData: map[string][]byte{desired.AuthorityBundle("vendor"): []byte(evil.PEM())},
+	}
+	if err := w.Create(t.Context(), planted); err != nil {
+		t.Fatal(err)
+	}
+	profile := w.profile(namespace)
+	w.converge()
+	found := &corev1.ConfigMap{}
+	if err := w.Get(t.Context(), client.ObjectKeyFromObject(planted), found); err != nil {
+		t.Fatal(err)
+	}
+	w.has(found.Data[desired.TrustBundle(domain)], first)
+	if len(found.Data) != 1 || len(found.BinaryData) != 0 {
+		t.Errorf("the ConfigMap has %d keys and %d binary ones, want labguard's alone", len(found.Data), len(found.BinaryData))
+	}
+	if err := w.Delete(t.Context(), profile); err != nil {
+		t.Fatal(err)
+	}
+	w.converge()
+	// A record that stays is a bundle of nobody to the tests that follow.
+	if err := w.Delete(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: v1alpha1.TrustConfigMap}}); err != nil {
+		t.Fatal(err)
+	}
 }

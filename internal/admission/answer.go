@@ -37,6 +37,10 @@ func (g *Gate) ask(ctx context.Context, request *admission.Request, gather gathe
 	if err != nil {
 		return nil, err
 	}
+	root.LeaveOutAirlock(g.Airlock)
+	if old != nil {
+		old.LeaveOutAirlock(g.Airlock)
+	}
 	result := &answer{request: request, root: root, old: old}
 	if nonce, found := g.canary(request, root); found {
 		result.nonce = nonce

@@ -43,6 +43,8 @@ type Gate struct {
 	Wait time.Duration
 	// User is labguard's own user name. Its canaries are answered with their nonce, and only its writes release a hold.
 	User string
+	// Airlock is the image of the sidecar that labguard itself adds to pods; empty: it adds none.
+	Airlock string
 	// Platform is what the nodes of the cluster have in common, for pods that do not ask for a platform. Nil: nothing is known of it.
 	Platform func() posture.Platform
 

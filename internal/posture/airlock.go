@@ -4,12 +4,28 @@
 package posture
 
 import (
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/labguard/labguard/internal/airlock/report"
 )
+
+// The names of airlock's containers, as the injection gives them.
+const (
+	airlockContainer  = "airlock"
+	redirectContainer = "airlock-redirect"
+)
+
+// WithoutAirlock leaves out of the images of a pod what labguard's injection has put in, given the images that airlock has: its init containers, by name, and
+// only with one of these images. Whoever owns the workload can neither choose nor renew it. What is merely called airlock stays, and is judged as all else.
+func WithoutAirlock(images []TemplateImage, airlock ...string) []TemplateImage {
+	return slices.DeleteFunc(slices.Clone(images), func(image TemplateImage) bool {
+		named := image.Container == airlockContainer || image.Container == redirectContainer
+		return image.Init && named && image.Reference != "" && slices.Contains(airlock, image.Reference)
+	})
+}
 
 // AirlockTarget is a pod with airlock that is to be asked, and what is to be tried from outside of it.
 type AirlockTarget struct {

@@ -21,6 +21,8 @@ type TemplateImage struct {
 	Container string
 	// Reference is the image as written.
 	Reference string
+	// Init says that it is an init container; a sidecar is one too.
+	Init bool
 }
 
 // Governing is one LabWorkload that enforces image age on the root workload in question.

@@ -172,7 +172,7 @@ func TestTheRolloutGateAnswersAsItsTableSays(t *testing.T) {
 func TestAnAdmissionSaysContainerDigestReasonAndTime(t *testing.T) {
 	t.Parallel()
 	got := DecideRollout(RolloutQuestion{
-		Governing: governedBy(ninetyDays()), Images: []TemplateImage{{"web", "lis:1"}, {"init", "lis:1"}, {"volume data", "data:1"}}, Now: today,
+		Governing: governedBy(ninetyDays()), Images: []TemplateImage{{"web", "lis:1", false}, {"init", "lis:1", true}, {"volume data", "data:1", false}}, Now: today,
 		Facts: factsOf(map[string]ImageFacts{"lis:1": fresh, "data:1": fresh}),
 	})
 	now := metav1.NewTime(today.Truncate(time.Second))
@@ -213,7 +213,7 @@ func TestARefusalSaysEverythingThatOneNeedsToAct(t *testing.T) {
 	ask := func(reference string, facts ImageFacts, requirement ImageRequirement, last string) string {
 		got := DecideRollout(RolloutQuestion{
 			Governing: []Governing{{Name: "pathology/lis", Requirement: requirement}}, LastAdmitted: last, Now: today, Facts: func(string) ImageFacts { return facts },
-			Images: []TemplateImage{{"web", reference}, {"init", reference}},
+			Images: []TemplateImage{{"web", reference, false}, {"init", reference, true}},
 		})
 		if len(got.Refusals) != 1 {
 			t.Fatalf("%s: refusals %q, want one", reference, got.Refusals)

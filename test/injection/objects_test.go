@@ -141,6 +141,18 @@ func (l lab) forged(name, app, workload, hash string) *corev1.Pod {
 	})
 }
 
+// keyOf has the application of a forged pod mount the identity of a LabWorkload under the name of the sidecar's volume.
+func keyOf(owner string, pod *corev1.Pod) *corev1.Pod {
+	pod.Spec.Volumes = []corev1.Volume{airlockVolume(owner)}
+	pod.Spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: config.VolumeName, MountPath: "/stolen"}}
+	return pod
+}
+
+func unhashed(pod *corev1.Pod) *corev1.Pod {
+	delete(pod.Labels, v1alpha1.AirlockLabel)
+	return pod
+}
+
 // certificate is an object of cert-manager's that names an issuer.
 func (l lab) certificate(kind, name, issuerKind, issuer string) *unstructured.Unstructured {
 	spec := map[string]any{"issuerRef": map[string]any{"kind": issuerKind, "name": issuer}}

@@ -125,7 +125,8 @@ const apart = `!object.spec.?hostNetwork.orValue(false) && !object.spec.?hostPID
   && variables.others.all(c, c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0))`
 
 // Claims gives the policy that lets nobody claim to be a pod of a LabWorkload that no profile selects for it: a pod that carries the label of a workload, or the hash of
-// one of its revisions, has to be selected by the profile. In a namespace without any profile nothing may carry the label: what a
+// one of its revisions, or that reads its Secret, has to be selected by the profile: labguard-reserved lets a volume that is called as the sidecar's is through by the
+// label alone, whatever the label says. In a namespace without any profile nothing may carry the label: what a
 // deleted profile leaves behind, its Secret above all, is not there for whoever still knows its name.
 func Claims(c Config) policy.Validating {
 	spec := admissionac.ValidatingAdmissionPolicySpec().
@@ -133,9 +134,11 @@ func Claims(c Config) policy.Validating {
 		WithParamKind(profiles()).
 		WithMatchConstraints(c.withProfiles(policy.Rule(creates, "", "v1", "pods")).WithObjectSelector(metav1ac.LabelSelector().WithMatchExpressions(
 			metav1ac.LabelSelectorRequirement().WithKey(v1alpha1.WorkloadLabel).WithOperator(metav1.LabelSelectorOpExists)))).
+		WithVariables(policy.Variable("projected", "object.spec.?volumes.orValue([]).map(v, v.?projected.?sources.orValue([]).map(s, s.?secret.?name.orValue('')))")).
 		WithValidations(policy.Forbid(expression("(object.metadata.labels[?'%WORKLOAD%'] != optional.of(params.spec.workload)\n"+
-			"    && ([dyn(params.spec.current)] + dyn(params.spec.?known.orValue([]))).all(r, object.metadata.labels[?'%HASH%'] != optional.of(r.hash)))\n  || "+selects(labelsOf("object"))),
-			"the pod carries the label labguard.dev/workload or labguard.dev/airlock of a LabWorkload that does not select it"))
+			"    && ([dyn(params.spec.current)] + dyn(params.spec.?known.orValue([]))).all(r, object.metadata.labels[?'%HASH%'] != optional.of(r.hash)\n"+
+			"      && variables.projected.all(names, !(r.secret in names))))\n  || "+selects(labelsOf("object"))),
+			"the pod carries the label labguard.dev/workload or labguard.dev/airlock, or reads the Secret, of a LabWorkload that does not select it"))
 	claims := policy.Denying(ClaimsName, c.Anchor, spec)
 	claims.Binding.Spec.WithParamRef(ofTheNamespace(admissionv1.DenyAction))
 	return claims

@@ -118,6 +118,16 @@ func (c Config) governed(rules ...*admissionac.NamedRuleWithOperationsApplyConfi
 	return policy.Everywhere(rules...).WithNamespaceSelector(metav1ac.LabelSelector().WithMatchExpressions(requirement))
 }
 
+// Names says whether what a policy matches is in a namespace among others, as governed writes it.
+func Names(match *admissionv1.MatchResources, namespace string) bool {
+	if match == nil || match.NamespaceSelector == nil {
+		return false
+	}
+	return slices.ContainsFunc(match.NamespaceSelector.MatchExpressions, func(by metav1.LabelSelectorRequirement) bool {
+		return by.Key == corev1.LabelMetadataName && by.Operator == metav1.LabelSelectorOpIn && slices.Contains(by.Values, namespace)
+	})
+}
+
 // withProfiles is governed, for policies that have a profile as their parameter.
 func (c Config) withProfiles(rules ...*admissionac.NamedRuleWithOperationsApplyConfiguration) *admissionac.MatchResourcesApplyConfiguration {
 	if c.KindMissing {

@@ -63,6 +63,8 @@ type Platform struct {
 	Image string
 	// Bundles are all trust bundles of the cluster.
 	Bundles []Bundle
+	// Salt is a secret text that keeps the names of new Secrets from being known beforehand.
+	Salt string
 }
 
 // Bundle is a set of roots: of a trust domain, or of an external authority.

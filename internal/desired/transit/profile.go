@@ -60,7 +60,7 @@ func profile(facts Facts, ports []v1alpha1.AllocatedPort, client half) v1alpha1.
 func revision(facts Facts, client half) v1alpha1.AirlockRevision {
 	lw := facts.Workload
 	made := v1alpha1.AirlockRevision{
-		Image: facts.Platform.Image, Memory: Memory(maxConnections(desired.Sidecar(lw))), Secret: SecretName(lw, facts.Previous),
+		Image: facts.Platform.Image, Memory: Memory(maxConnections(desired.Sidecar(lw))), Secret: SecretName(lw, facts.Previous, facts.Platform.Salt),
 		ConfigMap: desired.ChildName(lw.Name), Bundles: bundles(facts.Platform), HostAliases: client.aliases, Redirect: client.redirect,
 	}
 	made.Hash = Hash(made)
@@ -83,12 +83,13 @@ func shortHash(text []byte) string {
 }
 
 // SecretName is the Secret of the sidecar's identity: that of the profile as it is, or for a new one a name of its own. A LabWorkload that comes back under
-// the name of an earlier one must not take over a key of before.
-func SecretName(lw *v1alpha1.LabWorkload, previous *v1alpha1.AirlockProfile) string {
+// the name of an earlier one must not take over a key of before. With a salt nobody knows it beforehand: a pod that named it before the guards stood would
+// wait for the Secret and get it.
+func SecretName(lw *v1alpha1.LabWorkload, previous *v1alpha1.AirlockProfile, salt string) string {
 	if previous != nil && previous.Spec.Current.Secret != "" {
 		return previous.Spec.Current.Secret
 	}
-	sum := sha256.Sum256([]byte(lw.UID))
+	sum := sha256.Sum256([]byte(string(lw.UID) + salt))
 	return desired.IdentityName(lw.Name) + "-" + hex.EncodeToString(sum[:])[:8]
 }
 

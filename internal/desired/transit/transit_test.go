@@ -297,8 +297,15 @@ func TestWhatPodsKnowNeverChanges(t *testing.T) {
 	}
 	reborn := lis.DeepCopy()
 	reborn.UID = "another"
-	if name := transit.SecretName(reborn, nil); name == first.Current.Secret {
+	if name := transit.SecretName(reborn, nil, ""); name == first.Current.Secret {
 		t.Errorf("a LabWorkload that came back under the name of an earlier one takes over its Secret %s", name)
+	}
+	one, other := transit.SecretName(lis, nil, "one"), transit.SecretName(lis, nil, "other")
+	if one == other || one == transit.SecretName(lis, nil, "") {
+		t.Errorf("the name %s of a new Secret is known from the LabWorkload alone", one)
+	}
+	if kept := transit.SecretName(lis, facts.Previous, "other"); kept != first.Current.Secret {
+		t.Errorf("Secret %s has become %s with another salt", first.Current.Secret, kept)
 	}
 }
 

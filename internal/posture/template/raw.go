@@ -199,7 +199,7 @@ func readText(c *cursor, field string, target *string) error {
 func (r *rawRoot) template() Template {
 	result := newTemplate(r.podMeta.Labels, r.pod.serviceAccount, r.pod.nodeSelector)
 	for _, container := range r.pod.initContainers {
-		result.add(container.name, container.reference)
+		result.addInit(container.name, container.reference)
 	}
 	for _, container := range r.pod.containers {
 		result.add(container.name, container.reference)

@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/json"
 
+	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/posture/hold"
 )
 
@@ -24,6 +25,13 @@ type Root struct {
 // Controller is the owner that controls the object, or nil.
 func (r *Root) Controller() *metav1.OwnerReference {
 	return metav1.GetControllerOfNoCopy(&r.ObjectMeta)
+}
+
+// LeaveOutAirlock leaves the sidecar of a pod out of its images (posture.WithoutAirlock). A template has none: labguard adds it to pods.
+func (r *Root) LeaveOutAirlock(airlock ...string) {
+	if r.Kind == "Pod" {
+		r.Template.Images = posture.WithoutAirlock(r.Template.Images, airlock...)
+	}
 }
 
 // Held says whether labguard keeps the object from rolling out what it declares.

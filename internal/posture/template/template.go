@@ -63,7 +63,7 @@ func FromPod(meta metav1.ObjectMeta, spec *corev1.PodSpec) Template {
 	result := newTemplate(meta.Labels, spec.ServiceAccountName, spec.NodeSelector)
 	result.Gated = hold.Gated(spec.SchedulingGates)
 	for i := range spec.InitContainers {
-		result.add(spec.InitContainers[i].Name, spec.InitContainers[i].Image)
+		result.addInit(spec.InitContainers[i].Name, spec.InitContainers[i].Image)
 	}
 	for i := range spec.Containers {
 		result.add(spec.Containers[i].Name, spec.Containers[i].Image)
@@ -83,12 +83,20 @@ func newTemplate(labels map[string]string, serviceAccount string, nodeSelector m
 	return Template{Labels: labels, ServiceAccount: cmp.Or(serviceAccount, "default"), Platform: selectedPlatform(nodeSelector)}
 }
 
+func (t *Template) addInit(name, reference string) {
+	t.addImage(posture.TemplateImage{Container: name, Reference: reference, Init: true})
+}
+
 func (t *Template) addVolume(name, reference string) { t.add("volume "+name, reference) }
 
-// add keeps an image; an empty one (a container whose image another admission plugin sets) is none.
 func (t *Template) add(container, reference string) {
-	if reference != "" {
-		t.Images = append(t.Images, posture.TemplateImage{Container: container, Reference: reference})
+	t.addImage(posture.TemplateImage{Container: container, Reference: reference})
+}
+
+// addImage keeps an image; an empty one (a container whose image another admission plugin sets) is none.
+func (t *Template) addImage(image posture.TemplateImage) {
+	if image.Reference != "" {
+		t.Images = append(t.Images, image)
 	}
 }
 

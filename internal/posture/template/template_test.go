@@ -100,7 +100,7 @@ func TestWhatCountsOfATemplate(t *testing.T) {
 		Labels: map[string]string{"app": "lis"}, ServiceAccount: "robot", PullSecrets: []string{"first", "second"},
 		Platform: posture.Platform{OS: "linux", Architecture: "arm64"},
 		Images: []posture.TemplateImage{
-			{Container: "migrate", Reference: "lab/migrate:1"}, {Container: "sidecar", Reference: "lab/proxy:1"},
+			{Container: "migrate", Reference: "lab/migrate:1", Init: true}, {Container: "sidecar", Reference: "lab/proxy:1", Init: true},
 			{Container: "app", Reference: "lab/lis:2"}, {Container: "second", Reference: "lab/lis:2"},
 			{Container: "volume models", Reference: "lab/models:7"},
 		},
