@@ -85,7 +85,16 @@ func theGate(bundle []byte) reliability.Scenario {
 		Serial:     true,
 		Arrange: func(ctx context.Context, w *reliability.World) error {
 			anchor := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: AnchorName}}
-			return errors.Join(w.Admin.Create(ctx, anchor), w.Admin.Create(ctx, enforcing(w.Namespaces[0])))
+			if err := errors.Join(w.Admin.Create(ctx, anchor), w.Admin.Create(ctx, enforcing(w.Namespaces[0]))); err != nil {
+				return err
+			}
+			// The policies of the sidecar are there already: their writes are like those of the gate, and twice as many writes are four times as many trials.
+			live, err := gatherFrom(ctx, w.Admin)
+			if err != nil {
+				return err
+			}
+			_, err = keeper(w, w.Admin, bundle).keepInjection(ctx, live, anchor.UID)
+			return err
 		},
 		Disturb: []reliability.Step{
 			{Name: "another namespace and a policy deleted by hand", Do: func(ctx context.Context, w *reliability.World) error {
@@ -94,11 +103,7 @@ func theGate(bundle []byte) reliability.Scenario {
 			}},
 		},
 		New: func(w *reliability.World, c client.Client) []reliability.Controller {
-			r := &Reconciler{
-				Client: c, Live: w.Admin, Served: served.ByMapper{Mapper: c.RESTMapper()}, Clock: w.Clock, Random: func() float64 { return 0 },
-				Authority: steady(bundle), Namespace: metav1.NamespaceDefault,
-				Gate: gate.Config{LabguardUser: "labguard", Endpoint: gate.Endpoint{URL: "https://localhost:9"}},
-			}
+			r := keeper(w, c, bundle)
 			return []reliability.Controller{{Name: "gate", Reconcile: r.Reconcile, Requests: func(context.Context, *reliability.World) ([]reconcile.Request, error) {
 				return []reconcile.Request{TheGate}, nil
 			}}}
@@ -128,6 +133,15 @@ func theGate(bundle []byte) reliability.Scenario {
 			}
 			return errors.Join(err, r.remove(ctx, live), w.Admin.Delete(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: AnchorName}}))
 		},
+	}
+}
+
+// keeper keeps the gate of a trial.
+func keeper(w *reliability.World, c client.Client, bundle []byte) *Reconciler {
+	return &Reconciler{
+		Client: c, Live: w.Admin, Served: served.ByMapper{Mapper: c.RESTMapper()}, Clock: w.Clock, Random: func() float64 { return 0 },
+		Authority: steady(bundle), Namespace: metav1.NamespaceDefault,
+		Gate: gate.Config{LabguardUser: "labguard", Endpoint: gate.Endpoint{URL: "https://localhost:9"}},
 	}
 }
 

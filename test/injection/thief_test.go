@@ -134,7 +134,7 @@ func (l lab) ours() map[string]client.Object {
 	return map[string]client.Object{
 		"Secret": &corev1.Secret{ObjectMeta: meta}, "ConfigMap": &corev1.ConfigMap{ObjectMeta: meta}, "Service": service, "companion Service": companion,
 		"NetworkPolicy": &networkingv1.NetworkPolicy{ObjectMeta: meta}, "Certificate": l.certificate("Certificate", "labguard-lis", "Issuer", "mine"),
-		"CertificateRequest": l.certificate("CertificateRequest", "labguard-lis-1", "Issuer", "mine"),
+		"CertificateRequest": l.certificate("CertificateRequest", "labguard-lis-9", "Issuer", "mine"),
 	}
 }
 
