@@ -112,7 +112,7 @@ const (
 	ReasonRestartNeeded = "RestartNeeded"
 	// ReasonRedirectForbidden: clientPath is Redirect and the namespace's Pod Security level refuses NET_ADMIN.
 	ReasonRedirectForbidden = "RedirectForbidden"
-	// ReasonSelectorOverlap: two LabWorkloads with provider Sidecar select one pod, which has one identity: the older one keeps it.
+	// ReasonSelectorOverlap: two LabWorkloads with provider Sidecar select one pod, which has one identity: the one that has the pod keeps it, else the older one.
 	ReasonSelectorOverlap = "SelectorOverlap"
 	// ReasonMeshPresent: the pods have the sidecar of a service mesh.
 	ReasonMeshPresent = "MeshPresent"

@@ -42,7 +42,7 @@ type SidecarObservation struct {
 	OpenedWider []string
 	// NameTaken are objects of somebody else with the name of one that labguard has to write.
 	NameTaken []string
-	// Overlaps are older LabWorkloads that select one of the same pods, Mesh pods with the sidecar of a mesh.
+	// Overlaps are LabWorkloads that select one of the same pods and come first, Mesh pods with the sidecar of a mesh.
 	Overlaps, Mesh []string
 	// TooMany says that the namespace has too many LabWorkloads with provider Sidecar.
 	TooMany bool
@@ -93,7 +93,7 @@ func judgeSetup(seen *SidecarObservation, _ time.Time) (Verdict, bool) {
 		return verdict(no, v1alpha1.ReasonAudit, "no pod gets airlock, since encryption in transit is at Audit"), true
 	case len(seen.Overlaps) > 0:
 		return verdict(no, v1alpha1.ReasonSelectorOverlap,
-			"LabWorkload %s selects some of the same pods and is older, and a pod has one identity: make the selectors disjoint", seen.Overlaps), true
+			"LabWorkload %s selects some of the same pods and has them already, or is older, and a pod has one identity: make the selectors disjoint", seen.Overlaps), true
 	case seen.TooMany:
 		return verdict(no, v1alpha1.ReasonTooManyWorkloads, "the namespace has more than 50 LabWorkloads with provider Sidecar: spread them over namespaces"), true
 	case len(seen.Mesh) > 0:
