@@ -123,7 +123,7 @@ func readiness(s *scope, err error) readyAnswer {
 		return notReady(v1alpha1.ReasonIssuerNotAllowed, v1alpha1.ConditionStalled, "the issuer is not in labguard's configuration: name one that the platform team lists there")
 	case len(s.sidecar.overlaps) > 0:
 		return notReady(v1alpha1.ReasonSelectorOverlap, v1alpha1.ConditionStalled,
-			"LabWorkload %s selects some of the same pods and is older: make the selectors disjoint", posture.List(s.sidecar.overlaps))
+			"LabWorkload %s selects some of the same pods and has them already, or is older: make the selectors disjoint", posture.List(s.sidecar.overlaps))
 	case s.sidecar.tooMany:
 		return notReady(v1alpha1.ReasonTooManyWorkloads, v1alpha1.ConditionStalled,
 			"the namespace has %d older LabWorkloads with provider Sidecar, and the API server looks at each for each pod: use another namespace", maxSidecars)
