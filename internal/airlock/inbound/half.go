@@ -110,8 +110,8 @@ func (h *Half) serve(ticket *Ticket, port config.Port, snapshot *material.Snapsh
 		leg.Abort()
 		return
 	}
-	defer h.table.Give()
 	if err := h.carry(name, number, peer, leg, connection); err != nil {
+		h.table.Give()
 		h.refuse(name, connection, err)
 		leg.Abort()
 	}
@@ -129,29 +129,34 @@ func (h *Half) part(connection *net.TCPConn) {
 	}
 }
 
-// carry carries the connection to its end. An error means that it never began.
+// carry has the connection carried to its end, and its place given back then. An error means that it never began.
 func (h *Half) carry(name string, port int, peer trust.Peer, leg *relay.Leg, connection *net.TCPConn) error {
 	application, err := dial(port, connection)
 	if err != nil {
 		return &trust.RefusedError{Reason: ApplicationRefused, Peer: peer.Name()}
 	}
 	h.dialed(application.Addresses())
-	session := relay.New(leg, application, h.clock)
-	entry := &live.Connection{Port: port, Secure: true, Peer: peer, Session: session}
+	entry := &live.Connection{Port: port, Secure: true, Peer: peer, Session: relay.New(leg, application, h.clock)}
 	if err := h.table.Add(entry); err != nil {
 		application.Abort()
 		return err
 	}
 	h.tally.Accepted(name)
-	reason := session.Run()
-	h.table.Remove(entry)
-	received, sent := session.Bytes()
-	h.tally.Ended(tally.Server, reason, received, sent)
-	h.journal.Ended(journal.Entry{
-		Half: tally.Server, Name: name, Kind: tally.Secure, Peer: peer.Name(), Source: source(connection), Root: peer.Roots[0], Reason: reason,
-		Received: received, Sent: sent, Duration: h.clock.Since(session.Started()),
+	entry.Session.Start(func(reason string) {
+		defer h.table.Give()
+		h.table.Remove(entry)
+		h.ended(name, entry, source(connection), reason)
 	})
 	return nil
+}
+
+func (h *Half) ended(name string, entry *live.Connection, from netip.AddrPort, reason string) {
+	received, sent := entry.Session.Bytes()
+	h.tally.Ended(tally.Server, reason, received, sent)
+	h.journal.Ended(journal.Entry{
+		Half: tally.Server, Name: name, Kind: tally.Secure, Peer: entry.Peer.Name(), Source: from, Root: entry.Peer.Roots[0], Reason: reason,
+		Received: received, Sent: sent, Duration: h.clock.Since(entry.Session.Started()),
+	})
 }
 
 func (h *Half) refuse(name string, connection *net.TCPConn, err error) {

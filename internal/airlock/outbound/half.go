@@ -112,15 +112,15 @@ func same(text string, address netip.AddrPort) bool {
 	return err == nil && netip.AddrPortFrom(parsed.Addr().Unmap(), parsed.Port()) == address
 }
 
-// admit takes a place for a connection and has it carried.
+// admit takes a place for a connection and has it carried. Carry gives the place back at its end, unless it fails.
 func (h *Half) admit(connection *net.TCPConn, carry func() error, name string) {
 	if !h.table.Take() {
 		h.refuse(name, connection, &trust.RefusedError{Reason: TooManyConnections})
 		return
 	}
 	go func() {
-		defer h.table.Give()
 		if err := carry(); err != nil {
+			h.table.Give()
 			h.refuse(name, connection, err)
 		}
 	}()
@@ -147,7 +147,7 @@ func (h *Half) pass(connection *net.TCPConn, to netip.AddrPort) error {
 	return h.carry(connection, target{leg: leg, kind: tally.Passed}, &live.Connection{})
 }
 
-// carry carries a connection to its end. An error means that it never began.
+// carry has a connection carried to its end, and its place given back then. An error means that it never began.
 func (h *Half) carry(connection *net.TCPConn, to target, entry *live.Connection) error {
 	application, err := relay.Plain(connection)
 	if err != nil {
@@ -160,23 +160,29 @@ func (h *Half) carry(connection *net.TCPConn, to target, entry *live.Connection)
 		return err
 	}
 	h.tally.Dialed(entry.Upstream, to.kind, h.clock.Now())
-	from := source(connection)
-	reason := entry.Session.Run()
-	h.table.Remove(entry)
+	kind, from := to.kind, source(connection)
+	entry.Session.Start(func(reason string) {
+		defer h.table.Give()
+		h.table.Remove(entry)
+		h.ended(entry, kind, from, reason)
+	})
+	return nil
+}
+
+func (h *Half) ended(entry *live.Connection, kind string, from netip.AddrPort, reason string) {
 	received, sent := entry.Session.Bytes()
 	h.tally.Ended(tally.Client, reason, received, sent)
 	if reason == relay.RefusedByPeer && sent == 0 {
 		h.tally.RefusedByPeer(entry.Upstream, reason)
 	}
 	line := journal.Entry{
-		Half: tally.Client, Name: entry.Upstream, Kind: to.kind, Peer: entry.Peer.Name(), Source: from, Reason: reason,
+		Half: tally.Client, Name: entry.Upstream, Kind: kind, Peer: entry.Peer.Name(), Source: from, Reason: reason,
 		Received: received, Sent: sent, Duration: h.clock.Since(entry.Session.Started()),
 	}
 	if len(entry.Peer.Roots) > 0 {
 		line.Root = entry.Peer.Roots[0]
 	}
 	h.journal.Ended(line)
-	return nil
 }
 
 // refuse resets the connection, so that the application sees a failure and not the end of an answer.
