@@ -26,12 +26,15 @@ import (
 // Interval is the time between two polls.
 //
 // The kernel walks the sockets of the whole node for a table of one network: 5 ms with 262,144 buckets. Where events tell of every connection anyway, a
-// poll each second is for the start of a pod, when the application opens its ports: eager of them. After that one of lazy is enough.
+// poll each second is for the start of a pod, when the application opens its ports: eager of them. After that one of lazy is enough. Sockets that wait for
+// their end are rows too, and thousands of them make a poll take tenths of a second; so one that took long is followed by a pause of rest times as long, if
+// events tell of what comes and goes in it, though of no more than lazy intervals.
 const Interval = time.Second
 
 const (
 	eager = 120
 	lazy  = 10
+	rest  = 50
 )
 
 // gatewayFiles are where the default gateways of the pod are read.
@@ -124,6 +127,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	}
 	w.findGateways()
 	w.first()
+	due := int64(0)
 	ticker := w.clock.NewTicker(Interval)
 	defer ticker.Stop()
 	for tick := int64(1); ; tick++ {
@@ -136,8 +140,8 @@ func (w *Watcher) Run(ctx context.Context) error {
 			<-filled
 			return err
 		case <-ticker.C():
-			if w.events == nil || tick <= eager || tick%lazy == 0 {
-				w.poll()
+			if w.events == nil || tick%lazy == 0 || tick <= eager && tick >= due {
+				due = tick + pause(w.poll())
 			}
 			w.ticks.Store(tick)
 		}
@@ -178,14 +182,20 @@ func (w *Watcher) first() {
 	}
 }
 
-func (w *Watcher) poll() {
+// poll reads and takes in what there is. It returns how long that took.
+func (w *Watcher) poll() time.Duration {
+	began := w.clock.Now()
 	o, err := w.read()
 	if err != nil {
 		w.fail(err)
-		return
+		return 0
 	}
 	w.apply(o)
+	return w.clock.Since(began)
 }
+
+// pause is for how many ticks of the clock nothing is read after a poll that took so long.
+func pause(took time.Duration) int64 { return int64(rest * took / Interval) }
 
 func (w *Watcher) apply(o observation) {
 	w.mutex.Lock()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/labguard/labguard/internal/airlock/config"
@@ -49,7 +50,7 @@ type watched struct {
 	clock *clocktesting.FakeClock
 }
 
-func newWatched(t *testing.T, events ...Events) *watched {
+func newWatched(t *testing.T, changes ...func(*Options)) *watched {
 	t.Helper()
 	littleEndian(t)
 	w := &watched{clock: clocktesting.NewFakeClock(epoch)}
@@ -58,8 +59,8 @@ func newWatched(t *testing.T, events ...Events) *watched {
 	w.files.set("snmp", snmpFile)
 	w.files.set("route", routeFile)
 	o := Options{Net: &w.files, Clock: w.clock, UserID: 64000, NodeAddresses: ParseNodeAddresses("10.9.0.30")}
-	if len(events) > 0 {
-		o.Events = events[0]
+	for _, change := range changes {
+		change(&o)
 	}
 	w.Watcher = New(o)
 	w.SetConfiguration(&config.Configuration{
@@ -172,26 +173,39 @@ func (s silent) Close() error {
 	return nil
 }
 
-// With events, a pod that has been there for a while is looked at less often. Without, each second counts.
+// slow is a clock by which everything takes a tenth of a second.
+type slow struct{ clock.WithTicker }
+
+func (slow) Since(time.Time) time.Duration { return time.Second / 10 }
+
+// With events, a pod that has been there for a while is looked at less often, and so is one in which a look takes long. Without, each second counts.
 func TestPollsBecomeFewer(t *testing.T) {
-	for _, events := range []Events{silent(make(chan struct{})), nil} {
-		w := newWatched(t, events)
-		for range eager + lazy {
-			before := w.ticks.Load()
-			w.clock.Step(Interval)
-			for w.ticks.Load() == before {
-				<-time.After(time.Millisecond)
+	told := func(o *Options) { o.Events = silent(make(chan struct{})) }
+	late := func(o *Options) { o.Clock = slow{o.Clock} }
+	for name, test := range map[string]struct {
+		changes []func(*Options)
+		want    int64
+	}{
+		"without events":               {nil, 1 + eager + lazy},
+		"with events":                  {[]func(*Options){told}, 1 + eager + 1},
+		"without events, and slow":     {[]func(*Options){late}, 1 + eager + lazy},
+		"with events, slow: every 5th": {[]func(*Options){told, late}, 1 + 2 + (eager-lazy)/5 + 1 + 1}, // ticks 1 and 6, from 10 to 120, and 130
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWatched(t, test.changes...)
+			for range eager + lazy {
+				before := w.ticks.Load()
+				w.clock.Step(Interval)
+				for w.ticks.Load() == before {
+					<-time.After(time.Millisecond)
+				}
 			}
-		}
-		want := int64(1 + eager + lazy)
-		if events != nil {
-			want = 1 + eager + 1
-		}
-		w.mutex.Lock()
-		if w.ledger.polls != want {
-			t.Errorf("%d polls, want %d", w.ledger.polls, want)
-		}
-		w.mutex.Unlock()
+			w.mutex.Lock()
+			defer w.mutex.Unlock()
+			if w.ledger.polls != test.want {
+				t.Errorf("%d polls, want %d", w.ledger.polls, test.want)
+			}
+		})
 	}
 }
 
