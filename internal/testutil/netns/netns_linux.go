@@ -19,6 +19,19 @@ import (
 // variable says to a test that it runs in a namespace of its own.
 const variable = "LABGUARD_TEST_NETNS"
 
+// Permitted says why this process may not make namespaces of networks and of mounts, which a node needs. It is nil where it may.
+func Permitted() error {
+	if user := os.Geteuid(); user != 0 {
+		return fmt.Errorf("only root makes namespaces, and this is user %d", user)
+	}
+	probe := exec.Command("true") //nolint:noctx // It does nothing and ends.
+	probe.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS}
+	if err := probe.Run(); err != nil {
+		return fmt.Errorf("this root may not make namespaces: %w", err)
+	}
+	return nil
+}
+
 // Enter runs the calling test once more, in a process with a network namespace of its own, and says false where the test is over with that: in the first
 // process. Loopback is up in the new one. The test is skipped for whoever may not make namespaces.
 func Enter(t *testing.T) bool {
