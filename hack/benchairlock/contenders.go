@@ -24,6 +24,8 @@ type ports struct {
 // contender is one that is compared.
 type contender struct {
 	name, version string
+	// environment is added to that of the processes.
+	environment []string
 	// commands gives the command lines of the client side and of the server side, after it has written their configuration.
 	commands func(directory string, p ports) (client, server []string, err error)
 }
@@ -44,6 +46,9 @@ func contenders(airlock, certificates string) ([]contender, error) {
 	if err != nil {
 		return nil, err
 	}
+	own := func(directory string, p ports) ([]string, []string, error) {
+		return airlockCommands(airlock, certificates, directory, p)
+	}
 	return []contender{
 		{name: "copy", version: "io.Copy, no TLS", commands: func(_ string, p ports) ([]string, []string, error) {
 			return []string{self, copyCommand, at(p.plain), at(p.secure)}, []string{self, copyCommand, at(p.secure), at(p.application)}, nil
@@ -54,9 +59,8 @@ func contenders(airlock, certificates string) ([]contender, error) {
 		{name: "stunnel", version: firstLine(stunnel, "-version"), commands: func(directory string, p ports) ([]string, []string, error) {
 			return stunnelCommands(stunnel, certificates, directory, p)
 		}},
-		{name: "airlock", version: "this checkout", commands: func(directory string, p ports) ([]string, []string, error) {
-			return airlockCommands(airlock, certificates, directory, p)
-		}},
+		{name: "airlock", version: "this checkout", commands: own},
+		{name: "airlock-x25519", version: "the same without ML-KEM, which the others do not have", environment: []string{"GODEBUG=tlsmlkem=0"}, commands: own},
 	}, nil
 }
 

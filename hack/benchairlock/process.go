@@ -31,7 +31,7 @@ func start(ctx context.Context, one contender, directory string, p ports) (*pair
 	started := &pair{}
 	for _, line := range [][]string{server, client} {
 		process := exec.CommandContext(ctx, line[0], line[1:]...)
-		process.Stdout, process.Stderr = nil, nil
+		process.Stdout, process.Stderr, process.Env = nil, nil, append(os.Environ(), one.environment...)
 		process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if err := process.Start(); err != nil {
 			return nil, errors.Join(err, started.stop())

@@ -55,13 +55,14 @@ func printTable(out io.Writer, o options, all []contender, results map[string][]
 		fmt.Fprintf(&rows, "%.0f\t%.0f\t\n", median(results[one.name], func(r result) float64 { return r.megabytesPerSecond }),
 			median(results[one.name], func(r result) float64 { return r.residentEmpty })/1024)
 	}
-	for _, other := range []string{"stunnel", "haproxy"} {
-		if medians[other] == nil || medians["airlock"] == nil {
+	for _, pair := range [][2]string{{"airlock", "stunnel"}, {"airlock", "haproxy"}, {"airlock-x25519", "haproxy"}} {
+		one, other := pair[0], pair[1]
+		if medians[other] == nil || medians[one] == nil {
 			continue
 		}
-		rows.WriteString("airlock/" + other + "\t")
+		rows.WriteString(one + "/" + other + "\t")
 		for i := range columns {
-			fmt.Fprintf(&rows, "%.2f\t", medians["airlock"][i]/medians[other][i])
+			fmt.Fprintf(&rows, "%.2f\t", medians[one][i]/medians[other][i])
 		}
 		rows.WriteString("\t\t\n")
 	}
