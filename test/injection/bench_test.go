@@ -20,6 +20,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired/injection"
+	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
 // The size of the measured cluster, and how long a turn is.
@@ -72,7 +73,7 @@ func (s *stage) clients() (*kubernetes.Clientset, client.Client) {
 	s.must(err)
 	scheme, err := newScheme()
 	s.must(err)
-	as, err := client.New(access(labguardUser), client.Options{Scheme: scheme})
+	as, err := client.New(access(tenancy.Labguard), client.Options{Scheme: scheme})
 	s.must(err)
 	return typed, as
 }
@@ -82,7 +83,7 @@ func (s *stage) namespace(name string) string {
 	typed, _ := s.clients()
 	_, err := typed.CoreV1().Namespaces().Create(s.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 	s.must(err)
-	s.must(wait.PollUntilContextTimeout(s.Context(), pollEvery, patience, true, func(ctx context.Context) (bool, error) {
+	s.must(wait.PollUntilContextTimeout(s.Context(), tenancy.PollEvery, tenancy.Patience, true, func(ctx context.Context) (bool, error) {
 		_, err := typed.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
 		return err == nil, nil
 	}))
@@ -127,7 +128,7 @@ func fillOne(ctx context.Context, typed *kubernetes.Clientset, as client.Client,
 		return err
 	}
 	for i := range benchProfiles {
-		if err := as.Create(ctx, lab{namespace: name}.profile(fmt.Sprintf("lis-%d", i))); err != nil {
+		if err := as.Create(ctx, lab{tenancy.Space{Namespace: name}}.profile(fmt.Sprintf("lis-%d", i))); err != nil {
 			return err
 		}
 	}
@@ -138,27 +139,27 @@ func fillOne(ctx context.Context, typed *kubernetes.Clientset, as client.Client,
 func (s *stage) install(names []string) {
 	s.Helper()
 	typed, _ := s.clients()
-	config := injection.Config{Namespaces: names, LabguardUser: labguardUser, ClusterTrustBundles: true}
+	config := injection.Config{Namespaces: names, LabguardUser: tenancy.Labguard, ClusterTrustBundles: true}
 	api := typed.AdmissionregistrationV1()
 	for _, guard := range injection.Guards(config) {
-		_, err := api.ValidatingAdmissionPolicies().Apply(s.Context(), guard.Policy, forced)
+		_, err := api.ValidatingAdmissionPolicies().Apply(s.Context(), guard.Policy, tenancy.Forced)
 		s.must(err)
-		_, err = api.ValidatingAdmissionPolicyBindings().Apply(s.Context(), guard.Binding, forced)
+		_, err = api.ValidatingAdmissionPolicyBindings().Apply(s.Context(), guard.Binding, tenancy.Forced)
 		s.must(err)
 	}
 	policy, binding := injection.Injection(config)
-	_, err := api.MutatingAdmissionPolicies().Apply(s.Context(), policy, forced)
+	_, err := api.MutatingAdmissionPolicies().Apply(s.Context(), policy, tenancy.Forced)
 	s.must(err)
-	_, err = api.MutatingAdmissionPolicyBindings().Apply(s.Context(), binding, forced)
+	_, err = api.MutatingAdmissionPolicyBindings().Apply(s.Context(), binding, tenancy.Forced)
 	s.must(err)
-	s.must(wait.PollUntilContextTimeout(s.Context(), pollEvery, patience, true, func(ctx context.Context) (bool, error) {
+	s.must(wait.PollUntilContextTimeout(s.Context(), tenancy.PollEvery, tenancy.Patience, true, func(ctx context.Context) (bool, error) {
 		pod, err := typed.CoreV1().Pods(names[0]).Create(ctx, s.pod(names[0], "lis-3"), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 		return err == nil && pod.Labels[v1alpha1.WorkloadLabel] == "lis-3", nil
 	}))
 }
 
 func (s *stage) pod(namespace, app string) *corev1.Pod {
-	return lab{namespace: namespace}.pod("bench", app, sized)
+	return lab{tenancy.Space{Namespace: namespace}}.pod("bench", app, sized)
 }
 
 // turns measures the pods in turns.
