@@ -17,16 +17,16 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/posture"
-	"github.com/labguard/labguard/internal/testutil/authority"
 	"github.com/labguard/labguard/internal/testutil/operator"
+	"github.com/labguard/labguard/internal/testutil/pki"
 )
 
 // labCA makes the ClusterIssuer lab-ca, which signs with an authority.
-func (l *lab) labCA(root *authority.Authority) {
+func (l *lab) labCA(root *pki.Authority) {
 	l.Helper()
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "cert-manager", Name: "lab-ca"}, Type: corev1.SecretTypeTLS,
-		StringData: map[string]string{corev1.TLSCertKey: root.PEM(), corev1.TLSPrivateKeyKey: root.KeyPEM(l.T)},
+		StringData: map[string]string{corev1.TLSCertKey: root.Text(), corev1.TLSPrivateKeyKey: root.KeyText()},
 	}
 	issuer := &certmanagerv1.ClusterIssuer{ObjectMeta: metav1.ObjectMeta{Name: "lab-ca"}}
 	issuer.Spec.CA = &certmanagerv1.CAIssuer{SecretName: secret.Name}
@@ -54,9 +54,9 @@ func (l *lab) labCA(root *authority.Authority) {
 
 // TestTheManagerPublishesRootsAndHasAnIdentityUnderThem runs a whole manager with the rights of its ServiceAccount and no others.
 func TestTheManagerPublishesRootsAndHasAnIdentityUnderThem(t *testing.T) {
-	l, root := newLab(t), authority.New(t, "lab-ca", time.Now())
+	l, root := newLab(t), pki.NewAuthorityAt(t, "lab-ca", time.Now())
 	l.labCA(root)
-	startConfigured(t, "trustDomains:\n  - name: lab.example\n    roots: "+indented(root.PEM()))
+	startConfigured(t, "trustDomains:\n  - name: lab.example\n    roots: "+indented(root.Text()))
 	operator.Eventually(t, "the bundle is published", func() error {
 		bundle := &certificatesv1.ClusterTrustBundle{}
 		if err := l.Get(t.Context(), client.ObjectKey{Name: "labguard-trust-lab.example"}, bundle); err != nil {
@@ -73,7 +73,7 @@ func TestTheManagerPublishesRootsAndHasAnIdentityUnderThem(t *testing.T) {
 		if err := l.Get(t.Context(), client.ObjectKey{Namespace: "labguard-system", Name: v1alpha1.OperatorSecret}, secret); err != nil {
 			return err
 		}
-		roots, err := posture.ParseRoots(root.PEM(), posture.MaxRoots)
+		roots, err := posture.ParseRoots(root.Text(), posture.MaxRoots)
 		if err == nil && len(posture.RootsOf(secret.Data[corev1.TLSCertKey], roots)) != 1 {
 			err = errors.New("it does not chain to the root")
 		}

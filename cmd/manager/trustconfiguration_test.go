@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/labguard/labguard/internal/posture"
-	"github.com/labguard/labguard/internal/testutil/authority"
+	"github.com/labguard/labguard/internal/testutil/pki"
 )
 
 const image = "registry.lab.example/labguard/airlock@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -26,21 +26,21 @@ func indented(text string) string {
 
 func TestTrustIsRead(t *testing.T) {
 	now := time.Now()
-	old, own, partner, vendor := authority.New(t, "old", now), authority.New(t, "own", now), authority.New(t, "partner", now), authority.New(t, "vendor", now)
+	old, own, partner, vendor := pki.NewAuthorityAt(t, "old", now), pki.NewAuthorityAt(t, "own", now), pki.NewAuthorityAt(t, "partner", now), pki.NewAuthorityAt(t, "vendor", now)
 	config, err := readConfiguration(written(t, `
 trustDomain: lab.example
 trustDomains:
   - name: lab.example
     remove: [`+old.Fingerprint()+`]
-    roots: `+indented(own.PEM())+`
+    roots: `+indented(own.Text())+`
   - name: partner.example
-    roots: `+indented(partner.PEM())+`
+    roots: `+indented(partner.Text())+`
 externalAuthorities:
   - name: analyzers
     identities: ["spiffe://vendor.example/analyzer/*"]
     dnsNames: [cobas-1.lab.example]
     sha256: [`+vendor.Fingerprint()+`]
-    roots: `+indented(vendor.PEM())+`
+    roots: `+indented(vendor.Text())+`
 airlock: {image: "`+image+`"}
 nodeAddresses: [10.0.0.7/24, 'fd00::/64']
 `))
@@ -77,13 +77,13 @@ nodeAddresses: [10.0.0.7/24, 'fd00::/64']
 
 func TestBadTrustSaysWhatWouldBeRight(t *testing.T) {
 	now := time.Now()
-	one, two := authority.New(t, "one", now), authority.New(t, "two", now)
-	leaf := one.Issue(t, now, nil, "spiffe://lab.example/a")
+	one, two := pki.NewAuthorityAt(t, "one", now), pki.NewAuthorityAt(t, "two", now)
+	leaf := one.Issue(pki.Leaf{URIs: []string{"spiffe://lab.example/a"}, NotBefore: now})
 	domain := func(more string) string {
-		return "trustDomain: lab.example\ntrustDomains:\n  - name: lab.example\n    roots: " + indented(one.PEM()) + more
+		return "trustDomain: lab.example\ntrustDomains:\n  - name: lab.example\n    roots: " + indented(one.Text()) + more
 	}
 	vendor := func(more string) string {
-		return domain("externalAuthorities:\n  - name: vendor\n    roots: " + indented(two.PEM()) + more)
+		return domain("externalAuthorities:\n  - name: vendor\n    roots: " + indented(two.Text()) + more)
 	}
 	tests := map[string]struct{ content, want string }{
 		"a trust domain without roots":     {"trustDomains: [{name: lab.example}]", "trustDomains[0].roots is empty"},
@@ -91,23 +91,23 @@ func TestBadTrustSaysWhatWouldBeRight(t *testing.T) {
 		"a name that is none in a cluster": {"trustDomains: [{name: lab_example, roots: x}]", "can be a part of a name in Kubernetes"},
 		"a name that is too long":          {"trustDomains: [{name: " + strings.Repeat("a.", 119) + "aa, roots: x}]", "at most 238 characters"},
 		"roots that are none":              {"trustDomains: [{name: a, roots: '-----BEGIN CERTIFICATE-----'}]", "0 of 1 PEM blocks"},
-		"a key":                            {"trustDomains:\n  - name: a\n    roots: " + indented(leaf.KeyText), `"PRIVATE KEY" and no CERTIFICATE`},
-		"a leaf":                           {"trustDomains:\n  - name: a\n    roots: " + indented(leaf.Chain), "no certificate of an authority"},
-		"a root twice":                     {"trustDomains:\n  - name: a\n    roots: " + indented(one.PEM()+one.PEM()), "twice"},
+		"a key":                            {"trustDomains:\n  - name: a\n    roots: " + indented(string(leaf.Key)), `"PRIVATE KEY" and no CERTIFICATE`},
+		"a leaf":                           {"trustDomains:\n  - name: a\n    roots: " + indented(string(leaf.Chain)), "no certificate of an authority"},
+		"a root twice":                     {"trustDomains:\n  - name: a\n    roots: " + indented(one.Text()+one.Text()), "twice"},
 		"a key that nobody knows":          {"trustDomains: [{name: a, root: x}]", "root"},
-		"a name twice":                     {domain("  - name: lab.example\n    roots: " + indented(two.PEM())), "trustDomains[1].name: \"lab.example\" is there twice"},
-		"a root of two domains":            {domain("  - name: b\n    roots: " + indented(one.PEM())), "is a root of lab.example too"},
+		"a name twice":                     {domain("  - name: lab.example\n    roots: " + indented(two.Text())), "trustDomains[1].name: \"lab.example\" is there twice"},
+		"a root of two domains":            {domain("  - name: b\n    roots: " + indented(one.Text())), "is a root of lab.example too"},
 		"removed and there":                {domain("    remove: [" + one.Fingerprint() + "]\n"), "is in roots as well"},
 		"a fingerprint with colons":        {domain("    remove: ['AB:CD']\n"), "64 lower-case hexadecimal digits"},
 		"an authority without name":        {"externalAuthorities: [{roots: x}]", "externalAuthorities[0].name"},
 		"an authority without roots":       {"externalAuthorities: [{name: vendor}]", "externalAuthorities[0].roots is empty"},
-		"an authority with our root":       {domain("externalAuthorities:\n  - name: vendor\n    roots: " + indented(one.PEM())), "needs one of its own"},
-		"an authority twice":               {vendor("  - name: vendor\n    roots: " + indented(two.PEM())), "is there twice"},
+		"an authority with our root":       {domain("externalAuthorities:\n  - name: vendor\n    roots: " + indented(one.Text())), "needs one of its own"},
+		"an authority twice":               {vendor("  - name: vendor\n    roots: " + indented(two.Text())), "is there twice"},
 		"an identity of ours":              {vendor("    identities: ['spiffe://lab.example/ns/a/labworkload/*']\n"), "own trust domain"},
 		"an identity that is a glob":       {vendor("    identities: ['spiffe://vendor.example/*']\n"), "no path segment that is spelled out"},
 		"an identity of a partner": {
-			"trustDomains:\n  - name: partner.example\n    roots: " + indented(one.PEM()) +
-				"externalAuthorities:\n  - name: vendor\n    identities: ['spiffe://partner.example/a']\n    roots: " + indented(two.PEM()),
+			"trustDomains:\n  - name: partner.example\n    roots: " + indented(one.Text()) +
+				"externalAuthorities:\n  - name: vendor\n    identities: ['spiffe://partner.example/a']\n    roots: " + indented(two.Text()),
 			"whose roots alone prove its identities",
 		},
 		"a DNS name with a wildcard":  {vendor("    dnsNames: ['*.vendor.example']\n"), "without a wildcard"},

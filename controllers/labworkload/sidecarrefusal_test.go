@@ -4,12 +4,6 @@
 package labworkload
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -21,34 +15,24 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/posture"
+	"github.com/labguard/labguard/internal/testutil/pki"
 )
 
-// rootOf is an authority that signs itself; its certificate stands for a leaf as well.
-func rootOf(t *testing.T, serial int64) (posture.Root, []byte) {
+// rootOf is an authority, and a chain that stands on it.
+func rootOf(t *testing.T, name string) (posture.Root, []byte) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	authority := pki.NewAuthorityAt(t, name, today)
+	roots, err := posture.ParseRoots(authority.Text(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign, NotBefore: today, NotAfter: today.AddDate(1, 0, 0),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	roots, err := posture.ParseRoots(string(text), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return roots[0], text
+	return roots[0], authority.Issue(pki.Leaf{NotBefore: today}).Chain
 }
 
 // What peers refuse never falls back to plaintext: no pod gets a sidecar with such a certificate.
 func TestNoPodGetsACertificateThatPeersRefuse(t *testing.T) {
-	ours, chain := rootOf(t, 1)
-	other, _ := rootOf(t, 2)
+	ours, chain := rootOf(t, "ours")
+	other, _ := rootOf(t, "other")
 	tests := map[string]struct {
 		roots   []posture.Root
 		from    time.Time

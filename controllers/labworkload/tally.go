@@ -21,13 +21,27 @@ import (
 type tally struct {
 	lock    sync.Mutex
 	answers map[client.ObjectKey]map[string]int
-	images  map[namespacedAnswer]int
+	images  counts
 	changes map[client.ObjectKey]time.Time
 	next    time.Time
 }
 
 // namespacedAnswer are the labels of one series.
 type namespacedAnswer struct{ namespace, answer string }
+
+// counts are the values of series.
+type counts map[namespacedAnswer]int
+
+// add adds to one and shows it. A series that comes to zero goes.
+func (c counts) add(gauge *prometheus.GaugeVec, series namespacedAnswer, count int) {
+	c[series] += count
+	if c[series] == 0 {
+		delete(c, series)
+		gauge.DeleteLabelValues(series.namespace, series.answer)
+		return
+	}
+	gauge.WithLabelValues(series.namespace, series.answer).Set(float64(c[series]))
+}
 
 // set notes the answers about the images of a LabWorkload (none if it asks for none) and when time changes its next verdict, instead of before.
 func (t *tally) set(key client.ObjectKey, report *posture.ImagesReport, nextChange *metav1.Time) {
@@ -56,29 +70,18 @@ func (t *tally) setAnswers(key client.ObjectKey, answers map[string]int) {
 		return
 	}
 	if t.answers == nil {
-		t.answers, t.images = map[client.ObjectKey]map[string]int{}, map[namespacedAnswer]int{}
+		t.answers, t.images = map[client.ObjectKey]map[string]int{}, counts{}
 	}
 	for answer, count := range before {
-		t.add(namespacedAnswer{key.Namespace, answer}, -count)
+		t.images.add(metrics.Images, namespacedAnswer{key.Namespace, answer}, -count)
 	}
 	for answer, count := range answers {
-		t.add(namespacedAnswer{key.Namespace, answer}, count)
+		t.images.add(metrics.Images, namespacedAnswer{key.Namespace, answer}, count)
 	}
 	t.answers[key] = answers
 	if len(answers) == 0 {
 		delete(t.answers, key)
 	}
-}
-
-func (t *tally) add(series namespacedAnswer, count int) {
-	t.images[series] += count
-	labels := prometheus.Labels{"namespace": series.namespace, "answer": series.answer}
-	if t.images[series] == 0 {
-		delete(t.images, series)
-		metrics.Images.Delete(labels)
-		return
-	}
-	metrics.Images.With(labels).Set(float64(t.images[series]))
 }
 
 // setNext keeps the earliest of all. It goes through all of them only where the earliest itself has changed.

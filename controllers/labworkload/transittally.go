@@ -6,7 +6,6 @@ package labworkload
 import (
 	"sync"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/internal/metrics"
@@ -16,7 +15,7 @@ import (
 type transitTally struct {
 	lock    sync.Mutex
 	reasons map[client.ObjectKey]string
-	count   map[namespacedAnswer]int
+	count   counts
 }
 
 // set notes the reason of a LabWorkload instead of the one before; empty: it has no such answer, or is gone.
@@ -28,7 +27,7 @@ func (t *transitTally) set(key client.ObjectKey, reason string) {
 		return
 	}
 	if t.reasons == nil {
-		t.reasons, t.count = map[client.ObjectKey]string{}, map[namespacedAnswer]int{}
+		t.reasons, t.count = map[client.ObjectKey]string{}, counts{}
 	}
 	t.add(namespacedAnswer{key.Namespace, before}, -1)
 	t.add(namespacedAnswer{key.Namespace, reason}, 1)
@@ -39,15 +38,7 @@ func (t *transitTally) set(key client.ObjectKey, reason string) {
 }
 
 func (t *transitTally) add(series namespacedAnswer, count int) {
-	if series.answer == "" {
-		return
+	if series.answer != "" {
+		t.count.add(metrics.Transit, series, count)
 	}
-	t.count[series] += count
-	labels := prometheus.Labels{"namespace": series.namespace, "reason": series.answer}
-	if t.count[series] == 0 {
-		delete(t.count, series)
-		metrics.Transit.Delete(labels)
-		return
-	}
-	metrics.Transit.With(labels).Set(float64(t.count[series]))
 }

@@ -32,8 +32,8 @@ import (
 	"github.com/labguard/labguard/controllers/served"
 	"github.com/labguard/labguard/internal/airlock/report"
 	"github.com/labguard/labguard/internal/posture"
-	"github.com/labguard/labguard/internal/testutil/authority"
 	"github.com/labguard/labguard/internal/testutil/cluster"
+	"github.com/labguard/labguard/internal/testutil/pki"
 )
 
 func TestMain(m *testing.M) {
@@ -162,7 +162,7 @@ func (w *world) bundle(name string) *certificatesv1.ClusterTrustBundle {
 }
 
 // has checks the roots of a PEM text.
-func (w *world) has(text string, wanted ...*authority.Authority) {
+func (w *world) has(text string, wanted ...*pki.Authority) {
 	w.Helper()
 	roots, err := posture.ParseRoots(text, posture.MaxPublished)
 	if err != nil {
@@ -181,11 +181,11 @@ func (w *world) has(text string, wanted ...*authority.Authority) {
 	}
 }
 
-func (w *world) roots(of ...*authority.Authority) []posture.Root {
+func (w *world) roots(of ...*pki.Authority) []posture.Root {
 	w.Helper()
 	var roots []posture.Root
 	for _, one := range of {
-		read, err := posture.ParseRoots(one.PEM(), posture.MaxRoots)
+		read, err := posture.ParseRoots(one.Text(), posture.MaxRoots)
 		if err != nil {
 			w.Fatal(err)
 		}
@@ -194,7 +194,7 @@ func (w *world) roots(of ...*authority.Authority) []posture.Root {
 	return roots
 }
 
-func (w *world) own(of ...*authority.Authority) posture.TrustSource {
+func (w *world) own(of ...*pki.Authority) posture.TrustSource {
 	w.Helper()
 	return posture.TrustSource{Kind: posture.OwnTrust, Name: domain, Roots: w.roots(of...)}
 }
@@ -217,7 +217,7 @@ func (w *world) pod(namespace, name string) types.UID {
 	return pod.UID
 }
 
-func (w *world) says(pod types.UID, root *authority.Authority) {
+func (w *world) says(pod types.UID, root *pki.Authority) {
 	w.said[pod] = posture.AirlockFacts{ReportedAt: w.clock.Now(), Report: report.Report{Identity: &report.Identity{Root: root.Fingerprint()}}}
 }
 

@@ -17,15 +17,15 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/posture"
-	"github.com/labguard/labguard/internal/testutil/authority"
+	"github.com/labguard/labguard/internal/testutil/pki"
 )
 
 // issuer makes an Issuer that signs with an authority, or changes with what it signs.
-func (w *world) issuer(root *authority.Authority) {
+func (w *world) issuer(root *pki.Authority) {
 	w.Helper()
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: w.Namespace, Name: "ca"}, Type: corev1.SecretTypeTLS,
-		StringData: map[string]string{corev1.TLSCertKey: root.PEM(), corev1.TLSPrivateKeyKey: root.KeyPEM(w.T)},
+		StringData: map[string]string{corev1.TLSCertKey: root.Text(), corev1.TLSPrivateKeyKey: root.KeyText()},
 	}
 	if err := client.IgnoreNotFound(w.Delete(w.Context(), secret.DeepCopy())); err != nil {
 		w.Fatal(err)
@@ -70,7 +70,7 @@ func (w *world) leaf(name string) {
 // The whole way from one root to another: no pod runs, and still a Secret has a leaf under the old root, with which a pod would start tomorrow.
 func TestCertificatesAreIssuedAnewBeforeTheirRootLeaves(t *testing.T) {
 	w := newWorld(t)
-	old, fresh := authority.New(t, "old", w.clock.Now()), authority.New(t, "fresh", w.clock.Now())
+	old, fresh := pki.NewAuthorityAt(t, "old", w.clock.Now()), pki.NewAuthorityAt(t, "fresh", w.clock.Now())
 	w.issuer(old)
 	for _, name := range []string{"one", "two"} {
 		w.leaf(name)
@@ -115,7 +115,7 @@ func TestLabguardAsksForACertificateOfItsOwn(t *testing.T) {
 	if _, err := find(); err == nil {
 		t.Error("a certificate though there are no roots for it")
 	}
-	w.Sources = []posture.TrustSource{w.own(authority.New(t, "own", w.clock.Now()))}
+	w.Sources = []posture.TrustSource{w.own(pki.NewAuthorityAt(t, "own", w.clock.Now()))}
 	w.converge()
 	found, err := find()
 	if err != nil || found.Spec.SecretName != v1alpha1.OperatorSecret || len(found.Spec.URIs) != 1 || found.Spec.URIs[0] != "spiffe://lab.example/labguard/operator" {

@@ -20,13 +20,13 @@ import (
 	"github.com/labguard/labguard/internal/desired"
 	"github.com/labguard/labguard/internal/metrics"
 	"github.com/labguard/labguard/internal/posture"
-	"github.com/labguard/labguard/internal/testutil/authority"
 	"github.com/labguard/labguard/internal/testutil/cluster"
+	"github.com/labguard/labguard/internal/testutil/pki"
 )
 
 func TestEveryTrustDomainAndAuthorityHasABundleOfItsOwn(t *testing.T) {
 	w := newWorld(t)
-	one, two, partner, vendor := authority.New(t, "1", w.clock.Now()), authority.New(t, "2", w.clock.Now()), authority.New(t, "p", w.clock.Now()), authority.New(t, "v", w.clock.Now())
+	one, two, partner, vendor := pki.NewAuthorityAt(t, "1", w.clock.Now()), pki.NewAuthorityAt(t, "2", w.clock.Now()), pki.NewAuthorityAt(t, "p", w.clock.Now()), pki.NewAuthorityAt(t, "v", w.clock.Now())
 	w.Sources = []posture.TrustSource{
 		w.own(one, two), {Kind: posture.FederatedTrust, Name: "partner.example", Roots: w.roots(partner)},
 		{Kind: posture.ExternalTrust, Name: "vendor", Roots: w.roots(vendor)},
@@ -44,9 +44,9 @@ func TestEveryTrustDomainAndAuthorityHasABundleOfItsOwn(t *testing.T) {
 	}
 
 	// What others write into a bundle counts for nothing.
-	foreign := authority.New(t, "foreign", w.clock.Now())
+	foreign := pki.NewAuthorityAt(t, "foreign", w.clock.Now())
 	changed := w.bundle("labguard-trust-lab.example")
-	changed.Spec.TrustBundle += foreign.PEM()
+	changed.Spec.TrustBundle += foreign.Text()
 	if err := w.Update(t.Context(), changed, client.FieldOwner("somebody")); err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +71,7 @@ func TestEveryTrustDomainAndAuthorityHasABundleOfItsOwn(t *testing.T) {
 func TestARootLeavesOnceEveryPodHasSaidThatItUsesAnother(t *testing.T) {
 	w := newWorld(t)
 	namespace := cluster.Namespace(t)
-	old, fresh := authority.New(t, "old", w.clock.Now()), authority.New(t, "fresh", w.clock.Now())
+	old, fresh := pki.NewAuthorityAt(t, "old", w.clock.Now()), pki.NewAuthorityAt(t, "fresh", w.clock.Now())
 	a, b := w.pod(namespace, "a"), w.pod(namespace, "b")
 	w.Sources = []posture.TrustSource{w.own(old)}
 	w.converge()
@@ -124,7 +124,7 @@ func TestARootLeavesOnceEveryPodHasSaidThatItUsesAnother(t *testing.T) {
 
 func TestPeersElsewhereKeepTheirRootUntilItIsRemovedByName(t *testing.T) {
 	w := newWorld(t)
-	own, old, fresh := authority.New(t, "own", w.clock.Now()), authority.New(t, "old", w.clock.Now()), authority.New(t, "fresh", w.clock.Now())
+	own, old, fresh := pki.NewAuthorityAt(t, "own", w.clock.Now()), pki.NewAuthorityAt(t, "old", w.clock.Now()), pki.NewAuthorityAt(t, "fresh", w.clock.Now())
 	vendor := posture.TrustSource{Kind: posture.ExternalTrust, Name: "vendor", Roots: w.roots(old)}
 	w.Sources = []posture.TrustSource{w.own(own), vendor}
 	w.converge()
@@ -152,7 +152,7 @@ func TestWithoutClusterTrustBundlesEveryNamespaceWithSidecarsHasAConfigMap(t *te
 	w := newWorld(t)
 	w.Mapper = withoutBundles{w.Mapper}
 	namespace, taken, other := cluster.Namespace(t), cluster.Namespace(t), cluster.Namespace(t)
-	own := authority.New(t, "own", w.clock.Now())
+	own := pki.NewAuthorityAt(t, "own", w.clock.Now())
 	profile := w.profile(namespace)
 	foreign := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: taken, Name: v1alpha1.TrustConfigMap}, Data: map[string]string{"a": "b"}}
 	if err := w.Create(t.Context(), foreign); err != nil {
@@ -178,9 +178,9 @@ func TestWithoutClusterTrustBundlesEveryNamespaceWithSidecarsHasAConfigMap(t *te
 	}
 
 	// A tenant's root counts for nothing, neither there nor in what labguard itself believes.
-	tenant := authority.New(t, "tenant", w.clock.Now())
+	tenant := pki.NewAuthorityAt(t, "tenant", w.clock.Now())
 	changed := configMap(namespace)
-	changed.Data["labguard-trust-lab.example"] += tenant.PEM()
+	changed.Data["labguard-trust-lab.example"] += tenant.Text()
 	if err := w.Update(t.Context(), changed, client.FieldOwner("tenant")); err != nil {
 		t.Fatal(err)
 	}
@@ -216,7 +216,7 @@ func TestWithoutClusterTrustBundlesEveryNamespaceWithSidecarsHasAConfigMap(t *te
 
 func TestARecordThatIsSpoiltIsMadeAnewFromWhatNoTenantCanWrite(t *testing.T) {
 	w := newWorld(t)
-	own, partner, next := authority.New(t, "own", w.clock.Now()), authority.New(t, "partner", w.clock.Now()), authority.New(t, "next", w.clock.Now())
+	own, partner, next := pki.NewAuthorityAt(t, "own", w.clock.Now()), pki.NewAuthorityAt(t, "partner", w.clock.Now()), pki.NewAuthorityAt(t, "next", w.clock.Now())
 	w.Sources = []posture.TrustSource{w.own(own), {Kind: posture.FederatedTrust, Name: "partner.example", Roots: w.roots(partner)}}
 	w.converge()
 	record := &corev1.ConfigMap{}
@@ -237,13 +237,13 @@ func TestARecordThatIsSpoiltIsMadeAnewFromWhatNoTenantCanWrite(t *testing.T) {
 func TestRootsThatSomebodyHasPlantedDoNotStay(t *testing.T) {
 	w := newWorld(t)
 	w.Mapper = withoutBundles{w.Mapper}
-	first, evil := authority.New(t, "first", w.clock.Now()), authority.New(t, "evil", w.clock.Now())
+	first, evil := pki.NewAuthorityAt(t, "first", w.clock.Now()), pki.NewAuthorityAt(t, "evil", w.clock.Now())
 	w.Sources = []posture.TrustSource{w.own(first)}
 	namespace := cluster.Namespace(t)
 	planted := &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: v1alpha1.TrustConfigMap, Labels: map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}},
-		Data:       map[string]string{desired.TrustBundle(domain): evil.PEM(), desired.TrustBundle("partner.example"): evil.PEM()},
-		BinaryData: map[string][]byte{desired.AuthorityBundle("vendor"): []byte(evil.PEM())},
+		Data:       map[string]string{desired.TrustBundle(domain): evil.Text(), desired.TrustBundle("partner.example"): evil.Text()},
+		BinaryData: map[string][]byte{desired.AuthorityBundle("vendor"): evil.PEM()},
 	}
 	if err := w.Create(t.Context(), planted); err != nil {
 		t.Fatal(err)

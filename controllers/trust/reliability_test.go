@@ -19,8 +19,8 @@ import (
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/controllers/served"
 	"github.com/labguard/labguard/internal/posture"
-	"github.com/labguard/labguard/internal/testutil/authority"
 	"github.com/labguard/labguard/internal/testutil/cluster"
+	"github.com/labguard/labguard/internal/testutil/pki"
 	"github.com/labguard/labguard/internal/testutil/reliability"
 )
 
@@ -29,8 +29,8 @@ func TestBundlesSurviveWhateverGoesWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, fresh := authority.New(t, "old", time.Now()), authority.New(t, "fresh", time.Now())
-	roots, err := posture.ParseRoots(old.PEM()+fresh.PEM(), posture.MaxRoots)
+	old, fresh := pki.NewAuthorityAt(t, "old", time.Now()), pki.NewAuthorityAt(t, "fresh", time.Now())
+	roots, err := posture.ParseRoots(old.Text()+fresh.Text(), posture.MaxRoots)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,28 +30,8 @@ spec:
   - {name: dns-tcp, port: 53, protocol: TCP, targetPort: 53}
 `
 
-const issuers = `
-apiVersion: cert-manager.io/v1
-kind: ClusterIssuer
-metadata: {name: lab-ca-bootstrap}
-spec: {selfSigned: {}}
----
-apiVersion: cert-manager.io/v1
-kind: Certificate
-metadata: {name: lab-ca, namespace: cert-manager}
-spec:
-  isCA: true
-  commonName: lab-ca
-  secretName: lab-ca
-  privateKey: {algorithm: ECDSA, rotationPolicy: Always}
-  issuerRef: {kind: ClusterIssuer, name: lab-ca-bootstrap}
----
-apiVersion: cert-manager.io/v1
-kind: ClusterIssuer
-metadata: {name: lab-ca}
-spec:
-  ca: {secretName: lab-ca}
-`
+// laboratoryCA is ClusterIssuer lab-ca.
+const laboratoryCA = "hack/lab-ca.yaml"
 
 const workloads = `
 apiVersion: labguard.dev/v1alpha1

@@ -43,7 +43,7 @@ func (s *stage) installLabguard(ctx context.Context) error {
 	if _, err := s.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd/labworkloads.labguard.dev", "crd/certificates.cert-manager.io"); err != nil {
 		return fmt.Errorf("the cluster has no cert-manager, or labguard's kinds did not come: %w", err)
 	}
-	return s.apply(ctx, "ClusterIssuer", issuers)
+	return s.show(ctx, "apply", "-f", laboratoryCA)
 }
 
 // startOperator runs the operator beside the cluster, under its own ServiceAccount and with no other rights.

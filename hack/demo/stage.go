@@ -161,8 +161,8 @@ func (s *stage) removeFromCluster(ctx context.Context) error {
 		{"delete", "--ignore-not-found", "--wait=false", "namespace", pathology, chemistry},
 		{"delete", "--ignore-not-found", "--wait=false", "-k", "config/rbac"},
 		{"delete", "--ignore-not-found", "--wait=false", "-k", "config/crd"},
-		{"delete", "--ignore-not-found", "clusterissuer", "lab-ca", "lab-ca-bootstrap"},
-		{"delete", "--ignore-not-found", "-n", "cert-manager", "certificate/lab-ca", "secret/lab-ca"},
+		{"delete", "--ignore-not-found", "-f", laboratoryCA},
+		{"delete", "--ignore-not-found", "-n", "cert-manager", "secret/lab-ca"},
 		{"delete", "--ignore-not-found", "--wait=false", "namespace", "labguard-system"},
 	} {
 		if _, err := s.kubectl(ctx, words...); err != nil {

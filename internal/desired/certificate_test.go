@@ -12,6 +12,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired"
+	"github.com/labguard/labguard/internal/testutil/golden"
 )
 
 func TestTheCertificateIsAsTheSpecSays(t *testing.T) {
@@ -23,11 +24,11 @@ func TestTheCertificateIsAsTheSpecSays(t *testing.T) {
 	long := workload("pathology", strings.Repeat("a", 50)+"."+strings.Repeat("b", 200), port(2575))
 	for name, lw := range map[string]*v1alpha1.LabWorkload{"plain": plain, "with-services": named, "with-a-long-name": long} {
 		t.Run(name, func(t *testing.T) {
-			golden(t, "certificate-"+name, desired.Certificate(lw, cluster()))
+			golden.YAML(t, "certificate-"+name, desired.Certificate(lw, cluster()))
 		})
 	}
 	t.Run("without-cluster-domain", func(t *testing.T) {
-		golden(t, "certificate-without-cluster-domain", desired.Certificate(named, desired.Cluster{TrustDomain: "lab.example"}))
+		golden.YAML(t, "certificate-without-cluster-domain", desired.Certificate(named, desired.Cluster{TrustDomain: "lab.example"}))
 	})
 }
 

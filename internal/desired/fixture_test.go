@@ -4,45 +4,13 @@
 package desired_test
 
 import (
-	"bytes"
-	"flag"
-	"os"
-	"path/filepath"
-	"testing"
-
-	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"sigs.k8s.io/yaml"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired"
 )
-
-var update = flag.Bool("update", false, "write what the builders give to testdata")
-
-// golden compares a value in YAML with testdata/<name>.yaml.
-func golden(t *testing.T, name string, value any) {
-	t.Helper()
-	got, err := yaml.Marshal(value)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join("testdata", name+".yaml")
-	if *update {
-		if err := os.WriteFile(file, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(want, got) {
-		t.Errorf("differs from %s (-want +got); if that is right, run the test with -update:\n%s", file, cmp.Diff(string(want), string(got)))
-	}
-}
 
 func cluster() desired.Cluster {
 	return desired.Cluster{

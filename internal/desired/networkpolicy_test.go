@@ -15,6 +15,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired"
+	"github.com/labguard/labguard/internal/testutil/golden"
 )
 
 // result is what a golden holds of one policy.
@@ -62,7 +63,7 @@ func TestThePolicySaysWhatTheSpecSays(t *testing.T) {
 				known = *test.cluster
 			}
 			spec, notes := desired.NetworkPolicy(test.lw, desired.NetworkFacts{Peers: desired.NewPeers(test.peers...), Cluster: known})
-			golden(t, "networkpolicy-"+name, result{Policy: desired.NetworkPolicyApply(test.lw, spec), Notes: notes})
+			golden.YAML(t, "networkpolicy-"+name, result{Policy: desired.NetworkPolicyApply(test.lw, spec), Notes: notes})
 		})
 	}
 }

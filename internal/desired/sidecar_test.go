@@ -16,6 +16,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired"
+	"github.com/labguard/labguard/internal/testutil/golden"
 )
 
 var today = time.Date(2027, 1, 15, 6, 0, 0, 0, time.UTC)
@@ -46,7 +47,7 @@ func TestThePolicyOpensWhatTheStageSays(t *testing.T) {
 		}
 		for _, lw := range []*v1alpha1.LabWorkload{lis, engine} {
 			spec, notes := desired.NetworkPolicy(lw, facts)
-			golden(t, "sidecar-"+strings.ToLower(string(stage))+"-"+lw.Name, result{Policy: spec, Notes: notes})
+			golden.YAML(t, "sidecar-"+strings.ToLower(string(stage))+"-"+lw.Name, result{Policy: spec, Notes: notes})
 		}
 	}
 }
@@ -54,18 +55,18 @@ func TestThePolicyOpensWhatTheStageSays(t *testing.T) {
 func TestTheIdentityOfASidecarAndOfLabguard(t *testing.T) {
 	lis := workload("pathology", "lis", port(2575), sidecar)
 	profile := &v1alpha1.AirlockProfile{ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: "labguard-lis", UID: "0b6f5f1e-0000-4000-8000-000000000002"}}
-	golden(t, "sidecar-identity", desired.IdentityCertificate(lis, cluster(), "labguard-lis-identity-1", profile))
-	golden(t, "operator-identity", desired.OperatorCertificate("labguard-system", "lab.example", "lab-ca"))
+	golden.YAML(t, "sidecar-identity", desired.IdentityCertificate(lis, cluster(), "labguard-lis-identity-1", profile))
+	golden.YAML(t, "operator-identity", desired.OperatorCertificate("labguard-system", "lab.example", "lab-ca"))
 	if desired.OperatorID("lab.example") == desired.SPIFFEID(workload("labguard", "operator"), "lab.example") {
 		t.Error("a LabWorkload can have the identity of labguard")
 	}
 }
 
 func TestBundles(t *testing.T) {
-	golden(t, "bundle", desired.ClusterTrustBundle(desired.TrustBundle("lab.example"), "PEM", ""))
-	golden(t, "bundle-with-a-leaving-root", desired.ClusterTrustBundle(desired.AuthorityBundle("vendor"), "PEM", "one stays for pod lis-0"))
-	golden(t, "bundles-in-a-configmap", desired.TrustConfigMap("pathology", map[string]string{desired.TrustBundle("lab.example"): "PEM"}, ""))
-	golden(t, "bundles-in-a-configmap-with-a-leaving-root", desired.TrustConfigMap("pathology", nil, "one stays for pod lis-0"))
+	golden.YAML(t, "bundle", desired.ClusterTrustBundle(desired.TrustBundle("lab.example"), "PEM", ""))
+	golden.YAML(t, "bundle-with-a-leaving-root", desired.ClusterTrustBundle(desired.AuthorityBundle("vendor"), "PEM", "one stays for pod lis-0"))
+	golden.YAML(t, "bundles-in-a-configmap", desired.TrustConfigMap("pathology", map[string]string{desired.TrustBundle("lab.example"): "PEM"}, ""))
+	golden.YAML(t, "bundles-in-a-configmap-with-a-leaving-root", desired.TrustConfigMap("pathology", nil, "one stays for pod lis-0"))
 }
 
 func TestWhatBothSidesHaveAgreedOn(t *testing.T) {

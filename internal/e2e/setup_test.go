@@ -36,31 +36,6 @@ func TestMain(m *testing.M) {
 	os.Exit(node.Main(m, cluster.WithCRDs("../../config/crd/bases")))
 }
 
-// issuers are the certificate authority of the laboratory.
-const issuers = `
-apiVersion: cert-manager.io/v1
-kind: ClusterIssuer
-metadata: {name: lab-ca-bootstrap}
-spec: {selfSigned: {}}
----
-apiVersion: cert-manager.io/v1
-kind: Certificate
-metadata: {name: lab-ca, namespace: cert-manager}
-spec:
-  isCA: true
-  commonName: lab-ca
-  secretName: lab-ca
-  duration: 87600h
-  privateKey: {algorithm: ECDSA, rotationPolicy: Always}
-  issuerRef: {kind: ClusterIssuer, name: lab-ca-bootstrap}
----
-apiVersion: cert-manager.io/v1
-kind: ClusterIssuer
-metadata: {name: lab-ca}
-spec:
-  ca: {secretName: lab-ca}
-`
-
 // images are what the pods run, by digest.
 type images struct{ manager, airlock, lab string }
 
@@ -86,7 +61,7 @@ func installed(t *testing.T) images {
 		lab:     pushed(t, "./lab/program", "lab", ""),
 	}
 	must(t, "", "apply", "--server-side", "-k", "../../config/crd")
-	must(t, issuers, "apply", "-f", "-")
+	must(t, "", "apply", "-f", "../../hack/lab-ca.yaml")
 	must(t, "", "wait", "--for=condition=Ready", "certificate/lab-ca", "-n", "cert-manager", "--timeout=120s")
 	dir, err := os.MkdirTemp("../../bin", "e2e-")
 	if err != nil {

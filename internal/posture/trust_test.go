@@ -4,7 +4,6 @@
 package posture_test
 
 import (
-	"crypto/x509"
 	"strings"
 	"testing"
 	"time"
@@ -12,14 +11,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/labguard/labguard/internal/posture"
-	"github.com/labguard/labguard/internal/testutil/authority"
+	"github.com/labguard/labguard/internal/testutil/pki"
 )
 
 var trustNow = time.Date(2027, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func rootOf(t testing.TB, a *authority.Authority) posture.Root {
+func rootOf(t testing.TB, a *pki.Authority) posture.Root {
 	t.Helper()
-	roots, err := posture.ParseRoots(a.PEM(), posture.MaxRoots)
+	roots, err := posture.ParseRoots(a.Text(), posture.MaxRoots)
 	if err != nil || len(roots) != 1 {
 		t.Fatalf("read %d roots: %v", len(roots), err)
 	}
@@ -27,8 +26,8 @@ func rootOf(t testing.TB, a *authority.Authority) posture.Root {
 }
 
 func TestRootsAreReadAndWrittenInTheOrderOfTheirFingerprints(t *testing.T) {
-	a, b := authority.New(t, "a", trustNow), authority.New(t, "b", trustNow)
-	roots, err := posture.ParseRoots("# the old one\n"+a.PEM()+"\nthe new one:\n"+b.PEM(), posture.MaxRoots)
+	a, b := pki.NewAuthorityAt(t, "a", trustNow), pki.NewAuthorityAt(t, "b", trustNow)
+	roots, err := posture.ParseRoots("# the old one\n"+a.Text()+"\nthe new one:\n"+b.Text(), posture.MaxRoots)
 	if err != nil || len(roots) != 2 {
 		t.Fatalf("read %d roots: %v", len(roots), err)
 	}
@@ -52,20 +51,19 @@ func TestRootsAreReadAndWrittenInTheOrderOfTheirFingerprints(t *testing.T) {
 }
 
 func TestWhatIsNoRootIsRefusedAndNotRepeated(t *testing.T) {
-	a := authority.New(t, "a", trustNow)
-	leaf := a.Issue(t, trustNow, nil, "spiffe://lab.example/ns/a/labworkload/b")
-	onlyLeaf := strings.TrimSuffix(leaf.Chain, a.PEM())
-	mute := a.Issue(t, trustNow, func(c *x509.Certificate) { c.IsCA, c.KeyUsage = true, x509.KeyUsageDigitalSignature })
+	a := pki.NewAuthorityAt(t, "a", trustNow)
+	leaf := a.Issue(pki.Leaf{URIs: []string{"spiffe://lab.example/ns/a/labworkload/b"}, NotBefore: trustNow})
+	mute := a.Issue(pki.Leaf{NotBefore: trustNow, Authority: true})
 	many := strings.Builder{}
 	for range posture.MaxRoots + 1 {
-		many.WriteString(authority.New(t, "x", trustNow).PEM())
+		many.WriteString(pki.NewAuthorityAt(t, "x", trustNow).Text())
 	}
 	tests := map[string]struct{ text, want string }{
-		"a leaf":                      {onlyLeaf, "no certificate of an authority"},
-		"an authority that signs not": {strings.TrimSuffix(mute.Chain, a.PEM()), "may not sign"},
-		"a private key":               {a.PEM() + leaf.KeyText, `block 2 is a "PRIVATE KEY"`},
-		"the same twice":              {a.PEM() + a.PEM(), "there twice"},
-		"a block that is cut":         {a.PEM() + a.PEM()[:200], "1 of 2 PEM blocks"},
+		"a leaf":                      {string(leaf.Chain), "no certificate of an authority"},
+		"an authority that signs not": {string(mute.Chain), "may not sign"},
+		"a private key":               {a.Text() + string(leaf.Key), `block 2 is a "PRIVATE KEY"`},
+		"the same twice":              {a.Text() + a.Text(), "there twice"},
+		"a block that is cut":         {a.Text() + a.Text()[:200], "1 of 2 PEM blocks"},
 		"something else in a block":   {"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no X.509 certificate"},
 		"too many":                    {many.String(), "more than 16"},
 		"too long":                    {strings.Repeat("x", 200<<10), "more than 131072 bytes"},
@@ -84,9 +82,9 @@ func TestWhatIsNoRootIsRefusedAndNotRepeated(t *testing.T) {
 }
 
 func FuzzParseRoots(f *testing.F) {
-	a := authority.New(f, "a", trustNow)
-	f.Add(a.PEM())
-	f.Add(a.PEM() + "\n-----BEGIN X-----")
+	a := pki.NewAuthorityAt(f, "a", trustNow)
+	f.Add(a.Text())
+	f.Add(a.Text() + "\n-----BEGIN X-----")
 	f.Fuzz(func(t *testing.T, text string) {
 		roots, err := posture.ParseRoots(text, posture.MaxRoots)
 		if err != nil {
@@ -100,11 +98,11 @@ func FuzzParseRoots(f *testing.F) {
 }
 
 func TestAChainSaysWhichRootsItStandsOn(t *testing.T) {
-	old, other := authority.New(t, "old", trustNow), authority.New(t, "other", trustNow)
-	between := old.Below(t, "between", trustNow)
-	leaf := between.Issue(t, trustNow.AddDate(-1, 0, 0), nil, "spiffe://lab.example/a") // has expired, and still says who signed it
+	old, other := pki.NewAuthorityAt(t, "old", trustNow), pki.NewAuthorityAt(t, "other", trustNow)
+	between := old.Intermediate("between")
+	leaf := between.Issue(pki.Leaf{URIs: []string{"spiffe://lab.example/a"}, NotBefore: trustNow.AddDate(-1, 0, 0)}) // has expired, and still says who signed it
 	roots := []posture.Root{rootOf(t, other), rootOf(t, old)}
-	if diff := cmp.Diff([]string{old.Fingerprint()}, posture.RootsOf([]byte(leaf.Chain), roots)); diff != "" {
+	if diff := cmp.Diff([]string{old.Fingerprint()}, posture.RootsOf(leaf.Chain, roots)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	for name, chain := range map[string]string{"nothing": "", "garbage": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"} {

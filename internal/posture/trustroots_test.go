@@ -15,11 +15,11 @@ import (
 
 	"github.com/labguard/labguard/internal/airlock/report"
 	"github.com/labguard/labguard/internal/posture"
-	"github.com/labguard/labguard/internal/testutil/authority"
+	"github.com/labguard/labguard/internal/testutil/pki"
 )
 
 func TestARootLeavesOnlyWhenNobodyStandsOnIt(t *testing.T) {
-	old, fresh := rootOf(t, authority.New(t, "old", trustNow)), rootOf(t, authority.New(t, "new", trustNow))
+	old, fresh := rootOf(t, pki.NewAuthorityAt(t, "old", trustNow)), rootOf(t, pki.NewAuthorityAt(t, "new", trustNow))
 	lately, long := trustNow.Add(-time.Minute), trustNow.Add(-time.Hour)
 	tests := map[string]struct {
 		source posture.TrustSource
@@ -97,7 +97,7 @@ func published(decision posture.RootDecision, root posture.Root) bool {
 func TestNoRootIsTakenFromUnderAnybody(t *testing.T) {
 	all := make([]posture.Root, 5)
 	for i := range all {
-		all[i] = rootOf(t, authority.New(t, "root", trustNow))
+		all[i] = rootOf(t, pki.NewAuthorityAt(t, "root", trustNow))
 	}
 	some := func(random *rand.Rand) []posture.Root {
 		return slices.DeleteFunc(slices.Clone(all), func(posture.Root) bool { return random.IntN(2) == 0 })
@@ -171,7 +171,7 @@ func TestAnAirlockStandsOnTheRootOfItsLeafAndOfItsLiveConnections(t *testing.T) 
 }
 
 func TestABundleIsCurrentOnceThePodSaysThatItHasEveryRoot(t *testing.T) {
-	a, b := rootOf(t, authority.New(t, "a", trustNow)), rootOf(t, authority.New(t, "b", trustNow))
+	a, b := rootOf(t, pki.NewAuthorityAt(t, "a", trustNow)), rootOf(t, pki.NewAuthorityAt(t, "b", trustNow))
 	source := posture.TrustSource{Kind: posture.OwnTrust, Name: "lab.example", Roots: []posture.Root{a, b}}
 	external := posture.TrustSource{Kind: posture.ExternalTrust, Name: "vendor", Roots: []posture.Root{a}}
 	facts := posture.AirlockFacts{ReportedAt: trustNow, Report: report.Report{

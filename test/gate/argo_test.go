@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
 var rollouts = kind{gvr("argoproj.io", "v1alpha1", "rollouts"), "Rollout", templatePath}
@@ -20,7 +22,7 @@ var rollouts = kind{gvr("argoproj.io", "v1alpha1", "rollouts"), "Rollout", templ
 func (l lab) rollout(name, spec string) *unstructured.Unstructured {
 	l.Helper()
 	object := &unstructured.Unstructured{}
-	l.must(json.Unmarshal(fmt.Appendf(nil,
+	l.Must(json.Unmarshal(fmt.Appendf(nil,
 		`{"apiVersion":"argoproj.io/v1alpha1","kind":"Rollout","metadata":{"name":%q},"spec":%s}`, name, spec), &object.Object))
 	return object
 }
@@ -28,7 +30,7 @@ func (l lab) rollout(name, spec string) *unstructured.Unstructured {
 // merge is a JSON merge patch, as a custom resource has no other.
 func (l lab) merge(user, name, patch string) error {
 	l.Helper()
-	_, err := l.dynamic(user).Resource(rollouts.GroupVersionResource).Namespace(l.namespace).
+	_, err := l.dynamic(user).Resource(rollouts.GroupVersionResource).Namespace(l.Namespace).
 		Patch(l.Context(), name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	return err
 }
@@ -37,10 +39,10 @@ func (l lab) merge(user, name, patch string) error {
 func argo(t *testing.T, specs ...string) lab {
 	t.Helper()
 	l := newLab(t)
-	l.allow(l.tenant, "argoproj.io", "rollouts", "*")
-	l.allow(l.tenant, "argoproj.io", "rollouts/status", "*")
+	l.Allow(l.Tenant, "argoproj.io", "rollouts", "*")
+	l.Allow(l.Tenant, "argoproj.io", "rollouts/status", "*")
 	for i, spec := range specs {
-		l.must(l.create(l.tenant, rollouts, l.rollout(fmt.Sprintf("r%d", i), spec)))
+		l.Must(l.create(l.Tenant, rollouts, l.rollout(fmt.Sprintf("r%d", i), spec)))
 	}
 	l.protect()
 	l.kill()
@@ -67,11 +69,11 @@ func TestWrongTypesInARolloutDoNotBlockItsLabelsAndScale(t *testing.T) {
 	for i, spec := range specs {
 		t.Run(spec, func(t *testing.T) {
 			l, name := l.in(t), fmt.Sprintf("r%d", i)
-			l.passes(l.merge(l.tenant, name, `{"metadata":{"labels":{"shift":"night"}}}`))
+			l.Passes(l.merge(l.Tenant, name, `{"metadata":{"labels":{"shift":"night"}}}`))
 			if strings.HasPrefix(spec, "{") {
-				l.passes(l.merge(l.tenant, name, `{"spec":{"replicas":2}}`))
+				l.Passes(l.merge(l.Tenant, name, `{"spec":{"replicas":2}}`))
 			}
-			l.asked(l.merge(l.tenant, name, `{"spec":{"template":{"spec":{"containers":[{"name":"app","image":"registry.example/new:1"}]}}}}`))
+			l.asked(l.merge(l.Tenant, name, `{"spec":{"template":{"spec":{"containers":[{"name":"app","image":"registry.example/new:1"}]}}}}`))
 		})
 	}
 }
@@ -86,26 +88,26 @@ func TestRolloutIsGatedLikeADeployment(t *testing.T) {
 		"the template's workload": `{"spec":{"workloadRef":{"apiVersion":"apps/v1","kind":"Deployment","name":"app"}}}`,
 		"containers of no type":   template(`{"containers":"x"}`),
 	} {
-		t.Run(name, func(t *testing.T) { l := l.in(t); l.asked(l.merge(l.tenant, "r0", patch)) })
+		t.Run(name, func(t *testing.T) { l := l.in(t); l.asked(l.merge(l.Tenant, "r0", patch)) })
 	}
-	l.asked(l.create(l.tenant, rollouts, l.rollout("new", containers(oneContainer))))
-	l.passes(l.merge(l.tenant, "r0", template(`{"volumes":[{"name":"scratch","emptyDir":{}}]}`)))
-	l.passes(l.merge(l.tenant, "r0", template(`{"containers":[{"name":"app","image":"`+imageOne+`","env":[{"name":"A","value":"b"}]}]}`)))
-	l.passes(l.merge(l.tenant, "r0", annotated(forged)))
+	l.asked(l.create(l.Tenant, rollouts, l.rollout("new", containers(oneContainer))))
+	l.Passes(l.merge(l.Tenant, "r0", template(`{"volumes":[{"name":"scratch","emptyDir":{}}]}`)))
+	l.Passes(l.merge(l.Tenant, "r0", template(`{"containers":[{"name":"app","image":"`+imageOne+`","env":[{"name":"A","value":"b"}]}]}`)))
+	l.Passes(l.merge(l.Tenant, "r0", annotated(forged)))
 	l.clean(l.get(rollouts, "r0"))
 }
 
 func TestRolloutGoesBackWithoutLabguard(t *testing.T) {
 	l := argo(t, containers(oneContainer))
-	l.allow(labguardUser, "argoproj.io", "rollouts", "patch")
-	l.must(l.merge(labguardUser, "r0", annotated(fmt.Sprintf(`"labguard.dev/admitted":%q`, imageOne+" "+imageTwo))))
+	l.Allow(tenancy.Labguard, "argoproj.io", "rollouts", "patch")
+	l.Must(l.merge(tenancy.Labguard, "r0", annotated(fmt.Sprintf(`"labguard.dev/admitted":%q`, imageOne+" "+imageTwo))))
 	template := func(spec string) error {
-		return l.merge(l.tenant, "r0", `{"spec":{"template":{"spec":`+spec+`}}}`)
+		return l.merge(l.Tenant, "r0", `{"spec":{"template":{"spec":`+spec+`}}}`)
 	}
-	l.passes(template(`{"containers":[{"name":"app","image":"` + imageTwo + `"}],"volumes":[{"name":"code","image":{"reference":"` + imageOne + `"}}]}`))
-	l.passes(template(`{"initContainers":[{"name":"first","image":"` + imageOne + `"}]}`))
+	l.Passes(template(`{"containers":[{"name":"app","image":"` + imageTwo + `"}],"volumes":[{"name":"code","image":{"reference":"` + imageOne + `"}}]}`))
+	l.Passes(template(`{"initContainers":[{"name":"first","image":"` + imageOne + `"}]}`))
 	l.asked(template(`{"containers":[{"name":"app","image":"` + imageThree + `"}]}`))
 	l.asked(template(`{"volumes":[{"name":"code","image":{"reference":"` + imageThree + `"}}]}`))
 	// Admitted images do not excuse a template from elsewhere.
-	l.asked(l.merge(l.tenant, "r0", `{"spec":{"workloadRef":{"name":"app"}}}`))
+	l.asked(l.merge(l.Tenant, "r0", `{"spec":{"workloadRef":{"name":"app"}}}`))
 }

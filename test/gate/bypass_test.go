@@ -21,13 +21,13 @@ type writer struct {
 // writers are those of finding F1: components and operators of other namespaces, and everybody whom a tenant can act through.
 func (l lab) writers() []writer {
 	return []writer{
-		{l.tenant, false},
-		{"system:serviceaccount:" + l.namespace + ":default", false},
+		{l.Tenant, false},
+		{"system:serviceaccount:" + l.Namespace + ":default", false},
 		{"system:serviceaccount:flux-system:kustomize-controller", false},
 		{"system:serviceaccount:argocd:argocd-application-controller", false},
 		{"system:kube-controller-manager", true},
 		{"system:serviceaccount:kube-system:deployment-controller", true},
-		{"system:serviceaccount:" + l.namespace + "-system:operator", true}, // the name of its namespace begins as ours does
+		{"system:serviceaccount:" + l.Namespace + "-system:operator", true}, // the name of its namespace begins as ours does
 	}
 }
 
@@ -35,7 +35,7 @@ func (l lab) writers() []writer {
 func (l lab) judge(w writer, err error) {
 	l.Helper()
 	if w.trusted {
-		l.passes(err)
+		l.Passes(err)
 	} else {
 		l.asked(err)
 	}
@@ -43,20 +43,20 @@ func (l lab) judge(w writer, err error) {
 
 func TestOwnerReferenceOfATenantCountsForNothing(t *testing.T) {
 	l := newLab(t)
-	_, err := l.typed(l.tenant).CoreV1().ConfigMaps(l.namespace).Create(t.Context(),
+	_, err := l.Typed(l.Tenant).CoreV1().ConfigMaps(l.Namespace).Create(t.Context(),
 		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "own"}}, metav1.CreateOptions{})
-	l.must(err)
+	l.Must(err)
 	owner := l.get(kind{GroupVersionResource: gvr("", "v1", "configmaps")}, "own")
 	for i := range l.writers() {
-		l.must(l.create(l.tenant, daemonSets, daemonSets.object(fmt.Sprintf("agent-%d", i), imageOne)))
+		l.Must(l.create(l.Tenant, daemonSets, daemonSets.object(fmt.Sprintf("agent-%d", i), imageOne)))
 	}
 	l.protect()
 	l.kill()
 	for i, w := range l.writers() {
 		t.Run(fmt.Sprintf("%s trusted=%v", w.user, w.trusted), func(t *testing.T) {
 			l := l.in(t)
-			if w.user != l.tenant {
-				l.bind("cluster-admin", w.user)
+			if w.user != l.Tenant {
+				l.Bind("cluster-admin", w.user)
 			}
 			for _, k := range allKinds {
 				name := fmt.Sprintf("owned-%d", i)
@@ -75,35 +75,35 @@ func TestOwnerReferenceOfATenantCountsForNothing(t *testing.T) {
 
 func TestTenantCannotBringAnImageThroughAnOwnedReplicaSet(t *testing.T) {
 	l := newLab(t)
-	l.must(l.create(l.tenant, deployments, deployments.object("app", imageOne)))
+	l.Must(l.create(l.Tenant, deployments, deployments.object("app", imageOne)))
 	owned := l.awaitChildren(replicaSets, "app", 1)[0]
-	l.must(l.patch(l.tenant, deployments, "app", `{"spec":{"paused":true}}`))
+	l.Must(l.patch(l.Tenant, deployments, "app", `{"spec":{"paused":true}}`))
 	l.protect()
 	l.kill()
-	l.asked(l.patch(l.tenant, replicaSets, owned.GetName(), replicaSets.withImage(imageTwo)))
+	l.asked(l.patch(l.Tenant, replicaSets, owned.GetName(), replicaSets.withImage(imageTwo)))
 	t.Run("scale of it passes", func(t *testing.T) {
 		l := l.in(t)
-		l.passes(l.patch(l.tenant, replicaSets, owned.GetName(), `{"spec":{"replicas":1}}`))
-		scale := l.dynamic(l.tenant).Resource(replicaSets.GroupVersionResource).Namespace(l.namespace)
+		l.Passes(l.patch(l.Tenant, replicaSets, owned.GetName(), `{"spec":{"replicas":1}}`))
+		scale := l.dynamic(l.Tenant).Resource(replicaSets.GroupVersionResource).Namespace(l.Namespace)
 		object, err := scale.Get(t.Context(), owned.GetName(), metav1.GetOptions{}, "scale")
-		l.must(err)
-		l.must(unstructured.SetNestedField(object.Object, int64(2), "spec", "replicas"))
+		l.Must(err)
+		l.Must(unstructured.SetNestedField(object.Object, int64(2), "spec", "replicas"))
 		object.SetResourceVersion("")
 		_, err = scale.Update(t.Context(), object, metav1.UpdateOptions{}, "scale")
-		l.passes(err)
+		l.Passes(err)
 	})
 }
 
 func TestTenantCannotOrphanAPodOrJobWithAnotherImage(t *testing.T) {
 	l := newLab(t)
-	l.must(l.create(l.tenant, deployments, deployments.object("app", imageOne)))
+	l.Must(l.create(l.Tenant, deployments, deployments.object("app", imageOne)))
 	owner := l.awaitChildren(replicaSets, "app", 1)[0]
-	l.must(l.create(l.tenant, cronJobs, cronJobs.object("nightly", imageOne)))
+	l.Must(l.create(l.Tenant, cronJobs, cronJobs.object("nightly", imageOne)))
 	pod := l.awaitChildren(pods, "app", 1)[0]
 	l.protect()
 	l.kill()
 	// Owned by a real ReplicaSet or CronJob, which need not have asked for it.
-	l.asked(l.create(l.tenant, pods, ownedBy(pods.object("odd", imageTwo), &owner)))
-	l.asked(l.create(l.tenant, jobs, ownedBy(jobs.object("odd", imageTwo), l.get(cronJobs, "nightly"))))
-	l.asked(l.patch(l.tenant, pods, pod.GetName(), pods.withImage(imageTwo)))
+	l.asked(l.create(l.Tenant, pods, ownedBy(pods.object("odd", imageTwo), &owner)))
+	l.asked(l.create(l.Tenant, jobs, ownedBy(jobs.object("odd", imageTwo), l.get(cronJobs, "nightly"))))
+	l.asked(l.patch(l.Tenant, pods, pod.GetName(), pods.withImage(imageTwo)))
 }

@@ -15,28 +15,17 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired/gate"
+	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
 // watchGates installs the policy that keeps labguard's scheduling gate on pods, and returns when it is in effect.
 func (l lab) watchGates() {
 	l.Helper()
-	client := l.typed("").AdmissionregistrationV1()
 	policy, binding := gate.Gates(l.config(deadEndpoint))
-	l.own(binding.Spec.PolicyName)
-	policyName, bindingName := l.own(policy.Name), l.own(binding.Name)
-	binding.Spec.WithMatchResources(l.here())
-	_, err := client.ValidatingAdmissionPolicies().Apply(l.Context(), policy, forced)
-	l.must(err)
-	l.afterwards(func(ctx context.Context) error {
-		return client.ValidatingAdmissionPolicies().Delete(ctx, policyName, metav1.DeleteOptions{})
-	})
-	_, err = client.ValidatingAdmissionPolicyBindings().Apply(l.Context(), binding, forced)
-	l.must(err)
-	l.afterwards(func(ctx context.Context) error {
-		return client.ValidatingAdmissionPolicyBindings().Delete(ctx, bindingName, metav1.DeleteOptions{})
-	})
+	binding.Spec.WithMatchResources(l.Here())
+	l.Validate(policy, binding)
 	l.gatedPod("probe")
-	l.eventually("the policy keeps the gate", func(ctx context.Context) (bool, error) {
+	l.Eventually("the policy keeps the gate", func(ctx context.Context) (bool, error) {
 		return l.gates(ctx, "", "probe", nil, metav1.DryRunAll) != nil, nil
 	})
 }
@@ -51,8 +40,8 @@ func (l lab) gatedPod(name string) {
 			SchedulingGates: []corev1.PodSchedulingGate{{Name: "quota.example/wait"}, {Name: v1alpha1.SchedulingGate}},
 		},
 	}
-	_, err := l.typed("").CoreV1().Pods(l.namespace).Create(l.Context(), pod, metav1.CreateOptions{})
-	l.must(err)
+	_, err := l.Typed("").CoreV1().Pods(l.Namespace).Create(l.Context(), pod, metav1.CreateOptions{})
+	l.Must(err)
 }
 
 // gates leaves a pod these gates.
@@ -63,49 +52,49 @@ func (l lab) gates(ctx context.Context, user, name string, gates []string, dryRu
 		left = append(left, corev1.PodSchedulingGate{Name: one})
 	}
 	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"schedulingGates": left}})
-	l.must(err)
-	_, err = l.typed(user).CoreV1().Pods(l.namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{DryRun: dryRun})
+	l.Must(err)
+	_, err = l.Typed(user).CoreV1().Pods(l.Namespace).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{DryRun: dryRun})
 	return err
 }
 
 func TestOnlyLabguardTakesItsGateOffAPod(t *testing.T) {
 	l := newLab(t)
 	l.watchGates()
-	l.bind("edit", labguardUser)
+	l.Bind("edit", tenancy.Labguard)
 	l.gatedPod("held")
 	for name, left := range map[string][]string{"all gates": nil, "labguard's gate": {"quota.example/wait"}} {
-		if err := l.gates(l.Context(), l.tenant, "held", left); err == nil || !strings.Contains(err.Error(), "only labguard takes the gate") {
+		if err := l.gates(l.Context(), l.Tenant, "held", left); err == nil || !strings.Contains(err.Error(), "only labguard takes the gate") {
 			t.Errorf("a tenant takes off %s: %v", name, err)
 		}
 	}
-	l.passes(l.gates(l.Context(), l.tenant, "held", []string{v1alpha1.SchedulingGate}))
-	l.passes(l.kubectl("label", "pod", "held", "tier=one"))
-	l.passes(l.gates(l.Context(), labguardUser, "held", nil))
+	l.Passes(l.gates(l.Context(), l.Tenant, "held", []string{v1alpha1.SchedulingGate}))
+	l.Passes(l.kubectl("label", "pod", "held", "tier=one"))
+	l.Passes(l.gates(l.Context(), tenancy.Labguard, "held", nil))
 	l.gatedPod("unwanted")
-	l.passes(l.kubectl("delete", "pod", "unwanted"))
+	l.Passes(l.kubectl("delete", "pod", "unwanted"))
 }
 
 // TestAHeldObjectWhileLabguardIsDown: labels, scale and deletion go on; what touches the spec or the marker waits for labguard.
 func TestAHeldObjectWhileLabguardIsDown(t *testing.T) {
 	l := newLab(t)
 	l.protect()
-	l.bind("edit", labguardUser)
+	l.Bind("edit", tenancy.Labguard)
 	deployment := deployments
-	l.must(l.create("", deployment, deployment.object("lis", imageTwo)))
+	l.Must(l.create("", deployment, deployment.object("lis", imageTwo)))
 	marker, err := json.Marshal(map[string]string{v1alpha1.HoldAnnotation: `{"paused":null}`})
-	l.must(err)
-	l.must(l.patch(labguardUser, deployment, "lis", `{"metadata":{"annotations":`+string(marker)+`},"spec":{"paused":true}}`))
+	l.Must(err)
+	l.Must(l.patch(tenancy.Labguard, deployment, "lis", `{"metadata":{"annotations":`+string(marker)+`},"spec":{"paused":true}}`))
 	l.installWebhooks(l.config(deadEndpoint))
-	l.eventually("the dead webhook is called", func(context.Context) (bool, error) {
+	l.Eventually("the dead webhook is called", func(context.Context) (bool, error) {
 		return l.kubectl("set", "image", "deployment/lis", "app="+imageOne, "--dry-run=server") != nil, nil
 	})
 	l.asked(l.kubectl("rollout", "resume", "deployment/lis"))
 	l.asked(l.kubectl("set", "env", "deployment/lis", "A=b"))
-	l.passes(l.kubectl("annotate", "deployment", "lis", v1alpha1.HoldAnnotation+"-")) // healed, so that nothing is left to ask about
+	l.Passes(l.kubectl("annotate", "deployment", "lis", v1alpha1.HoldAnnotation+"-")) // healed, so that nothing is left to ask about
 	if got := l.get(deployment, "lis").GetAnnotations()[v1alpha1.HoldAnnotation]; got != `{"paused":null}` {
 		t.Errorf("the marker is %q", got)
 	}
-	l.passes(l.kubectl("label", "deployment", "lis", "tier=one"))
-	l.passes(l.kubectl("scale", "deployment", "lis", "--replicas=3"))
-	l.passes(l.kubectl("delete", "deployment", "lis", "--cascade=foreground"))
+	l.Passes(l.kubectl("label", "deployment", "lis", "tier=one"))
+	l.Passes(l.kubectl("scale", "deployment", "lis", "--replicas=3"))
+	l.Passes(l.kubectl("delete", "deployment", "lis", "--cascade=foreground"))
 }

@@ -40,7 +40,7 @@ func (l lab) live() *recorder {
 	config := l.config(server.URL)
 	config.CABundle = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	l.installWebhooks(config)
-	l.eventually("the API server asks", func(ctx context.Context) (bool, error) {
+	l.Eventually("the API server asks", func(ctx context.Context) (bool, error) {
 		err := l.probe(ctx)
 		seen := r.take()
 		return slices.ContainsFunc(seen, func(c call) bool { return strings.HasPrefix(c.Path, "/mutate") }) &&
@@ -86,7 +86,7 @@ func TestBothWebhooksAreAskedOnceForEachRoot(t *testing.T) {
 	for _, k := range allKinds {
 		t.Run(k.kind, func(t *testing.T) {
 			l := l.in(t)
-			l.must(l.create(l.tenant, k, k.object("app-"+k.Resource, imageOne)))
+			l.Must(l.create(l.Tenant, k, k.object("app-"+k.Resource, imageOne)))
 			want := []call{
 				{"/mutate-rollouts", "CREATE", k.Resource, "app-" + k.Resource},
 				{"/validate-rollouts", "CREATE", k.Resource, "app-" + k.Resource},
@@ -107,7 +107,7 @@ func TestBothWebhooksAreAskedOnceForEachRoot(t *testing.T) {
 	t.Run("a new image is asked about", func(t *testing.T) {
 		l := l.in(t)
 		for _, k := range append([]kind{pods}, changeable...) {
-			l.must(l.patch(l.tenant, k, "app-"+k.Resource, k.withImage(imageTwo)))
+			l.Must(l.patch(l.Tenant, k, "app-"+k.Resource, k.withImage(imageTwo)))
 			if calls := r.take(); len(calls) != 2 || calls[0].Operation != "UPDATE" || calls[1].Resource != k.Resource {
 				t.Errorf("asked about %s: %v", k.kind, calls)
 			}
@@ -122,7 +122,7 @@ func TestGeneratedNameIsKnownToTheValidatingWebhookOnly(t *testing.T) {
 	object := jobs.object("", imageOne)
 	object.SetName("")
 	object.SetGenerateName("nightly-")
-	l.must(l.create(l.tenant, jobs, object))
+	l.Must(l.create(l.Tenant, jobs, object))
 	calls := r.take()
 	if len(calls) != 2 || calls[0].Path != "/mutate-rollouts" || calls[1].Path != "/validate-rollouts" {
 		t.Fatalf("asked: %v", calls)
@@ -137,14 +137,14 @@ func TestGeneratedNameIsKnownToTheValidatingWebhookOnly(t *testing.T) {
 
 func TestDebugContainerIsToldToTheValidatingWebhookOnly(t *testing.T) {
 	l := newLab(t)
-	l.must(l.create(l.tenant, pods, pods.object("app", imageOne)))
+	l.Must(l.create(l.Tenant, pods, pods.object("app", imageOne)))
 	r := l.live()
-	l.allow(l.tenant, "", "pods/ephemeralcontainers", "patch", "update")
+	l.Allow(l.Tenant, "", "pods/ephemeralcontainers", "patch", "update")
 	debug := func(name string) error {
-		return l.patch(l.tenant, pods, "app",
+		return l.patch(l.Tenant, pods, "app",
 			`{"spec":{"ephemeralContainers":[{"name":"`+name+`","image":"registry.example/debug"}]}}`, "ephemeralcontainers")
 	}
-	l.must(debug("one"))
+	l.Must(debug("one"))
 	want := []call{{"/validate-rollouts", "UPDATE", "pods/ephemeralcontainers", "app"}}
 	if diff := cmp.Diff(want, r.take()); diff != "" {
 		t.Errorf("questions (-want +got):\n%s", diff)
@@ -156,10 +156,10 @@ func TestWritesWithoutNewImagesAreNotAskedAbout(t *testing.T) {
 	r := l.live()
 	for _, k := range changeable {
 		name := "app-" + k.Resource
-		l.must(l.create(l.tenant, k, k.object(name, imageOne)))
+		l.Must(l.create(l.Tenant, k, k.object(name, imageOne)))
 		r.take()
-		l.must(l.patch(l.tenant, k, name, `{"metadata":{"labels":{"shift":"night"}}}`))
-		l.must(l.patch(l.tenant, k, name, k.at(`{"containers":[{"name":"app","env":[{"name":"A","value":"b"}]}]}`)))
+		l.Must(l.patch(l.Tenant, k, name, `{"metadata":{"labels":{"shift":"night"}}}`))
+		l.Must(l.patch(l.Tenant, k, name, k.at(`{"containers":[{"name":"app","env":[{"name":"A","value":"b"}]}]}`)))
 		if calls := r.take(); len(calls) > 0 {
 			t.Errorf("asked about %s: %v", k.kind, calls)
 		}
@@ -170,13 +170,13 @@ func TestWritesWithoutNewImagesAreNotAskedAbout(t *testing.T) {
 func TestDeletingTheAnchorOpensTheGate(t *testing.T) {
 	l := newLab(t)
 	config := l.config(deadEndpoint)
-	config.AnchorName = "labguard-webhook-anchor." + l.namespace
+	config.AnchorName = "labguard-webhook-anchor." + l.Namespace
 	config.AnchorUID = l.anchor(config.AnchorName)
 	l.installWebhooks(config)
-	l.eventually("the gate closes", func(ctx context.Context) (bool, error) { return l.probe(ctx) != nil, nil })
-	l.must(l.typed("").RbacV1().ClusterRoles().Delete(t.Context(), config.AnchorName, metav1.DeleteOptions{}))
-	l.eventually("the gate opens", func(ctx context.Context) (bool, error) { return l.probe(ctx) == nil, nil })
-	_, err := l.typed("").AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), "labguard-rollouts."+l.namespace, metav1.GetOptions{})
+	l.Eventually("the gate closes", func(ctx context.Context) (bool, error) { return l.probe(ctx) != nil, nil })
+	l.Must(l.Typed("").RbacV1().ClusterRoles().Delete(t.Context(), config.AnchorName, metav1.DeleteOptions{}))
+	l.Eventually("the gate opens", func(ctx context.Context) (bool, error) { return l.probe(ctx) == nil, nil })
+	_, err := l.Typed("").AdmissionregistrationV1().MutatingWebhookConfigurations().Get(t.Context(), "labguard-rollouts."+l.Namespace, metav1.GetOptions{})
 	if !apierrors.IsNotFound(err) {
 		t.Errorf("the configuration is still there: %v", err)
 	}

@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/watch"
+
+	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
 // marks are the annotations that only labguard writes.
@@ -54,11 +56,11 @@ func TestMarksOfATenantAreStripped(t *testing.T) {
 			l, name := l.in(t), "app-"+k.Resource
 			object := k.object(name, imageOne)
 			object.SetAnnotations(forgery())
-			l.passes(l.create(l.tenant, k, object))
+			l.Passes(l.create(l.Tenant, k, object))
 			l.clean(l.get(k, name))
-			l.passes(l.patch(l.tenant, k, name, annotated(forged)))
+			l.Passes(l.patch(l.Tenant, k, name, annotated(forged)))
 			l.clean(l.get(k, name))
-			l.passes(l.patch(l.tenant, k, name, annotated(forged+`,"note":"kept"`)))
+			l.Passes(l.patch(l.Tenant, k, name, annotated(forged+`,"note":"kept"`)))
 			l.clean(l.get(k, name))
 			if l.get(k, name).GetAnnotations()["note"] != "kept" {
 				t.Error("another annotation of the same write is lost")
@@ -70,22 +72,22 @@ func TestMarksOfATenantAreStripped(t *testing.T) {
 func TestMarksOfLabguardSurviveEverybodyElse(t *testing.T) {
 	l := newLab(t)
 	l.protect()
-	l.bind("edit", labguardUser)
+	l.Bind("edit", tenancy.Labguard)
 	for _, k := range allKinds {
 		t.Run(k.kind, func(t *testing.T) {
 			l, name := l.in(t), "app-"+k.Resource
-			l.must(l.kubectl("apply", "-f", l.file(k.object(name, imageOne))))
-			l.must(l.patch(labguardUser, k, name, annotated(strings.ReplaceAll(strings.ReplaceAll(forged, `""`, `"real"`), "forged", "real"))))
+			l.Must(l.kubectl("apply", "-f", l.file(k.object(name, imageOne))))
+			l.Must(l.patch(tenancy.Labguard, k, name, annotated(strings.ReplaceAll(strings.ReplaceAll(forged, `""`, `"real"`), "forged", "real"))))
 			l.marked(l.get(k, name))
-			l.passes(l.patch(l.tenant, k, name, annotated(forged)))
+			l.Passes(l.patch(l.Tenant, k, name, annotated(forged)))
 			l.marked(l.get(k, name))
-			l.passes(l.patch(l.tenant, k, name, `{"metadata":{"annotations":null}}`))
+			l.Passes(l.patch(l.Tenant, k, name, `{"metadata":{"annotations":null}}`))
 			l.marked(l.get(k, name))
 			if k.kind != jobs.kind && k.kind != pods.kind { // their defaulted fields cannot be replaced by nothing
-				l.passes(l.kubectl("replace", "-f", l.file(k.object(name, imageOne))))
+				l.Passes(l.kubectl("replace", "-f", l.file(k.object(name, imageOne))))
 				l.marked(l.get(k, name))
 			}
-			l.passes(l.patch(labguardUser, k, name, `{"metadata":{"annotations":null}}`))
+			l.Passes(l.patch(tenancy.Labguard, k, name, `{"metadata":{"annotations":null}}`))
 			l.clean(l.get(k, name))
 		})
 	}
@@ -94,15 +96,15 @@ func TestMarksOfLabguardSurviveEverybodyElse(t *testing.T) {
 func TestForgedMarkAndItsImageInOneWriteAreAskedAbout(t *testing.T) {
 	l := newLab(t)
 	for _, k := range changeable {
-		l.must(l.create(l.tenant, k, k.object("app-"+k.Resource, imageOne)))
+		l.Must(l.create(l.Tenant, k, k.object("app-"+k.Resource, imageOne)))
 	}
 	l.protect()
 	l.kill()
 	for _, k := range changeable {
 		patch := fmt.Sprintf(`{"metadata":{"annotations":{"labguard.dev/admitted":%q}},%s`, imageTwo, k.withImage(imageTwo)[1:])
-		l.asked(l.patch(l.tenant, k, "app-"+k.Resource, patch))
-		l.passes(l.patch(l.tenant, k, "app-"+k.Resource, annotated(fmt.Sprintf(`"labguard.dev/admitted":%q`, imageTwo))))
-		l.asked(l.patch(l.tenant, k, "app-"+k.Resource, k.withImage(imageTwo)))
+		l.asked(l.patch(l.Tenant, k, "app-"+k.Resource, patch))
+		l.Passes(l.patch(l.Tenant, k, "app-"+k.Resource, annotated(fmt.Sprintf(`"labguard.dev/admitted":%q`, imageTwo))))
+		l.asked(l.patch(l.Tenant, k, "app-"+k.Resource, k.withImage(imageTwo)))
 	}
 }
 
@@ -110,12 +112,12 @@ func TestForgedMarkAndItsImageInOneWriteAreAskedAbout(t *testing.T) {
 func TestMarksAreNotForgedThroughAStatusOrABinding(t *testing.T) {
 	l := newLab(t)
 	l.protect()
-	l.bind("cluster-admin", l.tenant) // everything in the namespace, subresources included
+	l.Bind("cluster-admin", l.Tenant) // everything in the namespace, subresources included
 	for _, k := range allKinds {
 		t.Run(k.kind, func(t *testing.T) {
 			l, name := l.in(t), "app-"+k.Resource
-			l.must(l.create(l.tenant, k, k.object(name, imageOne)))
-			l.passes(l.patch(l.tenant, k, name, annotated(forged+`,"note":"kept"`), "status"))
+			l.Must(l.create(l.Tenant, k, k.object(name, imageOne)))
+			l.Passes(l.patch(l.Tenant, k, name, annotated(forged+`,"note":"kept"`), "status"))
 			object := l.get(k, name)
 			l.clean(object)
 			if object.GetAnnotations()["note"] != "kept" {
@@ -127,7 +129,7 @@ func TestMarksAreNotForgedThroughAStatusOrABinding(t *testing.T) {
 		l := l.in(t)
 		binding := &corev1.Binding{ObjectMeta: metav1.ObjectMeta{Name: "app-pods", Annotations: forgery()}, Target: corev1.ObjectReference{Kind: "Node", Name: "none"}}
 		binding.Annotations["bound"] = "kept"
-		l.passes(l.typed(l.tenant).CoreV1().Pods(l.namespace).Bind(l.Context(), binding, metav1.CreateOptions{}))
+		l.Passes(l.Typed(l.Tenant).CoreV1().Pods(l.Namespace).Bind(l.Context(), binding, metav1.CreateOptions{}))
 		object := l.get(pods, "app-pods")
 		l.clean(object)
 		if object.GetAnnotations()["bound"] != "kept" {
@@ -150,16 +152,16 @@ func TestMarksInATemplateNeverReachItsPods(t *testing.T) {
 			if k.kind == cronJobs.kind { // the Job's own metadata; its pods come from a Job as any other
 				template = []string{"spec", "jobTemplate", "metadata"}
 			}
-			l.must(unstructured.SetNestedStringMap(object.Object, annotations, append(template, "annotations")...))
-			l.must(unstructured.SetNestedStringMap(object.Object, map[string]string{"app": name}, append(template, "labels")...))
-			l.must(l.create(l.tenant, k, object))
+			l.Must(unstructured.SetNestedStringMap(object.Object, annotations, append(template, "annotations")...))
+			l.Must(unstructured.SetNestedStringMap(object.Object, map[string]string{"app": name}, append(template, "labels")...))
+			l.Must(l.create(l.Tenant, k, object))
 			made := pods
 			if k.kind == cronJobs.kind {
 				made = jobs
 				tick := jobs.object("tick", imageOne)
 				tick.SetLabels(map[string]string{"app": name})
 				tick.SetAnnotations(annotations)
-				l.must(l.create("system:serviceaccount:kube-system:cronjob-controller", jobs, ownedBy(tick, l.get(k, name))))
+				l.Must(l.create("system:serviceaccount:kube-system:cronjob-controller", jobs, ownedBy(tick, l.get(k, name))))
 			}
 			child := l.awaitChildren(made, name, 1)[0]
 			l.clean(&child)
@@ -173,34 +175,34 @@ func TestMarksInATemplateNeverReachItsPods(t *testing.T) {
 func TestReplicaSetForgedByATenantIsCleanWhenOrphaned(t *testing.T) {
 	l := newLab(t)
 	l.protect()
-	l.must(l.create(l.tenant, deployments, deployments.object("app", imageOne)))
+	l.Must(l.create(l.Tenant, deployments, deployments.object("app", imageOne)))
 	owned := l.awaitChildren(replicaSets, "app", 1)[0]
 	owner := l.get(deployments, "app")
-	l.bind("cluster-admin", l.tenant)
+	l.Bind("cluster-admin", l.Tenant)
 	for _, writer := range []string{
-		l.tenant, "system:serviceaccount:" + l.namespace + ":default", "system:serviceaccount:flux-system:kustomize-controller",
+		l.Tenant, "system:serviceaccount:" + l.Namespace + ":default", "system:serviceaccount:flux-system:kustomize-controller",
 	} {
-		if writer != l.tenant {
-			l.bind("cluster-admin", writer)
+		if writer != l.Tenant {
+			l.Bind("cluster-admin", writer)
 		}
-		l.passes(l.patch(writer, replicaSets, owned.GetName(), annotated(forged)))
-		l.passes(l.patch(writer, replicaSets, owned.GetName(), annotated(forged), "status"))
+		l.Passes(l.patch(writer, replicaSets, owned.GetName(), annotated(forged)))
+		l.Passes(l.patch(writer, replicaSets, owned.GetName(), annotated(forged), "status"))
 		l.clean(l.get(replicaSets, owned.GetName()))
 	}
 	made := replicaSets.object("made", imageOne)
 	made.SetAnnotations(forgery())
-	l.passes(l.create(l.tenant, replicaSets, ownedBy(made, owner)))
+	l.Passes(l.create(l.Tenant, replicaSets, ownedBy(made, owner)))
 	l.clean(l.get(replicaSets, "made"))
 	// An operator of another namespace passes for a copy of a Deployment's annotations only: any other owner may be the tenant's.
-	operator := "system:serviceaccount:" + l.namespace + "-system:operator"
-	l.bind("cluster-admin", operator)
+	operator := "system:serviceaccount:" + l.Namespace + "-system:operator"
+	l.Bind("cluster-admin", operator)
 	other := replicaSets.object("other", imageOne)
 	other.SetAnnotations(forgery())
-	l.passes(l.create(operator, replicaSets, ownedBy(other, l.get(kind{GroupVersionResource: gvr("", "v1", "serviceaccounts")}, "default"))))
+	l.Passes(l.create(operator, replicaSets, ownedBy(other, l.get(kind{GroupVersionResource: gvr("", "v1", "serviceaccounts")}, "default"))))
 	l.clean(l.get(replicaSets, "other"))
 
-	l.must(l.kubectl("delete", "deployment", "app", "--cascade=orphan"))
-	l.eventually("the ReplicaSet has no owner", func(context.Context) (bool, error) {
+	l.Must(l.kubectl("delete", "deployment", "app", "--cascade=orphan"))
+	l.Eventually("the ReplicaSet has no owner", func(context.Context) (bool, error) {
 		return len(l.get(replicaSets, owned.GetName()).GetOwnerReferences()) == 0, nil
 	})
 	l.clean(l.get(replicaSets, owned.GetName()))
@@ -209,38 +211,38 @@ func TestReplicaSetForgedByATenantIsCleanWhenOrphaned(t *testing.T) {
 func TestDeploymentControllerCopiesMarksOnceAndKeepsItsRevision(t *testing.T) {
 	l := newLab(t)
 	l.protect()
-	l.must(l.create(l.tenant, deployments, deployments.object("app", imageOne)))
+	l.Must(l.create(l.Tenant, deployments, deployments.object("app", imageOne)))
 	set := l.awaitChildren(replicaSets, "app", 1)[0].GetName()
-	l.bind("edit", labguardUser)
-	l.must(l.patch(labguardUser, deployments, "app", annotated(fmt.Sprintf(`"labguard.dev/admitted":%q`, imageOne+" "+imageTwo))))
+	l.Bind("edit", tenancy.Labguard)
+	l.Must(l.patch(tenancy.Labguard, deployments, "app", annotated(fmt.Sprintf(`"labguard.dev/admitted":%q`, imageOne+" "+imageTwo))))
 	settled := func(note string) {
 		l.Helper()
-		l.eventually("the ReplicaSet has the annotations", func(context.Context) (bool, error) {
+		l.Eventually("the ReplicaSet has the annotations", func(context.Context) (bool, error) {
 			annotations := l.get(replicaSets, set).GetAnnotations()
 			return annotations["note"] == note && annotations["labguard.dev/admitted"] == imageOne+" "+imageTwo, nil
 		})
 	}
-	l.must(l.patch(l.tenant, deployments, "app", annotated(`"note":"0"`)))
+	l.Must(l.patch(l.Tenant, deployments, "app", annotated(`"note":"0"`)))
 	settled("0")
 	l.awaitChildren(pods, "app", 1)
-	l.eventually("the ReplicaSet is at rest", func(context.Context) (bool, error) {
+	l.Eventually("the ReplicaSet is at rest", func(context.Context) (bool, error) {
 		replicas, _, err := unstructured.NestedInt64(l.get(replicaSets, set).Object, "status", "replicas")
 		return replicas == 1, err
 	})
 	const edits = 5
 	writes := l.countWrites(set, func() {
 		for i := 1; i <= edits; i++ {
-			l.must(l.patch(l.tenant, deployments, "app", fmt.Sprintf(`{"metadata":{"labels":{"edit":"%d"}}}`, i)))
+			l.Must(l.patch(l.Tenant, deployments, "app", fmt.Sprintf(`{"metadata":{"labels":{"edit":"%d"}}}`, i)))
 			// The controller writes this one through: once it is there, the controller has seen the label too.
-			l.must(l.patch(l.tenant, deployments, "app", annotated(fmt.Sprintf(`"note":"%d"`, i))))
+			l.Must(l.patch(l.Tenant, deployments, "app", annotated(fmt.Sprintf(`"note":"%d"`, i))))
 			settled(fmt.Sprint(i))
 		}
 	})
 	if writes != edits {
 		t.Errorf("%d edits of an annotation made %d writes of the ReplicaSet", edits, writes)
 	}
-	l.must(l.patch(l.tenant, deployments, "app", deployments.withImage(imageTwo)))
-	l.eventually("the Deployment is at its second revision", func(context.Context) (bool, error) {
+	l.Must(l.patch(l.Tenant, deployments, "app", deployments.withImage(imageTwo)))
+	l.Eventually("the Deployment is at its second revision", func(context.Context) (bool, error) {
 		return l.get(deployments, "app").GetAnnotations()["deployment.kubernetes.io/revision"] == "2", nil
 	})
 	for _, replicaSet := range l.awaitChildren(replicaSets, "app", 2) {
@@ -253,14 +255,14 @@ func TestDeploymentControllerCopiesMarksOnceAndKeepsItsRevision(t *testing.T) {
 // countWrites counts the changes of a ReplicaSet while do runs, up to a last one that it makes itself.
 func (l lab) countWrites(name string, do func()) int {
 	l.Helper()
-	resource := l.dynamic("").Resource(replicaSets.GroupVersionResource).Namespace(l.namespace)
+	resource := l.dynamic("").Resource(replicaSets.GroupVersionResource).Namespace(l.Namespace)
 	watched, err := resource.Watch(l.Context(), metav1.ListOptions{
 		FieldSelector: "metadata.name=" + name, ResourceVersion: l.get(replicaSets, name).GetResourceVersion(),
 	})
-	l.must(err)
+	l.Must(err)
 	defer watched.Stop()
 	do()
-	l.must(l.patch("", replicaSets, name, `{"metadata":{"labels":{"last":"write"}}}`))
+	l.Must(l.patch("", replicaSets, name, `{"metadata":{"labels":{"last":"write"}}}`))
 	writes := 0
 	for event := range watched.ResultChan() {
 		object, ok := event.Object.(*unstructured.Unstructured)

@@ -15,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
+
+	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
 // outage is a lab with one object of each kind, called "app", whose labguard is dead.
@@ -27,7 +29,7 @@ func outageOf(l lab) lab {
 	l.Helper()
 	for _, k := range allKinds {
 		name := "app-" + k.Resource
-		l.must(l.kubectl("apply", "-f", l.file(k.object(name, imageOne))))
+		l.Must(l.kubectl("apply", "-f", l.file(k.object(name, imageOne))))
 	}
 	l.awaitChildren(replicaSets, "app-deployments", 1)
 	l.protect()
@@ -41,38 +43,38 @@ func TestOutageOfLabguardLeavesEverythingButNewImages(t *testing.T) {
 		name := "app-" + k.Resource
 		t.Run("unchanged apply of "+k.kind, func(t *testing.T) {
 			l := l.in(t)
-			l.passes(l.kubectl("apply", "-f", l.file(k.object(name, imageOne))))
+			l.Passes(l.kubectl("apply", "-f", l.file(k.object(name, imageOne))))
 		})
 		t.Run("label and annotation of "+k.kind, func(t *testing.T) {
 			l := l.in(t)
-			l.passes(l.patch(l.tenant, k, name, `{"metadata":{"labels":{"shift":"night"},"annotations":{"note":"checked"}}}`))
+			l.Passes(l.patch(l.Tenant, k, name, `{"metadata":{"labels":{"shift":"night"},"annotations":{"note":"checked"}}}`))
 		})
 	}
 	for _, k := range changeable {
 		name := "app-" + k.Resource
 		t.Run("environment of "+k.kind, func(t *testing.T) {
 			l := l.in(t)
-			l.passes(l.patch(l.tenant, k, name, k.at(`{"containers":[{"name":"app","env":[{"name":"A","value":"b"}]}]}`)))
+			l.Passes(l.patch(l.Tenant, k, name, k.at(`{"containers":[{"name":"app","env":[{"name":"A","value":"b"}]}]}`)))
 		})
 		t.Run("another volume of "+k.kind, func(t *testing.T) {
 			l := l.in(t)
-			l.passes(l.patch(l.tenant, k, name, k.at(`{"volumes":[{"name":"scratch","emptyDir":{}}]}`)))
+			l.Passes(l.patch(l.Tenant, k, name, k.at(`{"volumes":[{"name":"scratch","emptyDir":{}}]}`)))
 		})
 	}
 	for _, k := range []kind{deployments, statefulSets, daemonSets} {
 		t.Run("restart of "+k.kind, func(t *testing.T) {
 			l := l.in(t)
-			l.passes(l.kubectl("rollout", "restart", k.Resource+"/app-"+k.Resource))
+			l.Passes(l.kubectl("rollout", "restart", k.Resource+"/app-"+k.Resource))
 		})
 	}
 	t.Run("suspend of a Job", func(t *testing.T) {
 		l := l.in(t)
-		l.passes(l.patch(l.tenant, jobs, "app-jobs", `{"spec":{"suspend":true}}`))
+		l.Passes(l.patch(l.Tenant, jobs, "app-jobs", `{"spec":{"suspend":true}}`))
 	})
 	t.Run("debug container", func(t *testing.T) {
 		l := l.in(t)
-		l.allow(l.tenant, "", "pods/ephemeralcontainers", "patch", "update")
-		l.passes(l.patch(l.tenant, pods, "app-pods",
+		l.Allow(l.Tenant, "", "pods/ephemeralcontainers", "patch", "update")
+		l.Passes(l.patch(l.Tenant, pods, "app-pods",
 			`{"spec":{"ephemeralContainers":[{"name":"debug","image":"registry.example/debug","terminationMessagePolicy":"File"}]}}`, "ephemeralcontainers"))
 	})
 }
@@ -83,18 +85,18 @@ func TestOutageOfLabguardLetsEveryoneScale(t *testing.T) {
 	for _, k := range []kind{deployments, statefulSets, replicaSets, controllers} {
 		for i, by := range []func(l lab, replicas int) error{
 			func(l lab, replicas int) error { // the subresource
-				return l.patchScale(l.tenant, k, replicas)
+				return l.patchScale(l.Tenant, k, replicas)
 			},
 			func(l lab, replicas int) error { // an autoscaler
 				return l.patchScale(autoscaler, k, replicas)
 			},
 			func(l lab, replicas int) error { // an UPDATE of the object
-				return l.patch(l.tenant, k, "app-"+k.Resource, fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
+				return l.patch(l.Tenant, k, "app-"+k.Resource, fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
 			},
 		} {
 			t.Run(fmt.Sprintf("%s in way %d", k.kind, i), func(t *testing.T) {
 				l := l.in(t)
-				l.passes(by(l, i+2))
+				l.Passes(by(l, i+2))
 				if k.kind != statefulSets.kind { // its second pod waits for the first, which has no node
 					l.awaitChildren(pods, "app-"+k.Resource, i+2)
 				}
@@ -105,12 +107,12 @@ func TestOutageOfLabguardLetsEveryoneScale(t *testing.T) {
 
 func (l lab) patchScale(user string, k kind, replicas int) error {
 	l.Helper()
-	object, err := l.dynamic(user).Resource(k.GroupVersionResource).Namespace(l.namespace).
+	object, err := l.dynamic(user).Resource(k.GroupVersionResource).Namespace(l.Namespace).
 		Get(l.Context(), "app-"+k.Resource, metav1.GetOptions{}, "scale")
-	l.must(err)
-	l.must(unstructured.SetNestedField(object.Object, int64(replicas), "spec", "replicas"))
+	l.Must(err)
+	l.Must(unstructured.SetNestedField(object.Object, int64(replicas), "spec", "replicas"))
 	object.SetResourceVersion("") // controllers write the status at the same time
-	_, err = l.dynamic(user).Resource(k.GroupVersionResource).Namespace(l.namespace).
+	_, err = l.dynamic(user).Resource(k.GroupVersionResource).Namespace(l.Namespace).
 		Update(l.Context(), object, metav1.UpdateOptions{}, "scale")
 	return err
 }
@@ -122,12 +124,12 @@ func TestOutageOfLabguardLeavesControllersAlone(t *testing.T) {
 		for _, k := range []kind{deployments, statefulSets, replicaSets, controllers} {
 			before := l.awaitChildren(pods, "app-"+k.Resource, 1)[0]
 			if k.kind == replicaSets.kind {
-				l.passes(l.typed("").PolicyV1().Evictions(l.namespace).Evict(l.Context(),
-					&policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: before.GetName(), Namespace: l.namespace}}))
+				l.Passes(l.Typed("").PolicyV1().Evictions(l.Namespace).Evict(l.Context(),
+					&policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Name: before.GetName(), Namespace: l.Namespace}}))
 			} else {
-				l.passes(l.typed(l.tenant).CoreV1().Pods(l.namespace).Delete(l.Context(), before.GetName(), metav1.DeleteOptions{}))
+				l.Passes(l.Typed(l.Tenant).CoreV1().Pods(l.Namespace).Delete(l.Context(), before.GetName(), metav1.DeleteOptions{}))
 			}
-			l.eventually(k.kind+" has another pod", func(ctx context.Context) (bool, error) {
+			l.Eventually(k.kind+" has another pod", func(ctx context.Context) (bool, error) {
 				now, err := l.list(ctx, pods, "app=app-"+k.Resource)
 				return len(now) == 1 && now[0].GetUID() != before.GetUID(), err
 			})
@@ -136,8 +138,8 @@ func TestOutageOfLabguardLeavesControllersAlone(t *testing.T) {
 	t.Run("a CronJob's tick makes a Job", func(t *testing.T) {
 		l := l.in(t)
 		tick := jobs.object("tick", imageOne)
-		l.passes(l.create("system:serviceaccount:kube-system:cronjob-controller", jobs, ownedBy(tick, l.get(cronJobs, "app-cronjobs"))))
-		l.eventually("the Job has a pod", func(ctx context.Context) (bool, error) {
+		l.Passes(l.create("system:serviceaccount:kube-system:cronjob-controller", jobs, ownedBy(tick, l.get(cronJobs, "app-cronjobs"))))
+		l.Eventually("the Job has a pod", func(ctx context.Context) (bool, error) {
 			made, err := l.list(ctx, pods, "job-name=tick")
 			return len(made) == 1, err
 		})
@@ -146,9 +148,9 @@ func TestOutageOfLabguardLeavesControllersAlone(t *testing.T) {
 		t.Run("foreground deletion of "+k.kind, func(t *testing.T) {
 			l := l.in(t)
 			foreground := metav1.DeletePropagationForeground
-			resource := l.dynamic(l.tenant).Resource(k.GroupVersionResource).Namespace(l.namespace)
-			l.passes(resource.Delete(l.Context(), "app-"+k.Resource, metav1.DeleteOptions{PropagationPolicy: &foreground}))
-			l.eventually("it is gone", func(ctx context.Context) (bool, error) {
+			resource := l.dynamic(l.Tenant).Resource(k.GroupVersionResource).Namespace(l.Namespace)
+			l.Passes(resource.Delete(l.Context(), "app-"+k.Resource, metav1.DeleteOptions{PropagationPolicy: &foreground}))
+			l.Eventually("it is gone", func(ctx context.Context) (bool, error) {
 				_, err := resource.Get(ctx, "app-"+k.Resource, metav1.GetOptions{})
 				return apierrors.IsNotFound(err), nil
 			})
@@ -159,12 +161,12 @@ func TestOutageOfLabguardLeavesControllersAlone(t *testing.T) {
 func TestRealCronJobTicksDuringAnOutage(t *testing.T) {
 	l := newLab(t)
 	every := cronJobs.object("every", imageOne)
-	l.must(unstructured.SetNestedField(every.Object, "* * * * *", "spec", "schedule"))
-	l.must(l.create(l.tenant, cronJobs, every))
+	l.Must(unstructured.SetNestedField(every.Object, "* * * * *", "spec", "schedule"))
+	l.Must(l.create(l.Tenant, cronJobs, every))
 	l.kill()
 	// The next full minute, and a little.
 	const minute = 90 * time.Second
-	if err := wait.PollUntilContextTimeout(l.Context(), pollEvery, minute, true, func(ctx context.Context) (bool, error) {
+	if err := wait.PollUntilContextTimeout(l.Context(), tenancy.PollEvery, minute, true, func(ctx context.Context) (bool, error) {
 		made, err := l.list(ctx, jobs, "")
 		return len(made) > 0, err
 	}); err != nil {
@@ -174,21 +176,21 @@ func TestRealCronJobTicksDuringAnOutage(t *testing.T) {
 
 func TestNamespaceIsDeletedDuringAnOutage(t *testing.T) {
 	t.Parallel()
-	l := outageOf(labIn(t, doomed(t)))
+	l := outageOf(lab{tenancy.In(t, doomed(t))})
 	// The marker is labguard's to write, and it is down: recovery is the back door.
-	l.bind("edit", labguardUser)
-	l.must(l.setRecovery(t.Context(), "", l.namespace, until))
+	l.Bind("edit", tenancy.Labguard)
+	l.Must(l.setRecovery(t.Context(), "", l.Namespace, until))
 	for _, k := range []kind{deployments, cronJobs} {
-		l.eventually("the marker is on "+k.kind, func(context.Context) (bool, error) {
-			return l.patch(labguardUser, k, "app-"+k.Resource, annotated(`"labguard.dev/hold":"{}"`)) == nil, nil
+		l.Eventually("the marker is on "+k.kind, func(context.Context) (bool, error) {
+			return l.patch(tenancy.Labguard, k, "app-"+k.Resource, annotated(`"labguard.dev/hold":"{}"`)) == nil, nil
 		})
 	}
-	l.must(l.setRecovery(t.Context(), "", l.namespace, "null"))
-	l.eventually("the gate closes again", func(ctx context.Context) (bool, error) { return l.probe(ctx) != nil, nil })
-	namespaces := l.typed("").CoreV1().Namespaces()
-	l.must(namespaces.Delete(t.Context(), l.namespace, metav1.DeleteOptions{}))
-	l.eventually("the namespace is gone", func(ctx context.Context) (bool, error) {
-		_, err := namespaces.Get(ctx, l.namespace, metav1.GetOptions{})
+	l.Must(l.setRecovery(t.Context(), "", l.Namespace, "null"))
+	l.Eventually("the gate closes again", func(ctx context.Context) (bool, error) { return l.probe(ctx) != nil, nil })
+	namespaces := l.Typed("").CoreV1().Namespaces()
+	l.Must(namespaces.Delete(t.Context(), l.Namespace, metav1.DeleteOptions{}))
+	l.Eventually("the namespace is gone", func(ctx context.Context) (bool, error) {
+		_, err := namespaces.Get(ctx, l.Namespace, metav1.GetOptions{})
 		return apierrors.IsNotFound(err), nil
 	})
 }
@@ -196,15 +198,15 @@ func TestNamespaceIsDeletedDuringAnOutage(t *testing.T) {
 // doomed makes a namespace that the test deletes itself, with the service account that bare pods want.
 func doomed(t *testing.T) string {
 	t.Helper()
-	l := lab{T: t}
-	client := l.typed("").CoreV1()
+	l := lab{tenancy.Space{T: t}}
+	client := l.Typed("").CoreV1()
 	namespace, err := client.Namespaces().Create(t.Context(),
 		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-doomed-"}}, metav1.CreateOptions{})
-	l.must(err)
-	l.afterwards(func(ctx context.Context) error {
+	l.Must(err)
+	l.Afterwards(func(ctx context.Context) error {
 		return client.Namespaces().Delete(ctx, namespace.Name, metav1.DeleteOptions{})
 	})
-	l.eventually("the namespace has a service account", func(ctx context.Context) (bool, error) {
+	l.Eventually("the namespace has a service account", func(ctx context.Context) (bool, error) {
 		_, err := client.ServiceAccounts(namespace.Name).Get(ctx, "default", metav1.GetOptions{})
 		return err == nil, nil
 	})
@@ -219,24 +221,24 @@ func TestOutageOfLabguardRefusesNewImages(t *testing.T) {
 		name := "app-" + k.Resource
 		t.Run("new image of "+k.kind, func(t *testing.T) {
 			l := l.in(t)
-			l.asked(l.patch(l.tenant, k, name, k.withImage(imageTwo)))
+			l.asked(l.patch(l.Tenant, k, name, k.withImage(imageTwo)))
 		})
 		t.Run("new "+k.kind, func(t *testing.T) {
 			l := l.in(t)
-			l.asked(l.create(l.tenant, k, k.object("new", imageOne)))
+			l.asked(l.create(l.Tenant, k, k.object("new", imageOne)))
 		})
 		t.Run("init container of "+k.kind, func(t *testing.T) {
 			l := l.in(t)
-			l.asked(l.patch(l.tenant, k, name, k.at(more)))
+			l.asked(l.patch(l.Tenant, k, name, k.at(more)))
 		})
 		t.Run("image volume of "+k.kind, func(t *testing.T) {
 			l := l.in(t)
-			l.asked(l.patch(l.tenant, k, name, k.at(volume)))
+			l.asked(l.patch(l.Tenant, k, name, k.at(volume)))
 		})
 		t.Run("hold marker of "+k.kind, func(t *testing.T) {
 			l := l.in(t)
-			l.bind("edit", labguardUser)
-			l.asked(l.patch(labguardUser, k, name, annotated(`"labguard.dev/hold":""`)))
+			l.Bind("edit", tenancy.Labguard)
+			l.asked(l.patch(tenancy.Labguard, k, name, annotated(`"labguard.dev/hold":""`)))
 		})
 	}
 	t.Run("a Job made of a CronJob by hand", func(t *testing.T) {
@@ -250,22 +252,22 @@ func TestHeldObjectNeedsLabguardForItsSpecOnly(t *testing.T) {
 	for _, k := range changeable {
 		held := k.object("held", imageOne)
 		held.SetAnnotations(map[string]string{"labguard.dev/hold": `{"v":null}`})
-		l.must(l.create("", k, held))
+		l.Must(l.create("", k, held))
 	}
 	l.protect()
 	l.kill()
 	for _, k := range changeable {
 		t.Run(k.kind, func(t *testing.T) {
 			l := l.in(t)
-			l.passes(l.patch(l.tenant, k, "held", `{"metadata":{"labels":{"shift":"night"}}}`))
-			l.passes(l.patch(l.tenant, k, "held", annotated(`"labguard.dev/hold":null`)))
+			l.Passes(l.patch(l.Tenant, k, "held", `{"metadata":{"labels":{"shift":"night"}}}`))
+			l.Passes(l.patch(l.Tenant, k, "held", annotated(`"labguard.dev/hold":null`)))
 			if _, kept := l.get(k, "held").GetAnnotations()["labguard.dev/hold"]; !kept {
 				t.Error("a tenant took the marker off")
 			}
-			l.asked(l.patch(l.tenant, k, "held", k.at(`{"containers":[{"name":"app","env":[{"name":"A","value":"b"}]}]}`)))
-			l.bind("edit", labguardUser)
-			l.asked(l.patch(labguardUser, k, "held", annotated(`"labguard.dev/hold":null`)))
-			l.asked(l.patch(labguardUser, k, "held", annotated(`"labguard.dev/hold":"{\"v\":1}"`)))
+			l.asked(l.patch(l.Tenant, k, "held", k.at(`{"containers":[{"name":"app","env":[{"name":"A","value":"b"}]}]}`)))
+			l.Bind("edit", tenancy.Labguard)
+			l.asked(l.patch(tenancy.Labguard, k, "held", annotated(`"labguard.dev/hold":null`)))
+			l.asked(l.patch(tenancy.Labguard, k, "held", annotated(`"labguard.dev/hold":"{\"v\":1}"`)))
 		})
 	}
 }

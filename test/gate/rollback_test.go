@@ -14,7 +14,7 @@ import (
 // admit writes the references into the annotation as labguard does, before the gate is there.
 func (l lab) admit(k kind, name string, references ...string) {
 	l.Helper()
-	l.must(l.patch("", k, name, annotated(fmt.Sprintf(`"labguard.dev/admitted":%q`, strings.Join(references, " ")))))
+	l.Must(l.patch("", k, name, annotated(fmt.Sprintf(`"labguard.dev/admitted":%q`, strings.Join(references, " ")))))
 }
 
 // admitted is the annotation now.
@@ -26,11 +26,11 @@ func (l lab) admitted(k kind, name string) string {
 func TestRollbackNeedsNoLabguard(t *testing.T) {
 	l := newLab(t)
 	for _, k := range changeable {
-		l.must(l.kubectl("apply", "-f", l.file(k.object("app-"+k.Resource, imageOne))))
+		l.Must(l.kubectl("apply", "-f", l.file(k.object("app-"+k.Resource, imageOne))))
 	}
 	l.awaitChildren(replicaSets, "app-deployments", 1)
 	for _, k := range changeable {
-		l.must(l.kubectl("apply", "-f", l.file(k.object("app-"+k.Resource, imageTwo))))
+		l.Must(l.kubectl("apply", "-f", l.file(k.object("app-"+k.Resource, imageTwo))))
 		l.admit(k, "app-"+k.Resource, imageOne, imageTwo)
 	}
 	l.awaitChildren(replicaSets, "app-deployments", 2)
@@ -39,7 +39,7 @@ func TestRollbackNeedsNoLabguard(t *testing.T) {
 	// becomes fails the test unless the write passed, the image is there and the annotation is what it was.
 	becomes := func(l lab, k kind, image string, err error) {
 		l.Helper()
-		l.passes(err)
+		l.Passes(err)
 		if got := l.image(k, "app-"+k.Resource); got != image {
 			l.Errorf("the image is %s, want %s", got, image)
 		}
@@ -66,17 +66,17 @@ func TestRollbackNeedsNoLabguard(t *testing.T) {
 		})
 		t.Run("other images of "+k.kind, func(t *testing.T) {
 			l := l.in(t)
-			l.asked(l.patch(l.tenant, k, name, k.withImage(imageThree)))
+			l.asked(l.patch(l.Tenant, k, name, k.withImage(imageThree)))
 			l.asked(l.kubectl("replace", "-f", l.file(k.object(name, imageThree))))
-			l.asked(l.patch(l.tenant, k, name, k.at(`{"initContainers":[{"name":"first","image":"registry.example/init:1"}]}`)))
-			l.asked(l.patch(l.tenant, k, name, k.at(`{"volumes":[{"name":"code","image":{"reference":"registry.example/code:1"}}]}`)))
+			l.asked(l.patch(l.Tenant, k, name, k.at(`{"initContainers":[{"name":"first","image":"registry.example/init:1"}]}`)))
+			l.asked(l.patch(l.Tenant, k, name, k.at(`{"volumes":[{"name":"code","image":{"reference":"registry.example/code:1"}}]}`)))
 			// A part of a reference is none.
-			l.asked(l.patch(l.tenant, k, name, k.withImage("registry.example/app")))
+			l.asked(l.patch(l.Tenant, k, name, k.withImage("registry.example/app")))
 		})
 		t.Run("admitted image elsewhere in "+k.kind, func(t *testing.T) {
 			l := l.in(t)
-			l.passes(l.patch(l.tenant, k, name, k.at(fmt.Sprintf(`{"initContainers":[{"name":"first","image":%q}]}`, imageOne))))
-			l.passes(l.patch(l.tenant, k, name, k.at(fmt.Sprintf(`{"volumes":[{"name":"code","image":{"reference":%q}}]}`, imageOne))))
+			l.Passes(l.patch(l.Tenant, k, name, k.at(fmt.Sprintf(`{"initContainers":[{"name":"first","image":%q}]}`, imageOne))))
+			l.Passes(l.patch(l.Tenant, k, name, k.at(fmt.Sprintf(`{"volumes":[{"name":"code","image":{"reference":%q}}]}`, imageOne))))
 		})
 	}
 }
@@ -84,40 +84,40 @@ func TestRollbackNeedsNoLabguard(t *testing.T) {
 func TestRollbackWithoutAnnotationNeedsLabguard(t *testing.T) {
 	l := newLab(t)
 	for _, k := range changeable {
-		l.must(l.create(l.tenant, k, k.object("app-"+k.Resource, imageOne)))
+		l.Must(l.create(l.Tenant, k, k.object("app-"+k.Resource, imageOne)))
 	}
 	l.awaitChildren(replicaSets, "app-deployments", 1)
 	for _, k := range changeable {
-		l.must(l.patch(l.tenant, k, "app-"+k.Resource, k.withImage(imageTwo)))
+		l.Must(l.patch(l.Tenant, k, "app-"+k.Resource, k.withImage(imageTwo)))
 	}
 	l.awaitChildren(replicaSets, "app-deployments", 2)
 	l.protect()
 	l.kill()
 	l.asked(l.kubectl("rollout", "undo", "deployment/app-deployments"))
 	for _, k := range changeable {
-		l.asked(l.patch(l.tenant, k, "app-"+k.Resource, k.withImage(imageOne)))
+		l.asked(l.patch(l.Tenant, k, "app-"+k.Resource, k.withImage(imageOne)))
 	}
 }
 
 func TestBarePodAlwaysNeedsLabguardForAnotherImage(t *testing.T) {
 	l := newLab(t)
-	l.must(l.create(l.tenant, pods, pods.object("bare", imageOne)))
+	l.Must(l.create(l.Tenant, pods, pods.object("bare", imageOne)))
 	l.admit(pods, "bare", imageOne, imageTwo)
 	l.protect()
 	l.kill()
-	l.asked(l.patch(l.tenant, pods, "bare", pods.withImage(imageTwo)))
+	l.asked(l.patch(l.Tenant, pods, "bare", pods.withImage(imageTwo)))
 }
 
 func TestTemplateWithoutImageIsNotAdmittedByAnEmptyAnnotation(t *testing.T) {
 	l := newLab(t)
-	l.must(l.create(l.tenant, deployments, deployments.object("app", imageOne)))
+	l.Must(l.create(l.Tenant, deployments, deployments.object("app", imageOne)))
 	l.admit(deployments, "app", "")
 	l.protect()
 	l.kill()
 	object := l.get(deployments, "app")
 	containers, _, err := unstructured.NestedSlice(object.Object, "spec", "template", "spec", "containers")
-	l.must(err)
+	l.Must(err)
 	delete(containers[0].(map[string]any), "image")
-	l.must(unstructured.SetNestedSlice(object.Object, containers, "spec", "template", "spec", "containers"))
+	l.Must(unstructured.SetNestedSlice(object.Object, containers, "spec", "template", "spec", "containers"))
 	l.asked(l.kubectl("replace", "-f", l.file(object)))
 }

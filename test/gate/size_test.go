@@ -16,15 +16,16 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/labguard/labguard/internal/desired/gate"
+	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
 // anchor makes the cluster-scoped object that owns the gate.
 func (l lab) anchor(name string) types.UID {
 	l.Helper()
-	roles := l.typed("").RbacV1().ClusterRoles()
+	roles := l.Typed("").RbacV1().ClusterRoles()
 	role, err := roles.Create(l.Context(), &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
-	l.must(err)
-	l.afterwards(func(ctx context.Context) error { return roles.Delete(ctx, name, metav1.DeleteOptions{}) })
+	l.Must(err)
+	l.Afterwards(func(ctx context.Context) error { return roles.Delete(ctx, name, metav1.DeleteOptions{}) })
 	return role.UID
 }
 
@@ -45,11 +46,11 @@ func TestNamespaceBeyondTheFirstThousandIsGated(t *testing.T) {
 		t.Fatalf("%d configurations", got)
 	}
 	l.installWebhooks(config)
-	l.eventually("the gate closes", func(ctx context.Context) (bool, error) { return l.probe(ctx) != nil, nil })
-	l.asked(l.create(l.tenant, deployments, deployments.object("app", imageOne)))
-	l.must(l.typed("").AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(t.Context(), "labguard-rollouts-2."+l.namespace, metav1.DeleteOptions{}))
-	l.must(l.typed("").AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(t.Context(), "labguard-rollouts-2."+l.namespace, metav1.DeleteOptions{}))
-	l.eventually("the first configuration alone does not list it", func(ctx context.Context) (bool, error) { return l.probe(ctx) == nil, nil })
+	l.Eventually("the gate closes", func(ctx context.Context) (bool, error) { return l.probe(ctx) != nil, nil })
+	l.asked(l.create(l.Tenant, deployments, deployments.object("app", imageOne)))
+	l.Must(l.Typed("").AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(t.Context(), "labguard-rollouts-2."+l.Namespace, metav1.DeleteOptions{}))
+	l.Must(l.Typed("").AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(t.Context(), "labguard-rollouts-2."+l.Namespace, metav1.DeleteOptions{}))
+	l.Eventually("the first configuration alone does not list it", func(ctx context.Context) (bool, error) { return l.probe(ctx) == nil, nil })
 }
 
 // The last namespace is delisted by an apply that removes the webhooks, not the configuration.
@@ -59,9 +60,9 @@ func TestApplyWithoutNamespacesOpensTheGate(t *testing.T) {
 	config := l.config(deadEndpoint)
 	config.Namespaces = nil
 	l.installWebhooks(config)
-	l.eventually("the gate opens", func(ctx context.Context) (bool, error) { return l.probe(ctx) == nil, nil })
-	kept, err := l.typed("").AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), "labguard-rollouts."+l.namespace, metav1.GetOptions{})
-	l.must(err)
+	l.Eventually("the gate opens", func(ctx context.Context) (bool, error) { return l.probe(ctx) == nil, nil })
+	kept, err := l.Typed("").AdmissionregistrationV1().ValidatingWebhookConfigurations().Get(t.Context(), "labguard-rollouts."+l.Namespace, metav1.GetOptions{})
+	l.Must(err)
 	if len(kept.Webhooks) > 0 {
 		t.Errorf("%d webhooks are left", len(kept.Webhooks))
 	}
@@ -84,8 +85,8 @@ func (k kind) huge(l lab, name string) *unstructured.Unstructured {
 	for i := range volumes {
 		disks = append(disks, map[string]any{"name": fmt.Sprintf("disk-%d", i), "emptyDir": map[string]any{}})
 	}
-	l.must(unstructured.SetNestedSlice(object.Object, all, append(slices.Clone(k.path), "containers")...))
-	l.must(unstructured.SetNestedSlice(object.Object, disks, append(slices.Clone(k.path), "volumes")...))
+	l.Must(unstructured.SetNestedSlice(object.Object, all, append(slices.Clone(k.path), "containers")...))
+	l.Must(unstructured.SetNestedSlice(object.Object, disks, append(slices.Clone(k.path), "volumes")...))
 	return object
 }
 
@@ -106,37 +107,37 @@ func TestHugeObjectsAreWithinTheBudget(t *testing.T) {
 		admitted = append(admitted, reference(i, 1))
 	}
 	l.protect()
-	l.bind("edit", labguardUser)
+	l.Bind("edit", tenancy.Labguard)
 	for _, k := range changeable {
-		l.passes(l.create(l.tenant, k, k.huge(l, "app-"+k.Resource)))
-		l.must(l.patch(labguardUser, k, "app-"+k.Resource, annotated(fmt.Sprintf(`"labguard.dev/admitted":%q`, strings.Join(admitted, " ")))))
+		l.Passes(l.create(l.Tenant, k, k.huge(l, "app-"+k.Resource)))
+		l.Must(l.patch(tenancy.Labguard, k, "app-"+k.Resource, annotated(fmt.Sprintf(`"labguard.dev/admitted":%q`, strings.Join(admitted, " ")))))
 		held := k.huge(l, "held-"+k.Resource)
 		held.SetAnnotations(map[string]string{"labguard.dev/hold": "{}", "labguard.dev/admitted": strings.Join(admitted, " ")})
-		l.passes(l.create(labguardUser, k, held))
+		l.Passes(l.create(tenancy.Labguard, k, held))
 	}
 	for _, k := range []kind{jobs, pods} {
-		l.passes(l.create(l.tenant, k, k.huge(l, "app-"+k.Resource)))
+		l.Passes(l.create(l.Tenant, k, k.huge(l, "app-"+k.Resource)))
 	}
 	l.kill()
 	for _, k := range allKinds {
 		t.Run(k.kind, func(t *testing.T) {
 			l, name := l.in(t), "app-"+k.Resource
-			l.passes(l.patch(l.tenant, k, name, `{"metadata":{"labels":{"shift":"night"}}}`))
-			l.asked(l.create(l.tenant, k, k.huge(l, "another")))
-			l.asked(l.patch(l.tenant, k, name, k.changedImage(3)))
-			l.passes(l.patch(l.tenant, k, name, annotated(forged)))
+			l.Passes(l.patch(l.Tenant, k, name, `{"metadata":{"labels":{"shift":"night"}}}`))
+			l.asked(l.create(l.Tenant, k, k.huge(l, "another")))
+			l.asked(l.patch(l.Tenant, k, name, k.changedImage(3)))
+			l.Passes(l.patch(l.Tenant, k, name, annotated(forged)))
 		})
 	}
 	for _, k := range changeable {
 		t.Run("rollback and hold of "+k.kind, func(t *testing.T) {
 			l, name := l.in(t), "app-"+k.Resource
-			l.passes(l.patch(l.tenant, k, name, k.changedImage(2)))
+			l.Passes(l.patch(l.Tenant, k, name, k.changedImage(2)))
 			if k.kind != daemonSets.kind && k.kind != cronJobs.kind {
-				l.passes(l.patch(l.tenant, k, name, `{"spec":{"replicas":0}}`))
+				l.Passes(l.patch(l.Tenant, k, name, `{"spec":{"replicas":0}}`))
 			}
-			l.passes(l.patch(l.tenant, k, "held-"+k.Resource, `{"metadata":{"labels":{"shift":"night"}}}`))
-			l.asked(l.patch(l.tenant, k, "held-"+k.Resource, k.changedImage(2)))
-			l.asked(l.patch(labguardUser, k, name, annotated(`"labguard.dev/hold":"{}"`)))
+			l.Passes(l.patch(l.Tenant, k, "held-"+k.Resource, `{"metadata":{"labels":{"shift":"night"}}}`))
+			l.asked(l.patch(l.Tenant, k, "held-"+k.Resource, k.changedImage(2)))
+			l.asked(l.patch(tenancy.Labguard, k, name, annotated(`"labguard.dev/hold":"{}"`)))
 		})
 	}
 }
@@ -146,7 +147,7 @@ func TestHugeObjectsAreAskedAboutWhileLabguardLives(t *testing.T) {
 	l.protect()
 	r := l.live()
 	for _, k := range allKinds {
-		l.passes(l.create(l.tenant, k, k.huge(l, "app-"+k.Resource)))
+		l.Passes(l.create(l.Tenant, k, k.huge(l, "app-"+k.Resource)))
 		if calls := r.take(); len(calls) != 2 {
 			t.Errorf("asked about %s: %v", k.kind, calls)
 		}

@@ -103,27 +103,27 @@ func annotated(annotations string) string {
 
 func (l lab) create(user string, k kind, object *unstructured.Unstructured) error {
 	l.Helper()
-	_, err := l.dynamic(user).Resource(k.GroupVersionResource).Namespace(l.namespace).Create(l.Context(), object, metav1.CreateOptions{})
+	_, err := l.dynamic(user).Resource(k.GroupVersionResource).Namespace(l.Namespace).Create(l.Context(), object, metav1.CreateOptions{})
 	return err
 }
 
 // patch is a strategic merge patch.
 func (l lab) patch(user string, k kind, name, patch string, subresources ...string) error {
 	l.Helper()
-	_, err := l.dynamic(user).Resource(k.GroupVersionResource).Namespace(l.namespace).
+	_, err := l.dynamic(user).Resource(k.GroupVersionResource).Namespace(l.Namespace).
 		Patch(l.Context(), name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}, subresources...)
 	return err
 }
 
 func (l lab) get(k kind, name string) *unstructured.Unstructured {
 	l.Helper()
-	object, err := l.dynamic("").Resource(k.GroupVersionResource).Namespace(l.namespace).Get(l.Context(), name, metav1.GetOptions{})
-	l.must(err)
+	object, err := l.dynamic("").Resource(k.GroupVersionResource).Namespace(l.Namespace).Get(l.Context(), name, metav1.GetOptions{})
+	l.Must(err)
 	return object
 }
 
 func (l lab) list(ctx context.Context, k kind, selector string) ([]unstructured.Unstructured, error) {
-	list, err := l.dynamic("").Resource(k.GroupVersionResource).Namespace(l.namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+	list, err := l.dynamic("").Resource(k.GroupVersionResource).Namespace(l.Namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +134,7 @@ func (l lab) list(ctx context.Context, k kind, selector string) ([]unstructured.
 func (l lab) awaitChildren(k kind, name string, count int) []unstructured.Unstructured {
 	l.Helper()
 	var children []unstructured.Unstructured
-	l.eventually(fmt.Sprintf("%s has %d %s", name, count, k.Resource), func(ctx context.Context) (bool, error) {
+	l.Eventually(fmt.Sprintf("%s has %d %s", name, count, k.Resource), func(ctx context.Context) (bool, error) {
 		all, err := l.list(ctx, k, "app="+name)
 		children = slices.DeleteFunc(all, func(o unstructured.Unstructured) bool { return o.GetDeletionTimestamp() != nil })
 		return len(children) == count, err
@@ -146,9 +146,9 @@ func (l lab) awaitChildren(k kind, name string, count int) []unstructured.Unstru
 func (l lab) image(k kind, name string) string {
 	l.Helper()
 	containers, _, err := unstructured.NestedSlice(l.get(k, name).Object, append(slices.Clone(k.path), "containers")...)
-	l.must(err)
+	l.Must(err)
 	image, _, err := unstructured.NestedString(containers[0].(map[string]any), "image")
-	l.must(err)
+	l.Must(err)
 	return image
 }
 
@@ -158,11 +158,11 @@ func (l lab) file(objects ...*unstructured.Unstructured) string {
 	var manifest strings.Builder
 	for _, object := range objects {
 		content, err := json.Marshal(object.Object)
-		l.must(err)
+		l.Must(err)
 		fmt.Fprintf(&manifest, "---\n%s\n", content)
 	}
 	path := filepath.Join(l.TempDir(), "manifest.yaml")
-	l.must(os.WriteFile(path, []byte(manifest.String()), 0o600))
+	l.Must(os.WriteFile(path, []byte(manifest.String()), 0o600))
 	return path
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/airlock/config"
 	"github.com/labguard/labguard/internal/desired/injection"
+	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
 // sharing lets a pod bring something along that is at odds with a sidecar.
@@ -84,7 +85,7 @@ func TestAPodThatIsAtOddsWithItsSidecarIsRefused(t *testing.T) {
 				return // has no such volume, and is invalid
 			}
 			_, err := l.in(t).dryRun(t.Context(), pod)
-			l.in(t).passes(err)
+			l.in(t).Passes(err)
 		})
 	}
 }
@@ -102,7 +103,7 @@ func TestASidecarThatAPodBringsIsReplacedOrRefused(t *testing.T) {
 	l.declare(l.profile("engine"))
 	t.Run("replaced", func(t *testing.T) {
 		pod, err := l.in(t).dryRun(t.Context(), l.forged("thief", "lis", "lis", "lis-zero"))
-		l.in(t).must(err)
+		l.in(t).Must(err)
 		if got := pod.Spec.InitContainers[0]; len(pod.Spec.InitContainers) != 1 || got.Image != airlockImage || len(got.Command) > 0 {
 			t.Errorf("init containers: %v", pod.Spec.InitContainers)
 		}
@@ -140,9 +141,9 @@ func TestASidecarThatAPodBringsIsReplacedOrRefused(t *testing.T) {
 		second := l.profile("second", func(spec *v1alpha1.AirlockProfileSpec) {
 			spec.Selector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "second", Operator: metav1.LabelSelectorOpExists}}}
 		})
-		l.must(l.write(labguardUser, second))
+		l.Must(l.write(tenancy.Labguard, second))
 		both := l.pod("both", "lis", func(pod *corev1.Pod) { pod.Labels["second"] = "yes" })
-		l.eventually("both select the pod", func(ctx ctx) (bool, error) {
+		l.Eventually("both select the pod", func(ctx ctx) (bool, error) {
 			_, err := l.dryRun(ctx, both)
 			return l.by(err, injection.BackstopName) || l.by(err, injection.ClaimsName), nil
 		})
@@ -180,7 +181,7 @@ func (l lab) attackLive(pod *corev1.Pod) {
 	} {
 		l.Run(name, func(t *testing.T) {
 			l := l.in(t)
-			l.refused(l.patch(l.tenant, pod, attack.kind, attack.body, attack.subresource...), injection.LiveName, attack.words)
+			l.refused(l.patch(l.Tenant, pod, attack.kind, attack.body, attack.subresource...), injection.LiveName, attack.words)
 		})
 	}
 	l.Run("a status with another label", func(t *testing.T) {
@@ -194,16 +195,16 @@ func (l lab) useLive(pod *corev1.Pod) {
 	merge, strategic := types.MergePatchType, types.StrategicMergePatchType
 	l.Run("what everybody does with a pod", func(t *testing.T) {
 		l := l.in(t)
-		l.passes(l.patch(l.tenant, pod, merge, `{"metadata":{"annotations":{"note":"looked at"}}}`))
-		l.passes(l.patch(l.tenant, pod, merge, `{"metadata":{"labels":{"shift":"night"}}}`))
-		l.passes(l.patch(l.tenant, pod, merge, `{"metadata":{"finalizers":["batch.kubernetes.io/job-tracking"]}}`))
-		l.passes(l.patch(l.tenant, pod, merge, `{"metadata":{"finalizers":null}}`))
-		l.passes(l.patch(l.tenant, pod, strategic, `{"spec":{"containers":[{"name":"app","image":"registry.example/app:2"}]}}`))
-		l.passes(l.patch(l.tenant, pod, strategic, `{"spec":{"containers":[{"name":"app","resources":{"requests":{"cpu":"20m"}}}]}}`, "resize"))
-		l.passes(l.patch(l.tenant, pod, strategic,
+		l.Passes(l.patch(l.Tenant, pod, merge, `{"metadata":{"annotations":{"note":"looked at"}}}`))
+		l.Passes(l.patch(l.Tenant, pod, merge, `{"metadata":{"labels":{"shift":"night"}}}`))
+		l.Passes(l.patch(l.Tenant, pod, merge, `{"metadata":{"finalizers":["batch.kubernetes.io/job-tracking"]}}`))
+		l.Passes(l.patch(l.Tenant, pod, merge, `{"metadata":{"finalizers":null}}`))
+		l.Passes(l.patch(l.Tenant, pod, strategic, `{"spec":{"containers":[{"name":"app","image":"registry.example/app:2"}]}}`))
+		l.Passes(l.patch(l.Tenant, pod, strategic, `{"spec":{"containers":[{"name":"app","resources":{"requests":{"cpu":"20m"}}}]}}`, "resize"))
+		l.Passes(l.patch(l.Tenant, pod, strategic,
 			`{"spec":{"ephemeralContainers":[{"name":"look","image":"registry.example/debug","targetContainerName":"app"}]}}`, "ephemeralcontainers"))
-		l.passes(l.patch("", pod, merge, `{"status":{"phase":"Running"}}`, "status"))
-		l.passes(l.patch(labguardUser, pod, merge, `{"metadata":{"annotations":{"labguard.dev/sync":"1"}}}`))
+		l.Passes(l.patch("", pod, merge, `{"status":{"phase":"Running"}}`, "status"))
+		l.Passes(l.patch(tenancy.Labguard, pod, merge, `{"metadata":{"annotations":{"labguard.dev/sync":"1"}}}`))
 	})
 }
 
@@ -213,16 +214,16 @@ func TestALivePodKeepsItsSidecar(t *testing.T) {
 	profile := l.profile("lis")
 	l.declare(profile)
 	pod, err := l.create(l.pod("lis-0", "lis", sized))
-	l.must(err)
+	l.Must(err)
 	other, err := l.create(l.pod("other", "other"))
-	l.must(err)
+	l.Must(err)
 	relabel := func(value string) string { return `{"metadata":{"labels":{"app":` + value + `}}}` }
 	t.Run("the labels that it is selected by", func(t *testing.T) {
 		l := l.in(t)
-		l.refused(l.patch(l.tenant, pod, types.MergePatchType, relabel("null")), injection.BackstopName, "cannot change on a live pod")
-		l.refused(l.patch(l.tenant, pod, types.MergePatchType, relabel(`"free"`)), injection.BackstopName, "cannot change on a live pod")
-		l.refused(l.patch(l.tenant, other, types.MergePatchType, relabel(`"lis"`)), injection.BackstopName, "cannot change on a live pod")
-		l.refused(l.patch(l.tenant, other, types.MergePatchType, `{"metadata":{"labels":{"labguard.dev/workload":"lis"}}}`), injection.LiveName, "never change")
+		l.refused(l.patch(l.Tenant, pod, types.MergePatchType, relabel("null")), injection.BackstopName, "cannot change on a live pod")
+		l.refused(l.patch(l.Tenant, pod, types.MergePatchType, relabel(`"free"`)), injection.BackstopName, "cannot change on a live pod")
+		l.refused(l.patch(l.Tenant, other, types.MergePatchType, relabel(`"lis"`)), injection.BackstopName, "cannot change on a live pod")
+		l.refused(l.patch(l.Tenant, other, types.MergePatchType, `{"metadata":{"labels":{"labguard.dev/workload":"lis"}}}`), injection.LiveName, "never change")
 	})
 	l.attackLive(pod)
 	l.useLive(pod)

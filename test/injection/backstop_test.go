@@ -12,6 +12,7 @@ import (
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/airlock/config"
 	"github.com/labguard/labguard/internal/desired/injection"
+	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
 // tampering is every field of a sidecar that a pod could bring otherwise.
@@ -118,13 +119,13 @@ func TestOnlyTheSidecarOfTheProfileIsLetIn(t *testing.T) {
 	l.guard(l.config())
 	l.awaitGuards()
 	profile := l.profile("lis")
-	l.must(l.write(labguardUser, profile))
-	l.eventually("the profile is in effect", func(ctx ctx) (bool, error) {
+	l.Must(l.write(tenancy.Labguard, profile))
+	l.Eventually("the profile is in effect", func(ctx ctx) (bool, error) {
 		_, err := l.dryRun(ctx, l.pod("probe", "lis"))
 		return l.by(err, injection.BackstopName), nil
 	})
 	_, err := l.dryRun(t.Context(), l.equipped("lis-0"))
-	l.passes(err)
+	l.Passes(err)
 	for name, tamper := range tampering {
 		t.Run(name, func(t *testing.T) {
 			l := l.in(t)

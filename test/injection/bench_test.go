@@ -20,6 +20,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired/injection"
+	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
 // The size of the measured cluster, and how long a turn is.
@@ -81,7 +82,7 @@ func (s *stage) clients() (*kubernetes.Clientset, client.Client) {
 	s.must(err)
 	scheme, err := newScheme()
 	s.must(err)
-	as, err := client.New(access(labguardUser), client.Options{Scheme: scheme})
+	as, err := client.New(access(tenancy.Labguard), client.Options{Scheme: scheme})
 	s.must(err)
 	return typed, as
 }
@@ -91,7 +92,7 @@ func (s *stage) namespace(name string) string {
 	typed, _ := s.clients()
 	_, err := typed.CoreV1().Namespaces().Create(s.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}, metav1.CreateOptions{})
 	s.must(err)
-	s.must(wait.PollUntilContextTimeout(s.Context(), pollEvery, patience, true, func(ctx context.Context) (bool, error) {
+	s.must(wait.PollUntilContextTimeout(s.Context(), tenancy.PollEvery, tenancy.Patience, true, func(ctx context.Context) (bool, error) {
 		_, err := typed.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
 		return err == nil, nil
 	}))
@@ -136,7 +137,7 @@ func fillOne(ctx context.Context, typed *kubernetes.Clientset, as client.Client,
 		return err
 	}
 	for i := range benchProfiles {
-		if err := as.Create(ctx, lab{namespace: name}.profile(fmt.Sprintf("lis-%d", i))); err != nil {
+		if err := as.Create(ctx, lab{tenancy.Space{Namespace: name}}.profile(fmt.Sprintf("lis-%d", i))); err != nil {
 			return err
 		}
 	}
@@ -149,16 +150,16 @@ func (s *stage) install(names []string) {
 	typed, _ := s.clients()
 	api, config := typed.AdmissionregistrationV1(), benchConfig(names)
 	for _, guard := range injection.Guards(config) {
-		_, err := api.ValidatingAdmissionPolicies().Apply(s.Context(), guard.Policy, forced)
+		_, err := api.ValidatingAdmissionPolicies().Apply(s.Context(), guard.Policy, tenancy.Forced)
 		s.must(err)
 	}
 	policy, _ := injection.Injection(config)
-	_, err := api.MutatingAdmissionPolicies().Apply(s.Context(), policy, forced)
+	_, err := api.MutatingAdmissionPolicies().Apply(s.Context(), policy, tenancy.Forced)
 	s.must(err)
 }
 
 func benchConfig(names []string) injection.Config {
-	return injection.Config{Namespaces: names, LabguardUser: labguardUser, ClusterTrustBundles: true}
+	return injection.Config{Namespaces: names, LabguardUser: tenancy.Labguard, ClusterTrustBundles: true}
 }
 
 // bind writes the bindings of all policies or takes them away, and returns when each of the two kinds acts, or acts no more.
@@ -168,7 +169,7 @@ func (s *stage) bind(names []string, bound bool) {
 	api, config := typed.AdmissionregistrationV1(), benchConfig(names)
 	for _, guard := range injection.Guards(config) {
 		if bound {
-			_, err := api.ValidatingAdmissionPolicyBindings().Apply(s.Context(), guard.Binding, forced)
+			_, err := api.ValidatingAdmissionPolicyBindings().Apply(s.Context(), guard.Binding, tenancy.Forced)
 			s.must(err)
 			continue
 		}
@@ -176,7 +177,7 @@ func (s *stage) bind(names []string, bound bool) {
 	}
 	_, binding := injection.Injection(config)
 	if bound {
-		_, err := api.MutatingAdmissionPolicyBindings().Apply(s.Context(), binding, forced)
+		_, err := api.MutatingAdmissionPolicyBindings().Apply(s.Context(), binding, tenancy.Forced)
 		s.must(err)
 	} else {
 		s.must(client.IgnoreNotFound(api.MutatingAdmissionPolicyBindings().Delete(s.Context(), *binding.Name, metav1.DeleteOptions{})))
@@ -184,7 +185,7 @@ func (s *stage) bind(names []string, bound bool) {
 	selected, intruder := s.pod(names[0], "lis-3"), s.pod(names[0], "other")
 	// What the last of the guards to be written says of this pod: without its sidecar it may not carry the name of one in the label.
 	intruder.Labels[v1alpha1.WorkloadLabel] = "lis-3"
-	s.must(wait.PollUntilContextTimeout(s.Context(), pollEvery, patience, true, func(ctx context.Context) (bool, error) {
+	s.must(wait.PollUntilContextTimeout(s.Context(), tenancy.PollEvery, tenancy.Patience, true, func(ctx context.Context) (bool, error) {
 		pod, err := typed.CoreV1().Pods(names[0]).Create(ctx, selected, dryRun)
 		if err != nil || (pod.Labels[v1alpha1.WorkloadLabel] == "lis-3") != bound {
 			return false, nil
@@ -197,7 +198,7 @@ func (s *stage) bind(names []string, bound bool) {
 var dryRun = metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}}
 
 func (s *stage) pod(namespace, app string) *corev1.Pod {
-	return lab{namespace: namespace}.pod("bench", app, sized)
+	return lab{tenancy.Space{Namespace: namespace}}.pod("bench", app, sized)
 }
 
 // turn measures each of the pods, after a few requests that warm up.

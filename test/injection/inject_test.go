@@ -29,7 +29,7 @@ func TestASelectedPodGetsTheSidecar(t *testing.T) {
 	pod, err := l.dryRun(t.Context(), l.pod("lis-0", "lis", func(pod *corev1.Pod) {
 		pod.Spec.InitContainers = []corev1.Container{{Name: "migrate", Image: appImage}}
 	}))
-	l.must(err)
+	l.Must(err)
 	if len(pod.Spec.InitContainers) != 2 || pod.Spec.InitContainers[0].Name != config.ContainerName || pod.Spec.InitContainers[1].Name != "migrate" {
 		t.Fatalf("init containers: %v", pod.Spec.InitContainers)
 	}

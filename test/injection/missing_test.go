@@ -14,6 +14,7 @@ import (
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired/injection"
 	"github.com/labguard/labguard/internal/testutil/cluster"
+	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
 const definitionFile = "../../config/crd/bases/labguard.dev_airlockprofiles.yaml"
@@ -29,46 +30,46 @@ func definition() *unstructured.Unstructured {
 // away; those of other namespaces never are.
 func TestWithoutTheKindOfProfilesTheKeysStaySafe(t *testing.T) {
 	l := newLabAlone(t)
-	elsewhere := lab{T: t, namespace: cluster.Namespace(t), tenant: l.tenant}
-	elsewhere.mayEdit(l.tenant)
+	elsewhere := lab{tenancy.Space{T: t, Namespace: cluster.Namespace(t), Tenant: l.Tenant}}
+	elsewhere.Bind("edit", l.Tenant)
 	l.govern()
 	l.declare(l.profile("lis"))
 	live, err := l.create(l.pod("lis-0", "lis", sized))
-	l.must(err)
+	l.Must(err)
 	admin := l.client("")
 	l.refused(admin.Delete(t.Context(), definition(), client.DryRunAll), injection.ProfilesName, "remove labguard first")
 	t.Cleanup(func() { l.restoreForOthers() })
-	l.must(admin.Patch(t.Context(), definition(), client.RawPatch("application/merge-patch+json",
+	l.Must(admin.Patch(t.Context(), definition(), client.RawPatch("application/merge-patch+json",
 		[]byte(`{"metadata":{"annotations":{"`+injection.AllowDeletionAnnotation+`":"true"}}}`))))
-	l.must(admin.Delete(t.Context(), definition()))
+	l.Must(admin.Delete(t.Context(), definition()))
 	l.attackWithoutKind(live, true)
 	_, err = l.dryRun(t.Context(), l.pod("app", "lis"))
-	l.passes(err) // no profile, no sidecar
+	l.Passes(err) // no profile, no sidecar
 
 	// An API server that meets the policies for the first time, as after a restart, does not find the kind.
 	l.forgetPolicies()
 	l.inject(l.config())
 	l.guard(l.config())
-	l.eventually("pods of the governed namespace are refused", func(ctx ctx) (bool, error) {
+	l.Eventually("pods of the governed namespace are refused", func(ctx ctx) (bool, error) {
 		_, err := elsewhere.dryRun(ctx, elsewhere.pod("app", "lis"))
 		if ctx.Err() == nil {
-			l.passes(err)
+			l.Passes(err)
 		}
 		_, err = l.dryRun(ctx, l.pod("app", "other"))
 		return err != nil && strings.Contains(err.Error(), "AirlockProfile"), nil
 	})
 	l.attackWithoutKind(live, false)
 	_, err = elsewhere.dryRun(t.Context(), elsewhere.pod("app", "lis"))
-	l.passes(err)
+	l.Passes(err)
 
 	standDown := l.config()
 	standDown.KindMissing = true
 	l.reapply(standDown)
-	l.eventually("pods start again, without a sidecar", func(ctx ctx) (bool, error) {
+	l.Eventually("pods start again, without a sidecar", func(ctx ctx) (bool, error) {
 		pod, err := l.dryRun(ctx, l.pod("app", "lis"))
 		return err == nil && pod.Labels[v1alpha1.WorkloadLabel] == "", nil
 	})
-	l.eventually("nobody gets at the keys", func(ctx ctx) (bool, error) {
+	l.Eventually("nobody gets at the keys", func(ctx ctx) (bool, error) {
 		_, err := l.dryRun(ctx, l.forged("thief", "lis", "lis", "lis-one"))
 		return l.by(err, injection.ReservedName), nil
 	})
@@ -94,23 +95,23 @@ func (l lab) attackWithoutKind(live *podOf, use bool) {
 		}
 	}
 	configMap := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"namespace": l.namespace, "name": "labguard-lis"},
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"namespace": l.Namespace, "name": "labguard-lis"},
 	}}
-	l.refused(l.client(l.tenant).Create(l.Context(), configMap), injection.ReservedName, "labguard's own")
+	l.refused(l.client(l.Tenant).Create(l.Context(), configMap), injection.ReservedName, "labguard's own")
 }
 
 // forgetPolicies takes all policies with a parameter away, so that the API server forgets the kind.
 func (l lab) forgetPolicies() {
 	l.Helper()
 	api := l.typed("").AdmissionregistrationV1()
-	name := func(policy string) string { return policy + "." + l.namespace }
-	l.must(api.MutatingAdmissionPolicyBindings().Delete(l.Context(), name(injection.InjectionName), metav1.DeleteOptions{}))
-	l.must(api.MutatingAdmissionPolicies().Delete(l.Context(), name(injection.InjectionName), metav1.DeleteOptions{}))
+	name := func(policy string) string { return policy + "." + l.Namespace }
+	l.Must(api.MutatingAdmissionPolicyBindings().Delete(l.Context(), name(injection.InjectionName), metav1.DeleteOptions{}))
+	l.Must(api.MutatingAdmissionPolicies().Delete(l.Context(), name(injection.InjectionName), metav1.DeleteOptions{}))
 	for _, policy := range []string{injection.BackstopName, injection.ClaimsName} {
-		l.must(api.ValidatingAdmissionPolicyBindings().Delete(l.Context(), name(policy), metav1.DeleteOptions{}))
-		l.must(api.ValidatingAdmissionPolicies().Delete(l.Context(), name(policy), metav1.DeleteOptions{}))
+		l.Must(api.ValidatingAdmissionPolicyBindings().Delete(l.Context(), name(policy), metav1.DeleteOptions{}))
+		l.Must(api.ValidatingAdmissionPolicies().Delete(l.Context(), name(policy), metav1.DeleteOptions{}))
 	}
-	l.eventually("the API server has noticed", func(ctx ctx) (bool, error) {
+	l.Eventually("the API server has noticed", func(ctx ctx) (bool, error) {
 		_, err := l.dryRun(ctx, l.forged("thief", "lis", "lis", "lis-one"))
 		return err == nil, nil
 	})
@@ -121,13 +122,13 @@ func (l lab) reapply(config injection.Config) {
 	l.Helper()
 	api := l.typed("").AdmissionregistrationV1()
 	policy, _ := injection.Injection(config)
-	l.own(policy.Name)
-	_, err := api.MutatingAdmissionPolicies().Apply(l.Context(), policy, forced)
-	l.must(err)
+	l.Own(policy.Name)
+	_, err := api.MutatingAdmissionPolicies().Apply(l.Context(), policy, tenancy.Forced)
+	l.Must(err)
 	for _, one := range injection.Guards(config) {
-		l.own(one.Policy.Name)
-		_, err := api.ValidatingAdmissionPolicies().Apply(l.Context(), one.Policy, forced)
-		l.must(err)
+		l.Own(one.Policy.Name)
+		_, err := api.ValidatingAdmissionPolicies().Apply(l.Context(), one.Policy, tenancy.Forced)
+		l.Must(err)
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/airlock/config"
+	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
 // hardened is what the level restricted wants of an application.
@@ -32,12 +33,12 @@ func hardened(pod *corev1.Pod) {
 
 func TestPodSecurityRestrictedAdmitsTheSidecar(t *testing.T) {
 	l := newLab(t)
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: l.namespace}}
-	l.must(l.client("").Patch(t.Context(), namespace, client.RawPatch("application/merge-patch+json",
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: l.Namespace}}
+	l.Must(l.client("").Patch(t.Context(), namespace, client.RawPatch("application/merge-patch+json",
 		[]byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`))))
 	l.inject(l.config())
-	l.must(l.write(labguardUser, l.profile("lis")))
-	l.eventually("hardened pods are injected", func(ctx ctx) (bool, error) {
+	l.Must(l.write(tenancy.Labguard, l.profile("lis")))
+	l.Eventually("hardened pods are injected", func(ctx ctx) (bool, error) {
 		pod, err := l.dryRun(ctx, l.pod("lis-0", "lis", hardened))
 		return err == nil && len(pod.Spec.InitContainers) == 1, err
 	})
@@ -50,16 +51,16 @@ func TestPodSecurityRestrictedAdmitsTheSidecar(t *testing.T) {
 func TestQuotasAndLimitsHoldWithTheSidecar(t *testing.T) {
 	l := newLab(t)
 	l.govern()
-	meta := metav1.ObjectMeta{Namespace: l.namespace, Name: "lab"}
-	l.must(l.write("", &corev1.LimitRange{ObjectMeta: meta, Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{
+	meta := metav1.ObjectMeta{Namespace: l.Namespace, Name: "lab"}
+	l.Must(l.write("", &corev1.LimitRange{ObjectMeta: meta, Spec: corev1.LimitRangeSpec{Limits: []corev1.LimitRangeItem{{
 		Type: corev1.LimitTypeContainer, Default: list("cpu", "500m", "memory", "256Mi"), Max: list("cpu", "1", "memory", "1Gi"),
 	}}}}))
-	l.must(l.write("", &corev1.ResourceQuota{ObjectMeta: meta, Spec: corev1.ResourceQuotaSpec{
+	l.Must(l.write("", &corev1.ResourceQuota{ObjectMeta: meta, Spec: corev1.ResourceQuotaSpec{
 		Hard: list("limits.cpu", "4", "limits.memory", "4Gi", "requests.cpu", "4", "requests.memory", "4Gi"),
 	}}))
-	l.must(l.write(labguardUser, l.profile("lis")))
+	l.Must(l.write(tenancy.Labguard, l.profile("lis")))
 	var pod *corev1.Pod
-	l.eventually("pods are injected", func(ctx ctx) (bool, error) {
+	l.Eventually("pods are injected", func(ctx ctx) (bool, error) {
 		var err error
 		pod, err = l.dryRun(ctx, l.pod("lis-0", "lis"))
 		// The quota is usable once its controller has counted, and limits apply once they are known.
@@ -82,12 +83,12 @@ func (l lab) prepending(name string) {
   JSONPatch{op: "add", path: "/spec/initContainers/0", value: Object.spec.initContainers{name: "NAME", image: "registry.example/mesh"}},
   JSONPatch{op: "add", path: "/spec/containers/-", value: Object.spec.containers{name: "proxy-NAME", image: "registry.example/mesh"}}])`
 	fail, reinvoke := registrationv1.Fail, registrationv1.IfNeededReinvocationPolicy
-	meta := metav1.ObjectMeta{Name: name + "." + l.namespace}
+	meta := metav1.ObjectMeta{Name: name + "." + l.Namespace}
 	replaced := replace(patch, name)
 	policy := &registrationv1.MutatingAdmissionPolicy{ObjectMeta: meta, Spec: registrationv1.MutatingAdmissionPolicySpec{
 		FailurePolicy: &fail, ReinvocationPolicy: reinvoke,
 		MatchConstraints: &registrationv1.MatchResources{
-			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: l.namespace}},
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: l.Namespace}},
 			ResourceRules: []registrationv1.NamedRuleWithOperations{{RuleWithOperations: registrationv1.RuleWithOperations{
 				Operations: []registrationv1.OperationType{registrationv1.Create},
 				Rule:       registrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
@@ -97,8 +98,8 @@ func (l lab) prepending(name string) {
 	}}
 	binding := &registrationv1.MutatingAdmissionPolicyBinding{ObjectMeta: meta, Spec: registrationv1.MutatingAdmissionPolicyBindingSpec{PolicyName: meta.Name}}
 	for _, object := range []client.Object{policy, binding} {
-		l.must(l.write("", object))
-		l.afterwards(func(ctx ctx) error { return l.client("").Delete(ctx, object) })
+		l.Must(l.write("", object))
+		l.Afterwards(func(ctx ctx) error { return l.client("").Delete(ctx, object) })
 	}
 }
 
@@ -123,21 +124,21 @@ func (l lab) meshWebhook() {
 	l.Cleanup(server.Close)
 	none, fail := registrationv1.SideEffectClassNone, registrationv1.Fail
 	webhook := &registrationv1.MutatingWebhookConfiguration{
-		ObjectMeta: metav1.ObjectMeta{Name: "mesh." + l.namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: "mesh." + l.Namespace},
 		Webhooks: []registrationv1.MutatingWebhook{{
 			Name: "mesh.example.com", SideEffects: &none, FailurePolicy: &fail, AdmissionReviewVersions: []string{"v1"},
 			ClientConfig: registrationv1.WebhookClientConfig{
 				URL: &server.URL, CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
 			},
-			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: l.namespace}},
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: l.Namespace}},
 			Rules: []registrationv1.RuleWithOperations{{
 				Operations: []registrationv1.OperationType{registrationv1.Create},
 				Rule:       registrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}},
 			}},
 		}},
 	}
-	l.must(l.write("", webhook))
-	l.afterwards(func(ctx ctx) error { return l.client("").Delete(ctx, webhook) })
+	l.Must(l.write("", webhook))
+	l.Afterwards(func(ctx ctx) error { return l.client("").Delete(ctx, webhook) })
 }
 
 func TestTheSidecarIsTheFirstWhateverElseChangesThePod(t *testing.T) {
@@ -148,7 +149,7 @@ func TestTheSidecarIsTheFirstWhateverElseChangesThePod(t *testing.T) {
 	l.prepending("zz-after")
 	l.meshWebhook()
 	var pod *corev1.Pod
-	l.eventually("all of them act", func(ctx ctx) (bool, error) {
+	l.Eventually("all of them act", func(ctx ctx) (bool, error) {
 		var err error
 		pod, err = l.dryRun(ctx, l.pod("lis-0", "lis"))
 		return err == nil && len(pod.Spec.InitContainers) == 4, nil
@@ -160,7 +161,7 @@ func TestTheSidecarIsTheFirstWhateverElseChangesThePod(t *testing.T) {
 		t.Errorf("host aliases: %v", pod.Spec.HostAliases)
 	}
 	_, err := l.create(l.pod("lis-0", "lis"))
-	l.passes(err)
+	l.Passes(err)
 }
 
 func TestRedirectIsTheSecondInitContainer(t *testing.T) {
@@ -173,7 +174,7 @@ func TestRedirectIsTheSecondInitContainer(t *testing.T) {
 	pod, err := l.create(l.pod("engine-0", "engine", func(pod *corev1.Pod) {
 		pod.Spec.InitContainers = []corev1.Container{{Name: "migrate", Image: appImage}, {Name: config.RedirectContainerName, Image: "evil"}}
 	}))
-	l.must(err)
+	l.Must(err)
 	if len(pod.Spec.InitContainers) != 3 {
 		t.Fatalf("init containers: %v", pod.Spec.InitContainers)
 	}
@@ -194,7 +195,7 @@ func TestWithoutClusterTrustBundlesTheTrustIsInAConfigMap(t *testing.T) {
 	l.governWith(without)
 	l.declare(l.profile("lis"))
 	pod, err := l.create(l.pod("lis-0", "lis"))
-	l.must(err)
+	l.Must(err)
 	yes := true
 	for _, volume := range pod.Spec.Volumes {
 		if volume.Name != config.VolumeName {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/airlock/config"
+	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
 const (
@@ -26,7 +27,7 @@ const (
 // profile is that of a LabWorkload that selects app=<name>.
 func (l lab) profile(name string, change ...func(*v1alpha1.AirlockProfileSpec)) *v1alpha1.AirlockProfile {
 	profile := &v1alpha1.AirlockProfile{
-		ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: "labguard-" + name},
+		ObjectMeta: metav1.ObjectMeta{Namespace: l.Namespace, Name: "labguard-" + name},
 		Spec: v1alpha1.AirlockProfileSpec{
 			Workload: name, LabWorkload: name, Stage: v1alpha1.TransitStagePermissive,
 			Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": name}},
@@ -53,7 +54,7 @@ func revision(name, hash, image string) v1alpha1.AirlockRevision {
 // declare writes the profile of a LabWorkload as labguard does, and returns when it is in effect: pods are made with what is in the caches of the API server.
 func (l lab) declare(profile *v1alpha1.AirlockProfile) {
 	l.Helper()
-	l.must(l.client(labguardUser).Create(l.Context(), profile))
+	l.Must(l.client(tenancy.Labguard).Create(l.Context(), profile))
 	l.awaitProfile(profile)
 }
 
@@ -61,7 +62,7 @@ func (l lab) declare(profile *v1alpha1.AirlockProfile) {
 func (l lab) redeclare(profile *v1alpha1.AirlockProfile, change func(*v1alpha1.AirlockProfileSpec)) {
 	l.Helper()
 	change(&profile.Spec)
-	l.must(l.client(labguardUser).Update(l.Context(), profile))
+	l.Must(l.client(tenancy.Labguard).Update(l.Context(), profile))
 	l.awaitProfile(profile)
 }
 
@@ -71,7 +72,7 @@ func (l lab) awaitProfile(profile *v1alpha1.AirlockProfile) {
 	if profile.Spec.Selector == nil {
 		want = ""
 	}
-	l.eventually("the profile is in effect", func(ctx context.Context) (bool, error) {
+	l.Eventually("the profile is in effect", func(ctx context.Context) (bool, error) {
 		pod, err := l.dryRun(ctx, l.pod("probe", profile.Spec.LabWorkload))
 		return err == nil && pod.Labels[v1alpha1.AirlockLabel] == want, nil
 	})
@@ -80,8 +81,8 @@ func (l lab) awaitProfile(profile *v1alpha1.AirlockProfile) {
 // withdraw deletes a profile, and returns when no pod gets it any more.
 func (l lab) withdraw(profile *v1alpha1.AirlockProfile) {
 	l.Helper()
-	l.must(l.client(labguardUser).Delete(l.Context(), profile))
-	l.eventually("the profile is gone", func(ctx context.Context) (bool, error) {
+	l.Must(l.client(tenancy.Labguard).Delete(l.Context(), profile))
+	l.Eventually("the profile is gone", func(ctx context.Context) (bool, error) {
 		pod, err := l.dryRun(ctx, l.pod("probe", profile.Spec.LabWorkload))
 		return err == nil && len(pod.Spec.InitContainers) == 0, nil
 	})
@@ -90,7 +91,7 @@ func (l lab) withdraw(profile *v1alpha1.AirlockProfile) {
 // pod is one of an application with the label app.
 func (l lab) pod(name, app string, change ...func(*corev1.Pod)) *corev1.Pod {
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: name, Labels: map[string]string{"app": app}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: l.Namespace, Name: name, Labels: map[string]string{"app": app}},
 		Spec: corev1.PodSpec{
 			InitContainers: nil,
 			Containers:     []corev1.Container{{Name: "app", Image: appImage}},
@@ -106,14 +107,14 @@ func (l lab) pod(name, app string, change ...func(*corev1.Pod)) *corev1.Pod {
 func (l lab) create(pod *corev1.Pod) (*corev1.Pod, error) {
 	l.Helper()
 	pod = pod.DeepCopy()
-	err := l.client(l.tenant).Create(l.Context(), pod)
+	err := l.client(l.Tenant).Create(l.Context(), pod)
 	return pod, err
 }
 
 // patch changes a pod, or something below it, as a user.
 func (l lab) patch(user string, pod *corev1.Pod, kind patchKind, body string, subresource ...string) error {
 	l.Helper()
-	_, err := l.typed(user).CoreV1().Pods(l.namespace).Patch(l.Context(), pod.Name, kind, []byte(body), metav1.PatchOptions{}, subresource...)
+	_, err := l.typed(user).CoreV1().Pods(l.Namespace).Patch(l.Context(), pod.Name, kind, []byte(body), metav1.PatchOptions{}, subresource...)
 	return err
 }
 
@@ -162,7 +163,7 @@ func (l lab) certificate(kind, name, issuerKind, issuer string) *unstructured.Un
 		spec["request"] = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K"
 	}
 	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "cert-manager.io/v1", "kind": kind, "metadata": map[string]any{"namespace": l.namespace, "name": name}, "spec": spec,
+		"apiVersion": "cert-manager.io/v1", "kind": kind, "metadata": map[string]any{"namespace": l.Namespace, "name": name}, "spec": spec,
 	}}
 }
 

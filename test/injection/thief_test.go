@@ -16,6 +16,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired/injection"
+	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
 const stolen = "labguard-lis-identity"
@@ -87,7 +88,7 @@ func TestNoPodGetsAtTheSecretsOfASidecar(t *testing.T) {
 	profile := l.profile("lis")
 	l.declare(profile)
 	live, err := l.create(l.pod("lis-0", "lis"))
-	l.must(err)
+	l.Must(err)
 	l.attackReferences()
 	t.Run("a pod that a profile selects", func(t *testing.T) {
 		for name, change := range references {
@@ -109,14 +110,14 @@ func TestNoPodGetsAtTheSecretsOfASidecar(t *testing.T) {
 	})
 	t.Run("a debug container", func(t *testing.T) {
 		l := l.in(t)
-		l.refused(l.patch(l.tenant, live, types.StrategicMergePatchType,
+		l.refused(l.patch(l.Tenant, live, types.StrategicMergePatchType,
 			`{"spec":{"ephemeralContainers":[{"name":"debug","image":"debug","envFrom":[{"secretRef":{"name":"`+stolen+`"}}]}]}}`, "ephemeralcontainers"),
 			injection.ReservedName, "no pod may use them")
 	})
 	t.Run("other Secrets are for everybody", func(t *testing.T) {
 		l := l.in(t)
 		_, err := l.dryRun(t.Context(), l.pod("app", "other", source(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "lis-labguard-"}}))) //nolint:gosec // a name
-		l.passes(err)
+		l.Passes(err)
 	})
 	l.withdraw(profile)
 	t.Run("the profile is deleted", func(t *testing.T) { l.in(t).attackReferences() })
@@ -124,9 +125,9 @@ func TestNoPodGetsAtTheSecretsOfASidecar(t *testing.T) {
 
 // ours are objects with names of labguard's, and one that carries its label.
 func (l lab) ours() map[string]client.Object {
-	meta := metav1.ObjectMeta{Namespace: l.namespace, Name: "labguard-lis"}
+	meta := metav1.ObjectMeta{Namespace: l.Namespace, Name: "labguard-lis"}
 	companion := &corev1.Service{
-		ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: "lis-mtls", Labels: map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: l.Namespace, Name: "lis-mtls", Labels: map[string]string{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}},
 		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 2575}}, Selector: map[string]string{v1alpha1.WorkloadLabel: "lis"}},
 	}
 	service := companion.DeepCopy()
@@ -142,9 +143,9 @@ func TestNobodyWritesWhatIsLabguards(t *testing.T) {
 	l := newLab(t)
 	l.govern()
 	for _, resource := range []string{"certificates", "certificaterequests"} {
-		l.allow(l.tenant, "cert-manager.io", resource, "create", "patch", "delete", "deletecollection")
+		l.Allow(l.Tenant, "cert-manager.io", resource, "create", "patch", "delete", "deletecollection")
 	}
-	tenant := l.client(l.tenant)
+	tenant := l.client(l.Tenant)
 	note := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"note":"changed"}}}`))
 	for name, object := range l.ours() {
 		t.Run(name, func(t *testing.T) {
@@ -153,25 +154,25 @@ func TestNobodyWritesWhatIsLabguards(t *testing.T) {
 			if !ok {
 				t.Fatal("no object")
 			}
-			l.refused(l.write(l.tenant, forged), injection.ReservedName, "labguard's own")
-			l.must(l.write(labguardUser, object))
+			l.refused(l.write(l.Tenant, forged), injection.ReservedName, "labguard's own")
+			l.Must(l.write(tenancy.Labguard, object))
 			l.refused(tenant.Patch(t.Context(), object, note), injection.ReservedName, "labguard's own")
 			l.refused(tenant.Delete(t.Context(), object), injection.ReservedName, "labguard's own")
 			unlabel := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":null}}`))
 			l.refused(tenant.Patch(t.Context(), object, unlabel), injection.ReservedName, "labguard's own")
-			l.passes(l.client(labguardUser).Delete(t.Context(), object))
+			l.Passes(l.client(tenancy.Labguard).Delete(t.Context(), object))
 		})
 	}
 	t.Run("a service account of the namespace is a tenant", func(t *testing.T) {
 		l := l.in(t)
-		account := "system:serviceaccount:" + l.namespace + ":default"
-		l.mayEdit(account)
-		l.refused(l.write(account, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: "labguard-lis"}}), injection.ReservedName, "labguard's own")
+		account := "system:serviceaccount:" + l.Namespace + ":default"
+		l.Bind("edit", account)
+		l.refused(l.write(account, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: l.Namespace, Name: "labguard-lis"}}), injection.ReservedName, "labguard's own")
 	})
 	t.Run("cert-manager writes Secrets and requests, and no Certificates", func(t *testing.T) {
 		l := l.in(t)
-		l.passes(l.write(certManagerUser, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, GenerateName: "labguard-lis-"}}))
-		l.refused(l.write(certManagerUser, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: "labguard-lis"}}), injection.ReservedName, "labguard's own")
+		l.Passes(l.write(certManagerUser, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: l.Namespace, GenerateName: "labguard-lis-"}}))
+		l.refused(l.write(certManagerUser, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: l.Namespace, Name: "labguard-lis"}}), injection.ReservedName, "labguard's own")
 		l.refused(l.write(certManagerUser, l.certificate("Certificate", "labguard-lis", "Issuer", "mine")), injection.ReservedName, "labguard's own")
 	})
 	t.Run("a Certificate that writes to labguard's Secret", func(t *testing.T) {
@@ -180,12 +181,12 @@ func TestNobodyWritesWhatIsLabguards(t *testing.T) {
 		if spec, ok := certificate.Object["spec"].(map[string]any); ok {
 			spec["secretName"] = stolen
 		}
-		l.refused(l.write(l.tenant, certificate), injection.ReservedName, "choose another secretName")
+		l.refused(l.write(l.Tenant, certificate), injection.ReservedName, "choose another secretName")
 	})
 	t.Run("an Ingress that serves labguard's Secret", func(t *testing.T) {
 		l := l.in(t)
-		l.refused(l.write(l.tenant, &networkingv1.Ingress{
-			ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: "thief"},
+		l.refused(l.write(l.Tenant, &networkingv1.Ingress{
+			ObjectMeta: metav1.ObjectMeta{Namespace: l.Namespace, Name: "thief"},
 			Spec: networkingv1.IngressSpec{
 				DefaultBackend: &networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: "x", Port: networkingv1.ServiceBackendPort{Number: 80}}},
 				TLS:            []networkingv1.IngressTLS{{SecretName: stolen}},
@@ -195,25 +196,25 @@ func TestNobodyWritesWhatIsLabguards(t *testing.T) {
 	t.Run("addresses of a companion Service", func(t *testing.T) {
 		l := l.in(t)
 		slice := &discoveryv1.EndpointSlice{
-			ObjectMeta:  metav1.ObjectMeta{Namespace: l.namespace, Name: "thief", Labels: map[string]string{discoveryv1.LabelServiceName: "lis-mtls"}},
+			ObjectMeta:  metav1.ObjectMeta{Namespace: l.Namespace, Name: "thief", Labels: map[string]string{discoveryv1.LabelServiceName: "lis-mtls"}},
 			AddressType: discoveryv1.AddressTypeIPv4,
 		}
 		l.refused(l.write("", slice.DeepCopy()), injection.ReservedName, "nobody adds addresses")
-		l.passes(l.write("system:serviceaccount:kube-system:endpointslice-controller", slice))
+		l.Passes(l.write("system:serviceaccount:kube-system:endpointslice-controller", slice))
 	})
 	t.Run("profiles", func(t *testing.T) {
 		l := l.in(t)
 		l.refused(l.write("", l.profile("mine")), injection.ProfilesName, "labguard alone")
-		if err := l.write(l.tenant, l.profile("mine")); !apierrors.IsForbidden(err) {
+		if err := l.write(l.Tenant, l.profile("mine")); !apierrors.IsForbidden(err) {
 			t.Errorf("a tenant writes a profile: %v", err)
 		}
 	})
 	t.Run("trust bundles", func(t *testing.T) {
 		l := l.in(t)
-		if err := l.write(l.tenant, bundle()); !apierrors.IsForbidden(err) {
+		if err := l.write(l.Tenant, bundle()); !apierrors.IsForbidden(err) {
 			t.Errorf("a tenant writes a bundle: %v", err)
 		}
-		l.refused(l.write(l.tenant, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: injection.TrustConfigMap}}),
+		l.refused(l.write(l.Tenant, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: l.Namespace, Name: injection.TrustConfigMap}}),
 			injection.ReservedName, "labguard's own")
 	})
 }
@@ -222,17 +223,17 @@ func TestNobodyWritesWhatIsLabguards(t *testing.T) {
 func TestTheRestOfTheNamespaceIsTheTenants(t *testing.T) {
 	l := newLab(t)
 	l.govern()
-	tenant := l.client(l.tenant)
+	tenant := l.client(l.Tenant)
 	for name, object := range map[string]client.Object{
 		"Secrets": &corev1.Secret{}, "ConfigMaps": &corev1.ConfigMap{}, "NetworkPolicies": &networkingv1.NetworkPolicy{}, "Pods": l.pod("", "other"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := l.in(t)
-			object.SetNamespace(l.namespace)
+			object.SetNamespace(l.Namespace)
 			object.SetName("mine")
-			l.must(l.write(l.tenant, object))
-			l.passes(tenant.DeleteAllOf(t.Context(), object, client.InNamespace(l.namespace)))
-			l.eventually("it is gone", func(ctx ctx) (bool, error) {
+			l.Must(l.write(l.Tenant, object))
+			l.Passes(tenant.DeleteAllOf(t.Context(), object, client.InNamespace(l.Namespace)))
+			l.Eventually("it is gone", func(ctx ctx) (bool, error) {
 				err := l.client("").Get(ctx, client.ObjectKeyFromObject(object), object)
 				return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
 			})
@@ -240,9 +241,9 @@ func TestTheRestOfTheNamespaceIsTheTenants(t *testing.T) {
 	}
 	t.Run("labguard's stay in a collection", func(t *testing.T) {
 		l := l.in(t)
-		ours := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: l.namespace, Name: "labguard-lis"}}
-		l.must(l.write(labguardUser, ours))
-		l.refused(tenant.DeleteAllOf(t.Context(), &corev1.ConfigMap{}, client.InNamespace(l.namespace)), injection.ReservedName, "labguard's own")
-		l.passes(l.client("").Get(t.Context(), client.ObjectKeyFromObject(ours), ours))
+		ours := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: l.Namespace, Name: "labguard-lis"}}
+		l.Must(l.write(tenancy.Labguard, ours))
+		l.refused(tenant.DeleteAllOf(t.Context(), &corev1.ConfigMap{}, client.InNamespace(l.Namespace)), injection.ReservedName, "labguard's own")
+		l.Passes(l.client("").Get(t.Context(), client.ObjectKeyFromObject(ours), ours))
 	})
 }

@@ -24,30 +24,6 @@ import (
 	"github.com/labguard/labguard/internal/testutil/operator"
 )
 
-// issuers are a certificate authority for the cluster, named as the operator's configuration names it.
-const issuers = `
-apiVersion: cert-manager.io/v1
-kind: ClusterIssuer
-metadata: {name: lab-ca-bootstrap}
-spec: {selfSigned: {}}
----
-apiVersion: cert-manager.io/v1
-kind: Certificate
-metadata: {name: lab-ca, namespace: cert-manager}
-spec:
-  isCA: true
-  commonName: lab-ca
-  secretName: lab-ca
-  privateKey: {algorithm: ECDSA, rotationPolicy: Always}
-  issuerRef: {kind: ClusterIssuer, name: lab-ca-bootstrap}
----
-apiVersion: cert-manager.io/v1
-kind: ClusterIssuer
-metadata: {name: lab-ca}
-spec:
-  ca: {secretName: lab-ca}
-`
-
 // TestCertificate plays what a team declares about encryption in transit, with the real controllers of cert-manager.
 func TestCertificate(t *testing.T) {
 	withIssuers(t)
@@ -69,7 +45,7 @@ func TestCertificate(t *testing.T) {
 
 func withIssuers(t *testing.T) {
 	t.Helper()
-	kubectl(t, "apply", "-f", (&lab{TB: t}).file(issuers))
+	kubectl(t, "apply", "-f", "../../hack/lab-ca.yaml")
 	kubectl(t, "wait", "--for=condition=Ready", "--timeout=120s", "clusterissuer/lab-ca")
 }
 

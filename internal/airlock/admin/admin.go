@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"k8s.io/utils/clock"
 
+	"github.com/labguard/labguard/internal/airlock/account"
 	"github.com/labguard/labguard/internal/airlock/config"
 	"github.com/labguard/labguard/internal/airlock/handshake"
 	"github.com/labguard/labguard/internal/airlock/journal"
@@ -120,16 +121,7 @@ func (a *Admin) admit(connection *net.TCPConn, snapshot *material.Snapshot) {
 }
 
 func (a *Admin) refuse(connection *net.TCPConn, err error) {
-	var refusal *trust.RefusedError
-	if !errors.As(err, &refusal) {
-		refusal = &trust.RefusedError{Reason: handshake.NoAgreement}
-	}
-	entry := journal.Entry{Half: tally.Admin, Peer: refusal.Peer, Reason: string(refusal.Reason)}
-	if address, ok := connection.RemoteAddr().(*net.TCPAddr); ok {
-		entry.Source = address.AddrPort()
-	}
-	a.tally.Refused(tally.Admin, "", string(refusal.Reason))
-	a.journal.Refused(entry)
+	account.Book{Half: tally.Admin, Tally: a.tally, Journal: a.journal, Clock: a.clock}.Refused("", connection, err)
 	// It is given up whatever fails here.
 	_ = connection.Close()
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/labguard/labguard/internal/airlock/report"
 	"github.com/labguard/labguard/internal/metrics"
 	"github.com/labguard/labguard/internal/posture"
-	"github.com/labguard/labguard/internal/testutil/authority"
+	"github.com/labguard/labguard/internal/testutil/pki"
 )
 
 func TestAnAirlockIsAskedAtOnceAndThenTwiceAMinute(t *testing.T) {
@@ -60,24 +60,27 @@ func TestAnAirlockIsAskedAtOnceAndThenTwiceAMinute(t *testing.T) {
 
 func TestWhoIsNotTheAirlockThatIsAskedIsNotBelieved(t *testing.T) {
 	l := newLab(t)
-	issue := func(from *authority.Authority, change func(*x509.Certificate), ids ...string) tls.Certificate {
-		return from.Issue(t, now.Add(-time.Hour), change, ids...).Certificate
+	issue := func(from *pki.Authority, leaf pki.Leaf) tls.Certificate {
+		if leaf.NotBefore.IsZero() {
+			leaf.NotBefore = now.Add(-time.Hour)
+		}
+		return from.Issue(leaf).TLS(t)
 	}
-	good := says(report.Report{})
+	id, good := []string{lisID}, says(report.Report{})
 	tests := map[string]struct {
 		certificate tls.Certificate
 		answer      http.HandlerFunc
 		want        string
 	}{
-		"another identity":     {issue(l.root, nil, "spiffe://lab.example/ns/lab/labworkload/other"), good, "not believed"},
-		"no identity":          {issue(l.root, func(c *x509.Certificate) { c.DNSNames = []string{"lis"} }), good, "not believed"},
-		"two identities":       {issue(l.root, nil, lisID, operatorID), good, "not believed"},
-		"another root":         {issue(authority.New(t, "other", now), nil, lisID), good, "not believed: UnknownAuthority"},
-		"for clients alone":    {issue(l.root, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }, lisID), good, "not believed"},
-		"for everything":       {issue(l.root, func(c *x509.Certificate) { c.ExtKeyUsage = nil }, lisID), good, "not believed"},
-		"an authority as leaf": {issue(l.root, func(c *x509.Certificate) { c.IsCA, c.KeyUsage = true, x509.KeyUsageCertSign }, lisID), good, "not believed"},
-		"expired":              {issue(l.root, func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Minute) }, lisID), good, "not believed"},
-		"not valid yet":        {issue(l.root, func(c *x509.Certificate) { c.NotBefore = now.Add(time.Minute) }, lisID), good, "not believed"},
+		"another identity":     {issue(l.root, pki.Leaf{URIs: []string{"spiffe://lab.example/ns/lab/labworkload/other"}}), good, "not believed"},
+		"no identity":          {issue(l.root, pki.Leaf{Names: []string{"lis"}}), good, "not believed"},
+		"two identities":       {issue(l.root, pki.Leaf{URIs: []string{lisID, operatorID}}), good, "not believed"},
+		"another root":         {issue(pki.NewAuthorityAt(t, "other", now), pki.Leaf{URIs: id}), good, "not believed: UnknownAuthority"},
+		"for clients alone":    {issue(l.root, pki.Leaf{URIs: id, Usages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}), good, "not believed"},
+		"for everything":       {issue(l.root, pki.Leaf{URIs: id, NoUsages: true}), good, "not believed"},
+		"an authority as leaf": {issue(l.root, pki.Leaf{URIs: id, Authority: true}), good, "not believed"},
+		"expired":              {issue(l.root, pki.Leaf{URIs: id, NotAfter: now.Add(-time.Minute)}), good, "not believed"},
+		"not valid yet":        {issue(l.root, pki.Leaf{URIs: id, NotBefore: now.Add(time.Minute)}), good, "not believed"},
 		"an error":             {l.leaf(), func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }, "it answers 403"},
 		"a way to somewhere else": {l.leaf(), func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "https://10.9.9.9/", http.StatusFound)
@@ -157,12 +160,12 @@ func TestOldTLSAndWhoRefusesLabguardAreNamed(t *testing.T) {
 func TestARootThatLeavesIsBelievedUntilItHasLeft(t *testing.T) {
 	l := newLab(t)
 	l.airlock(podAddress, l.leaf(), says(report.Report{}))
-	fresh := authority.New(t, "new", now)
-	l.roots = l.root.PEM() + fresh.PEM()
+	fresh := pki.NewAuthorityAt(t, "new", now)
+	l.roots = l.root.Text() + fresh.Text()
 	if _, err := l.asker.fetch(t.Context(), podAddress, lisID); err != nil {
 		t.Error(err)
 	}
-	l.roots = fresh.PEM()
+	l.roots = fresh.Text()
 	if _, err := l.asker.fetch(t.Context(), podAddress, lisID); err == nil {
 		t.Error("believed though its root has left")
 	}

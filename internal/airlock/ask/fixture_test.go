@@ -23,7 +23,7 @@ import (
 
 	"github.com/labguard/labguard/internal/airlock/report"
 	"github.com/labguard/labguard/internal/posture"
-	"github.com/labguard/labguard/internal/testutil/authority"
+	"github.com/labguard/labguard/internal/testutil/pki"
 )
 
 const (
@@ -85,7 +85,7 @@ type lab struct {
 	*network
 	asker *Asker
 	clock *clocktesting.FakeClock
-	root  *authority.Authority
+	root  *pki.Authority
 	// roots is what is trusted; changed are the workloads that were told of.
 	roots   string
 	changed chan types.NamespacedName
@@ -95,10 +95,10 @@ func newLab(t *testing.T) *lab {
 	t.Helper()
 	l := &lab{
 		T: t, network: &network{places: map[string]string{}, dials: map[string]int{}, heard: map[string]chan int{}},
-		clock: clocktesting.NewFakeClock(now), root: authority.New(t, "root", now), changed: make(chan types.NamespacedName, 1000),
+		clock: clocktesting.NewFakeClock(now), root: pki.NewAuthorityAt(t, "root", now), changed: make(chan types.NamespacedName, 1000),
 	}
-	l.roots = l.root.PEM()
-	operator := l.root.Issue(t, now.Add(-time.Hour), nil, operatorID).Certificate
+	l.roots = l.root.Text()
+	operator := l.root.Issue(pki.Leaf{URIs: []string{operatorID}, NotBefore: now.Add(-time.Hour)}).TLS(t)
 	l.asker = New(Config{
 		Clock: l.clock, Random: func() float64 { return 0.5 }, Identity: func() (*tls.Certificate, error) { return &operator, nil },
 		TrustDomain: domain, Roots: func() string { return l.roots }, Vantage: "node-1", Dial: l.dial,
@@ -109,7 +109,7 @@ func newLab(t *testing.T) *lab {
 
 // leaf is a certificate as an airlock of the LIS has it.
 func (l *lab) leaf() tls.Certificate {
-	return l.root.Issue(l.T, now.Add(-time.Hour), nil, lisID).Certificate
+	return l.root.Issue(pki.Leaf{URIs: []string{lisID}, NotBefore: now.Add(-time.Hour)}).TLS(l)
 }
 
 // airlock answers at the admin port of an address.

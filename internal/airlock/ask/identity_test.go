@@ -12,17 +12,17 @@ import (
 
 	clocktesting "k8s.io/utils/clock/testing"
 
-	"github.com/labguard/labguard/internal/testutil/authority"
+	"github.com/labguard/labguard/internal/testutil/pki"
 )
 
 func TestTheIdentityIsReadAnewAndNeverReplacedByOneThatDoesNotWork(t *testing.T) {
-	directory, clock, root := t.TempDir(), clocktesting.NewFakeClock(now), authority.New(t, "root", now)
+	directory, clock, root := t.TempDir(), clocktesting.NewFakeClock(now), pki.NewAuthorityAt(t, "root", now)
 	identity := &Identity{Directory: directory, ID: operatorID, Clock: clock}
-	write := func(certificate, key string) {
+	write := func(certificate, key []byte) {
 		t.Helper()
 		clock.Step(time.Minute)
-		for name, content := range map[string]string{"tls.crt": certificate, "tls.key": key} {
-			if err := os.WriteFile(filepath.Join(directory, name), []byte(content), 0o600); err != nil {
+		for name, content := range map[string][]byte{"tls.crt": certificate, "tls.key": key} {
+			if err := os.WriteFile(filepath.Join(directory, name), content, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -33,35 +33,35 @@ func TestTheIdentityIsReadAnewAndNeverReplacedByOneThatDoesNotWork(t *testing.T)
 			t.Errorf("got %v, %v; want %q", got, err, want)
 		}
 	}
-	serves := func(leaf authority.Leaf) {
+	serves := func(leaf pki.Issued) {
 		t.Helper()
 		got, err := identity.Certificate()
-		if err != nil || !got.Leaf.Equal(leaf.Certificate.Leaf) {
+		if err != nil || !got.Leaf.Equal(leaf.Certificate) {
 			t.Errorf("not the certificate that is wanted: %v", err)
 		}
 	}
-	first, second := root.Issue(t, now, nil, operatorID), root.Issue(t, now, nil, operatorID)
-	other := root.Issue(t, now, nil, lisID)
+	first, second := root.Issue(pki.Leaf{URIs: []string{operatorID}, NotBefore: now}), root.Issue(pki.Leaf{URIs: []string{operatorID}, NotBefore: now})
+	other := root.Issue(pki.Leaf{URIs: []string{lisID}, NotBefore: now})
 	fails("tls.crt cannot be read")
-	write("", "")
+	write(nil, nil)
 	fails("no pair")
-	write(other.Chain, other.KeyText)
+	write(other.Chain, other.Key)
 	fails("not for " + operatorID)
-	write(strings.Repeat("x", maxIdentityFile+1), "")
+	write(make([]byte, maxIdentityFile+1), nil)
 	fails("too long")
-	write(first.Chain, first.KeyText)
+	write(first.Chain, first.Key)
 	serves(first)
-	write(second.Chain, first.KeyText) // in the middle of a change
+	write(second.Chain, first.Key) // in the middle of a change
 	serves(first)
-	write(second.Chain[:100], second.KeyText)
+	write(second.Chain[:100], second.Key)
 	serves(first)
-	write(second.Chain, second.KeyText)
+	write(second.Chain, second.Key)
 	serves(second)
 	if err := os.Remove(filepath.Join(directory, "tls.crt")); err != nil {
 		t.Fatal(err)
 	}
 	clock.Step(time.Minute)
 	serves(second)
-	clock.Step(authority.Life)
+	clock.Step(pki.Life)
 	fails("cannot be read")
 }

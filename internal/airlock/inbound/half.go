@@ -15,6 +15,7 @@ import (
 
 	"k8s.io/utils/clock"
 
+	"github.com/labguard/labguard/internal/airlock/account"
 	"github.com/labguard/labguard/internal/airlock/config"
 	"github.com/labguard/labguard/internal/airlock/handshake"
 	"github.com/labguard/labguard/internal/airlock/journal"
@@ -48,7 +49,7 @@ type Half struct {
 	store   *material.Store
 	table   *live.Table
 	tally   *tally.Tally
-	journal *journal.Journal
+	book    account.Book
 	clock   clock.WithTicker
 	gate    *Gate
 	parting chan struct{}
@@ -57,11 +58,11 @@ type Half struct {
 
 // New makes a server half. Dialed is told of each connection to the application.
 func New(
-	store *material.Store, table *live.Table, tally *tally.Tally, journal *journal.Journal, clock clock.WithTicker, dialed func(local, remote netip.AddrPort),
+	store *material.Store, table *live.Table, counts *tally.Tally, journal *journal.Journal, clock clock.WithTicker, dialed func(local, remote netip.AddrPort),
 ) *Half {
 	return &Half{
-		store: store, table: table, tally: tally, journal: journal, clock: clock, gate: NewGate(handshakes, clock), parting: make(chan struct{}, partings),
-		dialed: dialed,
+		store: store, table: table, tally: counts, book: account.Book{Half: tally.Server, Tally: counts, Journal: journal, Clock: clock}, clock: clock,
+		gate: NewGate(handshakes, clock), parting: make(chan struct{}, partings), dialed: dialed,
 	}
 }
 
@@ -81,7 +82,7 @@ func (h *Half) Accept(at netip.AddrPort, connection *net.TCPConn) {
 		reason = TooManyConnections
 	}
 	if reason != "" {
-		h.refuse(port.Name, connection, &trust.RefusedError{Reason: reason})
+		h.book.Refused(port.Name, connection, &trust.RefusedError{Reason: reason})
 		// It was accepted and is closed: nothing else can be done about it.
 		_ = connection.Close()
 		return
@@ -100,19 +101,19 @@ func (h *Half) serve(ticket *Ticket, port config.Port, snapshot *material.Snapsh
 		if ticket.Leave() {
 			err = &trust.RefusedError{Reason: TooManyHandshakes}
 		}
-		h.refuse(name, connection, err)
+		h.book.Refused(name, connection, err)
 		h.part(connection)
 		return
 	}
 	ticket.Leave()
 	if !h.table.Take() {
-		h.refuse(name, connection, &trust.RefusedError{Reason: TooManyConnections, Peer: peer.Name()})
+		h.book.Refused(name, connection, &trust.RefusedError{Reason: TooManyConnections, Peer: peer.Name()})
 		leg.Abort()
 		return
 	}
 	if err := h.carry(name, number, peer, leg, connection); err != nil {
 		h.table.Give()
-		h.refuse(name, connection, err)
+		h.book.Refused(name, connection, err)
 		leg.Abort()
 	}
 }
@@ -145,38 +146,9 @@ func (h *Half) carry(name string, port int, peer trust.Peer, leg *relay.Leg, con
 	entry.Session.Start(func(reason string) {
 		defer h.table.Give()
 		h.table.Remove(entry)
-		h.ended(name, entry, source(connection), reason)
+		h.book.Ended(name, tally.Secure, entry, account.Source(connection), reason)
 	})
 	return nil
-}
-
-func (h *Half) ended(name string, entry *live.Connection, from netip.AddrPort, reason string) {
-	received, sent := entry.Session.Bytes()
-	h.tally.Ended(tally.Server, reason, received, sent)
-	h.journal.Ended(journal.Entry{
-		Half: tally.Server, Name: name, Kind: tally.Secure, Peer: entry.Peer.Name(), Source: from, Root: entry.Peer.Roots[0], Reason: reason,
-		Received: received, Sent: sent, Duration: h.clock.Since(entry.Session.Started()),
-	})
-}
-
-func (h *Half) refuse(name string, connection *net.TCPConn, err error) {
-	var refusal *trust.RefusedError
-	if !errors.As(err, &refusal) {
-		refusal = &trust.RefusedError{Reason: handshake.NoAgreement}
-	}
-	h.tally.Refused(tally.Server, name, string(refusal.Reason))
-	h.journal.Refused(journal.Entry{
-		Half: tally.Server, Name: name, Peer: refusal.Peer, Source: source(connection), Reason: string(refusal.Reason),
-	})
-}
-
-func source(connection *net.TCPConn) netip.AddrPort {
-	address, ok := connection.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	from := address.AddrPort()
-	return netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 }
 
 // dial connects to the application: on loopback, and where it listens on the address of the pod alone, there.

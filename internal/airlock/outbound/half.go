@@ -4,15 +4,14 @@
 package outbound
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"sync"
 
 	"k8s.io/utils/clock"
 
+	"github.com/labguard/labguard/internal/airlock/account"
 	"github.com/labguard/labguard/internal/airlock/config"
-	"github.com/labguard/labguard/internal/airlock/handshake"
 	"github.com/labguard/labguard/internal/airlock/journal"
 	"github.com/labguard/labguard/internal/airlock/live"
 	"github.com/labguard/labguard/internal/airlock/material"
@@ -38,7 +37,7 @@ type Half struct {
 	store       *material.Store
 	table       *live.Table
 	tally       *tally.Tally
-	journal     *journal.Journal
+	book        account.Book
 	clock       clock.WithTicker
 	destination Destination
 	// empty has the addresses for mutual TLS at which nobody was there for a while.
@@ -47,9 +46,12 @@ type Half struct {
 
 // New makes a client half. Destination may be nil where nothing is redirected.
 func New(
-	store *material.Store, table *live.Table, tally *tally.Tally, journal *journal.Journal, clock clock.WithTicker, destination Destination,
+	store *material.Store, table *live.Table, counts *tally.Tally, journal *journal.Journal, clock clock.WithTicker, destination Destination,
 ) *Half {
-	return &Half{store: store, table: table, tally: tally, journal: journal, clock: clock, destination: destination}
+	return &Half{
+		store: store, table: table, tally: counts, book: account.Book{Half: tally.Client, Tally: counts, Journal: journal, Clock: clock}, clock: clock,
+		destination: destination,
+	}
 }
 
 // Accept takes a connection of the application to the address of an upstream.
@@ -76,7 +78,7 @@ func (h *Half) AcceptRedirected(at netip.AddrPort, connection *net.TCPConn) {
 	}
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
 	// A connection to the port itself was not redirected, and one that is passed on to it would come back.
-	if to.Port() == at.Port() && (to.Addr().IsLoopback() || to.Addr() == source(connection).Addr()) {
+	if to.Port() == at.Port() && (to.Addr().IsLoopback() || to.Addr() == account.Source(connection).Addr()) {
 		h.refuse("", connection, &trust.RefusedError{Reason: Loop})
 		return
 	}
@@ -160,7 +162,7 @@ func (h *Half) carry(connection *net.TCPConn, to target, entry *live.Connection)
 		return err
 	}
 	h.tally.Dialed(entry.Upstream, to.kind, h.clock.Now())
-	kind, from := to.kind, source(connection)
+	kind, from := to.kind, account.Source(connection)
 	entry.Session.Start(func(reason string) {
 		defer h.table.Give()
 		h.table.Remove(entry)
@@ -170,39 +172,16 @@ func (h *Half) carry(connection *net.TCPConn, to target, entry *live.Connection)
 }
 
 func (h *Half) ended(entry *live.Connection, kind string, from netip.AddrPort, reason string) {
-	received, sent := entry.Session.Bytes()
-	h.tally.Ended(tally.Client, reason, received, sent)
-	if reason == relay.RefusedByPeer && sent == 0 {
+	if _, sent := entry.Session.Bytes(); reason == relay.RefusedByPeer && sent == 0 {
 		h.tally.RefusedByPeer(entry.Upstream, reason)
 	}
-	line := journal.Entry{
-		Half: tally.Client, Name: entry.Upstream, Kind: kind, Peer: entry.Peer.Name(), Source: from, Reason: reason,
-		Received: received, Sent: sent, Duration: h.clock.Since(entry.Session.Started()),
-	}
-	if len(entry.Peer.Roots) > 0 {
-		line.Root = entry.Peer.Roots[0]
-	}
-	h.journal.Ended(line)
+	h.book.Ended(entry.Upstream, kind, entry, from, reason)
 }
 
 // refuse resets the connection, so that the application sees a failure and not the end of an answer.
 func (h *Half) refuse(name string, connection *net.TCPConn, err error) {
-	var refusal *trust.RefusedError
-	if !errors.As(err, &refusal) {
-		refusal = &trust.RefusedError{Reason: handshake.NoAgreement}
-	}
-	h.tally.Refused(tally.Client, name, string(refusal.Reason))
-	h.journal.Refused(journal.Entry{Half: tally.Client, Name: name, Peer: refusal.Peer, Source: source(connection), Reason: string(refusal.Reason)})
+	h.book.Refused(name, connection, err)
 	// It is given up whatever fails here.
 	_ = connection.SetLinger(0)
 	_ = connection.Close()
-}
-
-func source(connection *net.TCPConn) netip.AddrPort {
-	address, ok := connection.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	from := address.AddrPort()
-	return netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 }

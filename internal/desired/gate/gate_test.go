@@ -4,21 +4,14 @@
 package gate_test
 
 import (
-	"bytes"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"sigs.k8s.io/yaml"
 
 	"github.com/labguard/labguard/internal/desired/gate"
+	"github.com/labguard/labguard/internal/testutil/golden"
 )
-
-var update = flag.Bool("update", false, "write what the builders give to testdata")
 
 // outside is a labguard that runs outside the cluster, without Argo Rollouts, anchor and GitOps tool.
 func outside() gate.Config {
@@ -50,13 +43,13 @@ func TestObjectsAreAsInTheGoldens(t *testing.T) {
 		"inside": inside(), "outside": outside(), "no-namespaces": {LabguardUser: "labguard", Endpoint: outside().Endpoint},
 	} {
 		t.Run(name, func(t *testing.T) {
-			golden(t, name+"-webhooks.yaml", objects(gate.MutatingWebhooks(config)), objects(gate.ValidatingWebhooks(config)))
+			golden.YAML(t, name+"-webhooks", append(objects(gate.MutatingWebhooks(config)), objects(gate.ValidatingWebhooks(config))...)...)
 			marks, marksBinding := gate.Marks(config)
-			golden(t, name+"-marks.yaml", []any{marks, marksBinding})
+			golden.YAML(t, name+"-marks", marks, marksBinding)
 			recovery, recoveryBinding := gate.Recovery(config)
-			golden(t, name+"-recovery.yaml", []any{recovery, recoveryBinding})
+			golden.YAML(t, name+"-recovery", recovery, recoveryBinding)
 			gates, gatesBinding := gate.Gates(config)
-			golden(t, name+"-gates.yaml", []any{gates, gatesBinding})
+			golden.YAML(t, name+"-gates", gates, gatesBinding)
 		})
 	}
 }
@@ -67,31 +60,6 @@ func objects[T any](typed []T) []any {
 		all = append(all, object)
 	}
 	return all
-}
-
-func golden(t *testing.T, name string, lists ...[]any) {
-	t.Helper()
-	var got bytes.Buffer
-	for _, object := range slices.Concat(lists...) {
-		content, err := yaml.Marshal(object)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&got, "---\n%s", content)
-	}
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got.Bytes(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got.String()); diff != "" {
-		t.Errorf("%s (-want +got; -update accepts):\n%s", path, diff)
-	}
 }
 
 func TestOrderAndDoublesOfNamesDoNotMatter(t *testing.T) {

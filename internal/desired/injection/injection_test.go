@@ -4,22 +4,13 @@
 package injection_test
 
 import (
-	"bytes"
-	"flag"
-	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"sigs.k8s.io/yaml"
-
 	"github.com/labguard/labguard/internal/desired/injection"
 	"github.com/labguard/labguard/internal/desired/policy"
+	"github.com/labguard/labguard/internal/testutil/golden"
 )
-
-var update = flag.Bool("update", false, "write what the builders give to testdata")
 
 // full is a labguard in the cluster, with everything.
 func full() injection.Config {
@@ -45,7 +36,7 @@ func TestObjectsAreAsInTheGoldens(t *testing.T) {
 			for _, guard := range injection.Guards(config) {
 				objects = append(objects, guard.Policy, guard.Binding)
 			}
-			golden(t, name+".yaml", objects)
+			golden.YAML(t, name, objects...)
 		})
 	}
 }
@@ -72,30 +63,5 @@ func TestExpressionsAreComplete(t *testing.T) {
 		if strings.Contains(text, "%") {
 			t.Errorf("a word is left open: %s", text)
 		}
-	}
-}
-
-func golden(t *testing.T, name string, objects []any) {
-	t.Helper()
-	var got bytes.Buffer
-	for _, object := range objects {
-		content, err := yaml.Marshal(object)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&got, "---\n%s", content)
-	}
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got.Bytes(), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got.String()); diff != "" {
-		t.Errorf("%s (-want +got; run with -update to accept):\n%s", name, diff)
 	}
 }

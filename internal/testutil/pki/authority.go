@@ -7,15 +7,20 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/hex"
 	"encoding/pem"
 	"math/big"
 	"net/url"
 	"testing"
 	"time"
 )
+
+// Life is how long a certificate lives by default.
+const Life = 14 * 24 * time.Hour
 
 // Authority is a certificate authority.
 type Authority struct {
@@ -30,7 +35,7 @@ type Authority struct {
 type Leaf struct {
 	// URIs and Names are its subject alternative names.
 	URIs, Names []string
-	// NotBefore and NotAfter are its life. Default: from an hour ago for two weeks.
+	// NotBefore and NotAfter are its life. Default: from an hour ago, for Life.
 	NotBefore, NotAfter time.Time
 	// Usages are its extended key usages. Default: server and client authentication. NoUsages leaves the extension out.
 	Usages   []x509.ExtKeyUsage
@@ -46,18 +51,17 @@ type Issued struct {
 	Chain, Key []byte
 }
 
-// NewAuthority makes a root that is valid from a year ago for ten years.
+// NewAuthority makes a root that is valid now.
 func NewAuthority(t testing.TB, name string) *Authority {
 	t.Helper()
-	now := time.Now()
-	return NewAuthorityFor(t, name, now.AddDate(-1, 0, 0), now.AddDate(10, 0, 0))
+	return NewAuthorityAt(t, name, time.Now())
 }
 
-// NewAuthorityFor makes a root with a life of its own.
-func NewAuthorityFor(t testing.TB, name string, notBefore, notAfter time.Time) *Authority {
+// NewAuthorityAt makes a root that is valid for five years before and after an instant.
+func NewAuthorityAt(t testing.TB, name string, now time.Time) *Authority {
 	t.Helper()
 	key := newKey(t)
-	template := authorityTemplate(t, name, notBefore, notAfter)
+	template := authorityTemplate(t, name, now.AddDate(-5, 0, 0), now.AddDate(5, 0, 0))
 	return &Authority{t: t, Certificate: create(t, template, template, key, key), key: key}
 }
 
@@ -81,15 +85,29 @@ func authorityTemplate(t testing.TB, name string, notBefore, notAfter time.Time)
 // PEM is the certificate of the authority.
 func (a *Authority) PEM() []byte { return certificatePEM(a.Certificate) }
 
+// Text is PEM as a string.
+func (a *Authority) Text() string { return string(a.PEM()) }
+
+// KeyText is the key of the authority in PEM.
+func (a *Authority) KeyText() string {
+	a.t.Helper()
+	return string(keyPEM(a.t, a.key))
+}
+
+// Fingerprint is the SHA-256 of the certificate in lower-case hexadecimal.
+func (a *Authority) Fingerprint() string {
+	sum := sha256.Sum256(a.Certificate.Raw)
+	return hex.EncodeToString(sum[:])
+}
+
 // Issue makes a certificate.
 func (a *Authority) Issue(leaf Leaf) Issued {
 	a.t.Helper()
-	const life = 14 * 24 * time.Hour
 	if leaf.NotBefore.IsZero() {
 		leaf.NotBefore = time.Now().Add(-time.Hour)
 	}
 	if leaf.NotAfter.IsZero() {
-		leaf.NotAfter = leaf.NotBefore.Add(life)
+		leaf.NotAfter = leaf.NotBefore.Add(Life)
 	}
 	if leaf.Usages == nil && !leaf.NoUsages {
 		leaf.Usages = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
@@ -107,15 +125,11 @@ func (a *Authority) Issue(leaf Leaf) Issued {
 	}
 	key := newKey(a.t)
 	certificate := create(a.t, template, a.Certificate, key, a.key)
-	encoded, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
 	chain := certificatePEM(certificate)
 	for _, above := range a.above {
 		chain = append(chain, certificatePEM(above)...)
 	}
-	return Issued{Certificate: certificate, Chain: chain, Key: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})}
+	return Issued{Certificate: certificate, Chain: chain, Key: keyPEM(a.t, key)}
 }
 
 // TLS is the pair for crypto/tls.
@@ -157,6 +171,15 @@ func create(t testing.TB, template, parent *x509.Certificate, key, signer *ecdsa
 		t.Fatal(err)
 	}
 	return certificate
+}
+
+func keyPEM(t testing.TB, key *ecdsa.PrivateKey) []byte {
+	t.Helper()
+	encoded, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded})
 }
 
 func certificatePEM(certificate *x509.Certificate) []byte {
