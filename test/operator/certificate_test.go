@@ -180,7 +180,7 @@ func foreignCertificate(t *testing.T) {
 apiVersion: cert-manager.io/v1
 kind: Certificate
 metadata: {name: labguard-lis}
-spec: {secretName: theirs, dnsNames: [theirs.example], issuerRef: {kind: ClusterIssuer, name: lab-ca}}
+spec: {secretName: theirs, dnsNames: [theirs.example], issuerRef: {kind: ClusterIssuer, name: lab-ca-bootstrap}}
 `))
 	l.kubectl("wait", "--for=condition=Ready", "--timeout=120s", "certificate/labguard-lis", "-n", l.namespace)
 	theirs := &certmanagerv1.Certificate{}

@@ -17,16 +17,29 @@ import (
 	"github.com/labguard/labguard/internal/testutil/cluster"
 )
 
-// pushedBy names the test of every image by its reference.
-var pushedBy sync.Map
+// pushed is what the registry has under each reference, and which test put it there.
+var pushed = struct {
+	sync.Mutex
+	images map[string]pushedImage
+}{images: map[string]pushedImage{}}
+
+type pushedImage struct {
+	test string
+	age  time.Duration
+}
 
 // Push puts an image that was made a while ago into the registry of the cluster and returns its reference. An age of zero leaves the date out, as
-// reproducible builds do.
+// reproducible builds do. Tests share a reference only while they mean an image of the same age.
 func Push(t testing.TB, repositoryAndTag string, age time.Duration) string {
 	t.Helper()
 	reference := cluster.RegistryHost() + "/" + repositoryAndTag
-	if owner, taken := pushedBy.LoadOrStore(reference, t.Name()); taken && owner != t.Name() {
-		t.Fatalf("%s is an image of %s: a tag that labguard has read is believed for a minute, so every test needs names of its own", reference, owner)
+	pushed.Lock()
+	defer pushed.Unlock()
+	if before, there := pushed.images[reference]; there && before.test != t.Name() {
+		if before.age != age {
+			t.Fatalf("%s is an image of another age for %s: labguard believes a tag that it has read for a minute", reference, before.test)
+		}
+		return reference
 	}
 	parsed, err := name.ParseReference(reference, name.Insecure)
 	if err != nil {
@@ -41,5 +54,6 @@ func Push(t testing.TB, repositoryAndTag string, age time.Duration) string {
 	if err := remote.Write(parsed, image, remote.WithContext(t.Context())); err != nil {
 		t.Fatalf("push %s: %v", reference, err)
 	}
+	pushed.images[reference] = pushedImage{test: t.Name(), age: age}
 	return reference
 }
