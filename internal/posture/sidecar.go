@@ -26,8 +26,10 @@ const (
 type SidecarObservation struct {
 	// Certificate is what was seen of the certificate.
 	Certificate TransitObservation
-	// CertificateRefused says why peers would refuse the certificate, so that no pod gets airlock; "": nothing is known of that.
+	// CertificateRefused says why peers refuse the certificate, so that no pod gets airlock that has none; "": nothing is known of that.
 	CertificateRefused string
+	// RevokedBefore is the beginning of certificates below which peers refuse them; zero: nobody does.
+	RevokedBefore time.Time
 	// RenewalTime is when it was to be renewed; zero if not known.
 	RenewalTime time.Time
 	// Stage is what is in force.
@@ -110,7 +112,7 @@ func judgeSetup(seen *SidecarObservation, _ time.Time) (Verdict, bool) {
 	case !certificate.CertManagerServed:
 		return verdict(no, v1alpha1.ReasonCertManagerMissing, "the cluster does not serve cert-manager's API: install cert-manager; labguard goes on by itself then"), true
 	case seen.CertificateRefused != "":
-		return verdict(no, v1alpha1.ReasonNoTrust, "no pod gets airlock, since peers would refuse the certificate: %s", []string{seen.CertificateRefused}), true
+		return verdict(no, v1alpha1.ReasonNoTrust, "peers refuse the certificate, so that nobody is let in who shows it, and no first pod gets airlock: %s", []string{seen.CertificateRefused}), true
 	default:
 		return Verdict{}, false
 	}
@@ -135,20 +137,12 @@ func judgeIdentity(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 	if !certificate.NotAfter.IsZero() && !now.Before(certificate.NotAfter) {
 		return verdict(no, v1alpha1.ReasonCertificateExpired, "the certificate has expired: %s", orSilent(certificate.Detail)), true
 	}
-	var nameless, trustless []string
-	for i := range seen.Pods {
-		said := &seen.Pods[i].Facts
-		switch {
-		case said.ReportedAt.IsZero():
-		case said.Report.Identity == nil || !now.Before(said.Report.Identity.NotAfter):
-			nameless = append(nameless, seen.Pods[i].Name)
-		case len(said.Report.Bundles[seen.TrustDomain]) == 0:
-			trustless = append(trustless, seen.Pods[i].Name)
-		}
-	}
+	nameless, revoked, trustless := withoutIdentity(seen, now)
 	switch {
 	case len(nameless) > 0:
 		return verdict(no, v1alpha1.ReasonNoIdentity, "the airlock of pod %s has no certificate that is valid: %s", nameless, orSilent(certificate.Detail)), true
+	case len(revoked) > 0:
+		return verdict(no, v1alpha1.ReasonNoIdentity, "peers refuse the certificate that pod %s has, since it began long before this LabWorkload was made", revoked), true
 	case len(trustless) > 0:
 		return verdict(no, v1alpha1.ReasonNoTrust, "the airlock of pod %s has no root of the trust domain, so it trusts nobody: look at trustDomains in labguard's configuration", trustless), true
 	case !certificate.Issued && certificate.NotAfter.IsZero():
@@ -156,6 +150,23 @@ func judgeIdentity(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 	default:
 		return Verdict{}, false
 	}
+}
+
+// withoutIdentity are the pods whose airlocks have no valid certificate, one that peers refuse for its age, or no root.
+func withoutIdentity(seen *SidecarObservation, now time.Time) (nameless, revoked, trustless []string) {
+	for i := range seen.Pods {
+		said := &seen.Pods[i].Facts
+		switch {
+		case said.ReportedAt.IsZero():
+		case said.Report.Identity == nil || !now.Before(said.Report.Identity.NotAfter):
+			nameless = append(nameless, seen.Pods[i].Name)
+		case !said.Report.Identity.NotBefore.IsZero() && said.Report.Identity.NotBefore.Before(seen.RevokedBefore):
+			revoked = append(revoked, seen.Pods[i].Name)
+		case len(said.Report.Bundles[seen.TrustDomain]) == 0:
+			trustless = append(trustless, seen.Pods[i].Name)
+		}
+	}
+	return nameless, revoked, trustless
 }
 
 func judgeProbes(seen *SidecarObservation, now time.Time) (Verdict, bool) {
