@@ -265,21 +265,20 @@ func judgeStage(seen *SidecarObservation, _ time.Time) (Verdict, bool) {
 // judgeProof asks for a report and for probes of the last hour of every pod, address and closed port.
 func judgeProof(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 	unproven, oldest, vantages := Proof(seen.Pods, seen.ClosedPorts, now)
-	var silent, behind []string
+	var behind []string
 	for i := range seen.Pods {
 		if seen.Pods[i].Facts.Report.ConfigurationError != "" {
 			behind = append(behind, seen.Pods[i].Name)
 		}
-		if said := &seen.Pods[i].Facts; said.ReportedAt.IsZero() || now.Sub(said.ReportedAt) >= ProofLasts {
-			silent = append(silent, seen.Pods[i].Name)
-		}
 	}
-	unproven = append(unproven, silent...)
+	silent := silence(seen.Pods, ProofLasts-1, now)
 	switch {
 	case len(seen.Pods) == 0:
 		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "no pod runs, so nothing can be shown"), true
 	case len(behind) > 0:
 		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "the airlock of pod %s does not use its present configuration, so nothing shows whom it lets in: look at its log", behind), true
+	case len(silent) > 0:
+		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "nothing shows that the ports are closed: %s", silent), true
 	case len(unproven) > 0:
 		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "no probe of the last hour shows that plaintext is closed at pod %s", unproven), true
 	}
