@@ -56,6 +56,8 @@ type SidecarObservation struct {
 	// Conflicts are upstreams whose port the pods themselves serve, Headless those of a headless Service, Restart pods that do not know an upstream yet.
 	Conflicts, Headless, Restart []string
 	RedirectForbidden            bool
+	// CutOff says of declared clients why they do not get in: Strict is not left for them.
+	CutOff []string
 	// Acknowledged is how many connections of unknown origin a person accepts.
 	Acknowledged *int64
 	// IsUpstream says of the name of an upstream in a report whether mutual TLS is declared for it.
@@ -294,6 +296,9 @@ func judgeProof(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 	} else if len(seen.ClosedPorts) > 0 && !slices.Contains(vantages, false) {
 		found.Reason = v1alpha1.ReasonSingleVantage
 		found.Message = "the declared ports are reached through mutual TLS alone; all probes of the last hour were made on the node of the pod itself"
+	}
+	if len(seen.CutOff) > 0 {
+		found = verdict(found.Answer, found.Reason, "mutual TLS holds, and it cuts clients off: %s", seen.CutOff)
 	}
 	if !oldest.IsZero() {
 		found.NextChange = oldest.Add(ProofLasts)

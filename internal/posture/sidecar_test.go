@@ -59,6 +59,9 @@ func TestMutualTLSIsTrueOnlyWhereItIsShown(t *testing.T) {
 		"a pod whose certificate is of this life": {func(o *posture.SidecarObservation) {
 			o.RevokedBefore, o.Pods[0].Facts.Report.Identity.NotBefore = stageNow, stageNow
 		}, yes, v1alpha1.ReasonMutualTLS},
+		"clients that are cut off": {func(o *posture.SidecarObservation) {
+			o.CutOff = []string{"client lab/engine: pod engine-0 has no airlock"}
+		}, yes, v1alpha1.ReasonMutualTLS},
 		"a pod that trusts nobody": {said(func(r *report.Report) { r.Bundles = nil }), no, v1alpha1.ReasonNoTrust},
 		"an open port":             {probe(func(p *posture.Probe) { p.Reached = true }), no, v1alpha1.ReasonPlaintextReachable},
 		"a policy that is not there": {func(o *posture.SidecarObservation) {

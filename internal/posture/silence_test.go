@@ -39,3 +39,16 @@ func TestPodsThatNeverReportAreNamed(t *testing.T) {
 		t.Errorf("at Strict: %+v", verdict)
 	}
 }
+
+func TestClientsThatAreCutOffAreNamedWithoutAnotherAnswer(t *testing.T) {
+	seen := encrypted()
+	seen.CutOff = []string{"client lab/engine: pod engine-0 has no airlock"}
+	verdict := posture.JudgeSidecar(seen, stageNow)
+	if want := "mutual TLS holds, and it cuts clients off: client lab/engine: pod engine-0 has no airlock"; verdict.Message != want || verdict.Reason != v1alpha1.ReasonMutualTLS {
+		t.Errorf("%s %q, want %q", verdict.Reason, verdict.Message, want)
+	}
+	before := posture.JudgeSidecar(encrypted(), stageNow)
+	if verdict.Answer != before.Answer || !verdict.NextChange.Equal(before.NextChange) {
+		t.Errorf("the answer %s until %s, want that of before: %s until %s", verdict.Answer, verdict.NextChange, before.Answer, before.NextChange)
+	}
+}
