@@ -56,6 +56,9 @@ type SidecarObservation struct {
 	// Conflicts are upstreams whose port the pods themselves serve, Headless those of a headless Service, Restart pods that do not know an upstream yet.
 	Conflicts, Headless, Restart []string
 	RedirectForbidden            bool
+	// Configuration is the digest of the configuration that each airlock has to say it uses before anything is shown; "": it was shown already at this stage, and
+	// what changes since then comes when it comes.
+	Configuration string
 	// CutOff says of declared clients why they do not get in: Strict is not left for them.
 	CutOff []string
 	// Acknowledged is how many connections of unknown origin a person accepts.
@@ -267,10 +270,13 @@ func judgeStage(seen *SidecarObservation, _ time.Time) (Verdict, bool) {
 // judgeProof asks for a report and for probes of the last hour of every pod, address and closed port.
 func judgeProof(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 	unproven, oldest, vantages := Proof(seen.Pods, seen.ClosedPorts, now)
-	var behind []string
+	var behind, unapplied []string
 	for i := range seen.Pods {
 		if seen.Pods[i].Facts.Report.ConfigurationError != "" {
 			behind = append(behind, seen.Pods[i].Name)
+		}
+		if said := &seen.Pods[i].Facts; seen.Configuration != "" && !said.ReportedAt.IsZero() && said.Report.Configuration != seen.Configuration {
+			unapplied = append(unapplied, seen.Pods[i].Name)
 		}
 	}
 	silent := silence(seen.Pods, ProofLasts-1, now)
@@ -279,6 +285,8 @@ func judgeProof(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "no pod runs, so nothing can be shown"), true
 	case len(behind) > 0:
 		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "the airlock of pod %s does not use its present configuration, so nothing shows whom it lets in: look at its log", behind), true
+	case len(unapplied) > 0:
+		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "the airlock of pod %s has not said yet that it uses the configuration of stage Strict", unapplied), true
 	case len(silent) > 0:
 		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "nothing shows that the ports are closed: %s", silent), true
 	case len(unproven) > 0:

@@ -62,6 +62,10 @@ func TestMutualTLSIsTrueOnlyWhereItIsShown(t *testing.T) {
 		"clients that are cut off": {func(o *posture.SidecarObservation) {
 			o.CutOff = []string{"client lab/engine: pod engine-0 has no airlock"}
 		}, yes, v1alpha1.ReasonMutualTLS},
+		"a report of before the stage": {func(o *posture.SidecarObservation) { o.Configuration = "strict" }, unknown, v1alpha1.ReasonNoRecentProof},
+		"a report of the stage": {func(o *posture.SidecarObservation) {
+			o.Configuration, o.Pods[0].Facts.Report.Configuration = "strict", "strict"
+		}, yes, v1alpha1.ReasonMutualTLS},
 		"a pod that trusts nobody": {said(func(r *report.Report) { r.Bundles = nil }), no, v1alpha1.ReasonNoTrust},
 		"an open port":             {probe(func(p *posture.Probe) { p.Reached = true }), no, v1alpha1.ReasonPlaintextReachable},
 		"a policy that is not there": {func(o *posture.SidecarObservation) {
