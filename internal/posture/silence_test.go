@@ -44,7 +44,7 @@ func TestClientsThatAreCutOffAreNamedWithoutAnotherAnswer(t *testing.T) {
 	seen := encrypted()
 	seen.CutOff = []string{"client lab/engine: pod engine-0 has no airlock"}
 	verdict := posture.JudgeSidecar(seen, stageNow)
-	if want := "mutual TLS holds, and it cuts clients off: client lab/engine: pod engine-0 has no airlock"; verdict.Message != want || verdict.Reason != v1alpha1.ReasonMutualTLS {
+	if want := "mutual TLS holds; clients are cut off: client lab/engine: pod engine-0 has no airlock"; verdict.Message != want || verdict.Reason != v1alpha1.ReasonMutualTLS {
 		t.Errorf("%s %q, want %q", verdict.Reason, verdict.Message, want)
 	}
 	before := posture.JudgeSidecar(encrypted(), stageNow)
