@@ -74,8 +74,9 @@ type certificate struct {
 	issued  bool
 	message string
 	serial  string
-	// refused says why peers would refuse it, as far as that is known; it is looked at before the first pod gets the sidecar.
+	// refused says why peers refuse it, as far as that is known, and revoked that its age is why: a new one is what helps.
 	refused string
+	revoked bool
 }
 
 func (c *certificate) waiting() bool { return c.served && !c.issued }

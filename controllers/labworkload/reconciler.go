@@ -77,6 +77,7 @@ type Reconciler struct {
 	nodes   nodePlatforms
 	tally   tally
 	transit transitTally
+	wishes  wishes
 }
 
 // +kubebuilder:rbac:groups=labguard.dev,resources=labworkloads,verbs=get;list;watch
@@ -90,6 +91,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups="",resources=services,verbs=create;patch;delete
 // +kubebuilder:rbac:groups="",resources=pods,verbs=patch
 // +kubebuilder:rbac:groups=cert-manager.io,resources=certificates,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=cert-manager.io,resources=certificates/status,verbs=patch
 // +kubebuilder:rbac:groups=cert-manager.io,resources=certificaterequests,verbs=get
 // +kubebuilder:rbac:groups="",resources=namespaces;nodes;pods;services;replicationcontrollers,verbs=get;list;watch
 // +kubebuilder:rbac:groups=discovery.k8s.io,resources=endpointslices,verbs=get;list;watch

@@ -91,6 +91,8 @@ func TestALaboratoryGoesToStrictAndLeaves(t *testing.T) {
 	l.delete(&corev1.Pod{}, "lis-new")
 	l.delete(&corev1.Pod{}, "lis-newer")
 	l.settle("lis", "engine")
+	l.clock.Step(3 * time.Minute)
+	l.settle("lis", "engine")
 	if profile := l.profile("lis"); profile != nil {
 		t.Errorf("the last pod is gone, and the profile is there: %+v", profile.Spec)
 	}
@@ -119,6 +121,8 @@ func TestStrictIsLeftAtOnceAndObserveTakesTheSidecarAway(t *testing.T) {
 		t.Fatalf("at Observe with a pod: %+v", profile)
 	}
 	l.delete(&corev1.Pod{}, "lis-new")
+	l.settle("lis", "engine")
+	l.clock.Step(3 * time.Minute)
 	l.settle("lis", "engine")
 	if profile := l.profile("lis"); profile != nil {
 		t.Errorf("at Observe without a pod there is %+v", profile.Spec)

@@ -4,6 +4,7 @@
 package labworkload
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -30,6 +31,27 @@ func (s *scope) clientsInTheWay(built transit.Result) []string {
 		for _, peer := range port.AllowFrom {
 			if peer.Pods != nil && !desired.PlaintextOpen(peer, s.now) {
 				lines = append(lines, s.podsInTheWay(port, peer.Pods)...)
+			}
+		}
+	}
+	slices.Sort(lines)
+	return slices.Compact(lines)
+}
+
+// cutOff says of declared clients why Strict does not let them in. It was entered when all of them could speak mutual TLS, and is not left for one that no longer can.
+func (s *scope) cutOff() []string {
+	if s.sidecar.stage.Stage != v1alpha1.TransitStageStrict {
+		return nil
+	}
+	lines, known := s.clientsInTheWay(s.sidecar.result), s.peers()
+	for _, port := range desired.Sidecar(s.workload).Ports {
+		for _, peer := range port.AllowFrom {
+			if peer.LabWorkload == nil {
+				continue
+			}
+			name := types.NamespacedName{Namespace: cmp.Or(peer.LabWorkload.Namespace, s.workload.Namespace), Name: peer.LabWorkload.Name}
+			if known[name] == nil {
+				lines = append(lines, fmt.Sprintf("there is no LabWorkload %s, so its pods get no airlock", name))
 			}
 		}
 	}

@@ -59,3 +59,29 @@ func TestAClientThatDoesNotRunNowKeepsStrictAway(t *testing.T) {
 		})
 	}
 }
+
+// A client that no longer can, cuts itself off where the stage is Strict. The stage stays, and the condition of the server says so.
+func TestAClientThatLeavesIsSaidAtStrict(t *testing.T) {
+	plain := v1alpha1.LabWorkload{ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: "engine"}}
+	plain.Spec.Selector = metav1.LabelSelector{MatchLabels: map[string]string{"app": "engine"}}
+	tests := map[string]struct {
+		stage  v1alpha1.TransitStage
+		client []v1alpha1.LabWorkload
+		says   string
+	}{
+		"its sidecar is gone":         {v1alpha1.TransitStageStrict, []v1alpha1.LabWorkload{plain}, "LabWorkload pathology/engine is a client without mutual TLS: give it provider Sidecar"},
+		"it is gone":                  {v1alpha1.TransitStageStrict, nil, "there is no LabWorkload pathology/engine, so its pods get no airlock"},
+		"plaintext is open all along": {v1alpha1.TransitStagePermissive, nil, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := strictScope(t)
+			s.sidecar.stage.Stage = test.stage
+			s.workload.Spec.Encryption.InTransit.Ports[0].AllowFrom = []v1alpha1.IngressPeer{{LabWorkload: &v1alpha1.LabWorkloadReference{Name: "engine"}}}
+			s.siblings = append([]v1alpha1.LabWorkload{*s.workload}, test.client...)
+			if got := strings.Join(s.cutOff(), "; "); got != test.says {
+				t.Errorf("says %q, want %q", got, test.says)
+			}
+		})
+	}
+}

@@ -5,6 +5,8 @@ package labworkload
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -98,6 +100,20 @@ func allBut(declared []v1alpha1.TransitPort) []networkingv1.NetworkPolicyPort {
 	}
 	add(corev1.ProtocolTCP, next, last)
 	return ports
+}
+
+// unshown is the digest of the configuration that airlocks have to use before Strict is shown; "" where it was shown before. A report of a moment ago may be one of
+// Permissive.
+func (s *scope) unshown() string {
+	status, document := &s.workload.Status, s.sidecar.result.Document
+	if s.sidecar.stage.Stage != v1alpha1.TransitStageStrict || len(document) == 0 {
+		return ""
+	}
+	if status.Transit != nil && status.Transit.Stage == v1alpha1.TransitStageStrict && meta.IsStatusConditionTrue(status.Conditions, v1alpha1.ConditionTransitEncrypted) {
+		return ""
+	}
+	sum := sha256.Sum256(document)
+	return hex.EncodeToString(sum[:])
 }
 
 // suspendedStage is what is in force while labguard writes nothing: what would come next does not.

@@ -106,6 +106,9 @@ func (r *Reconciler) inTheWay(s *scope, built transit.Result) []string {
 	if !s.issuerAllowed {
 		add("the issuer is not in labguard's configuration")
 	}
+	if s.certificate.refused != "" {
+		add("peers refuse the certificate: %s", s.certificate.refused)
+	}
 	if s.sidecar.profile == nil || !s.written() {
 		add("the sidecar's configuration is not written yet")
 	}

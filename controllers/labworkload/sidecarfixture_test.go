@@ -90,7 +90,8 @@ func newSidecarLab(t *testing.T) *sidecarLab {
 // fine is an airlock of which nothing is wrong, with probes that were stopped.
 func (l *sidecarLab) fine(target posture.AirlockTarget) posture.AirlockFacts {
 	said := posture.AirlockFacts{ReportedAt: l.clock.Now(), Report: report.Report{
-		Identity: &report.Identity{ID: target.ID, NotAfter: l.clock.Now().AddDate(0, 0, 10)}, Bundles: map[string][]string{"lab.example": {"aa"}},
+		Configuration: l.mounted(target),
+		Identity:      &report.Identity{ID: target.ID, NotAfter: l.clock.Now().AddDate(0, 0, 10)}, Bundles: map[string][]string{"lab.example": {"aa"}},
 	}}
 	for _, address := range target.Addresses {
 		for _, port := range target.ClosedPorts {

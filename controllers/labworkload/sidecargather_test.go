@@ -4,6 +4,7 @@
 package labworkload
 
 import (
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -43,5 +44,24 @@ func TestPodsGetASidecarOnceItHasWhatItNeeds(t *testing.T) {
 				t.Errorf("%t, want %t", got, test.want)
 			}
 		})
+	}
+}
+
+// Who has ended, or is on the way out, says nothing any more, and keeps nothing away.
+func TestPodsThatHaveEndedAreNotWaitedFor(t *testing.T) {
+	made := func(name string, phase corev1.PodPhase) *corev1.Pod {
+		one := pod(name, "lis:1", "", "")
+		one.Status.Phase = phase
+		return one
+	}
+	leaving := made("leaving", corev1.PodRunning)
+	leaving.DeletionTimestamp, leaving.Finalizers = &metav1.Time{Time: today}, []string{"lab.example/hold"}
+	s := scopeOf(t, made("running", corev1.PodRunning), made("pending", corev1.PodPending), made("done", corev1.PodSucceeded), made("failed", corev1.PodFailed), leaving)
+	var names []string
+	for _, one := range s.airlockPods() {
+		names = append(names, one.Name)
+	}
+	if !slices.Equal(names, []string{"pending", "running"}) {
+		t.Errorf("waits for %q, want pending and running", names)
 	}
 }

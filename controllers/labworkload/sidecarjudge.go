@@ -45,6 +45,7 @@ func (r *Reconciler) judgeSidecar(s *scope, d *decision, wanted *intent) {
 		Conflicts: notes.Conflicts, Headless: notes.Headless, RedirectForbidden: notes.RedirectForbidden, Restart: s.needRestart(),
 		Acknowledged: acknowledged(spec), IsUpstream: func(name string) bool { return !strings.HasPrefix(name, transit.PassedOn) },
 	}
+	seen.RevokedBefore, seen.CutOff, seen.Configuration = s.revokedBefore(), s.cutOff(), s.unshown()
 	seen.Exceptions, seen.ExceptionEnds = exceptions(spec, s.now)
 	if live := s.certificate.object; live != nil && !s.certificate.taken {
 		if live.Status.RenewalTime != nil {

@@ -46,6 +46,7 @@ func TestNoPodGetsACertificateThatPeersRefuse(t *testing.T) {
 		"no roots are known":               {from: today, chain: chain},
 		"an issuer that sets it back":      {roots: []posture.Root{ours}, from: today.Add(-time.Hour), chain: chain},
 		"one of an earlier LabWorkload":    {roots: []posture.Root{ours}, from: today.AddDate(0, 0, -1), chain: chain, says: "began long before"},
+		"the same, and pods have it":       {roots: []posture.Root{ours}, from: today.AddDate(0, 0, -1), chain: chain, selects: true, says: "began long before"},
 		"pods have it already and live on": {roots: []posture.Root{other}, from: today, chain: chain, selects: true},
 	}
 	for name, test := range tests {

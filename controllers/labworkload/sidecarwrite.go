@@ -59,7 +59,7 @@ func (r *Reconciler) writeSidecar(ctx context.Context, s *scope, wanted intent) 
 	} else if profileError := r.applyProfile(ctx, s); profileError != nil || err != nil {
 		return errors.Join(err, profileError)
 	}
-	if err := r.tellPods(ctx, s); err != nil {
+	if err := errors.Join(r.tellPods(ctx, s), r.reissue(ctx, s)); err != nil {
 		return err
 	}
 	if c.active && !s.written() {

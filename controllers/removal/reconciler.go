@@ -29,8 +29,19 @@ import (
 	"github.com/labguard/labguard/internal/posture"
 )
 
-// lookAgainAfter is how often is looked whether the last pod has gone, beside the events of pods.
-const lookAgainAfter = 5 * time.Minute
+const (
+	// lookAgainAfter is how often is looked whether the last pod has gone, beside the events of pods.
+	lookAgainAfter = 5 * time.Minute
+	// settlesIn is for how long nobody may need a profile before it goes. An API server that has not heard yet that no pod is to get the sidecar still gives it to
+	// pods, and a request that it is in the middle of takes a minute at most (--request-timeout).
+	settlesIn = 2 * time.Minute
+)
+
+// idle is since when nobody needs a profile, as far as this process has seen.
+type idle struct {
+	uid   types.UID
+	since time.Time
+}
 
 // Reconciler looks after one AirlockProfile that nobody asks for any more.
 type Reconciler struct {
@@ -39,6 +50,9 @@ type Reconciler struct {
 	Live   client.Reader
 	Clock  clock.Clock
 	Random func() float64
+
+	// idle has one entry for each profile that nobody needs. One worker alone reads and writes it.
+	idle map[types.NamespacedName]idle
 }
 
 // SetupWithManager watches profiles, LabWorkloads that come, change and go, and pods.
@@ -80,6 +94,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 func (r *Reconciler) look(ctx context.Context, key types.NamespacedName) (next time.Time, err error) {
 	profile := &v1alpha1.AirlockProfile{}
 	if err := r.Get(ctx, key, profile); err != nil {
+		delete(r.idle, key)
 		return time.Time{}, client.IgnoreNotFound(err)
 	}
 	workload := &v1alpha1.LabWorkload{}
@@ -89,6 +104,7 @@ func (r *Reconciler) look(ctx context.Context, key types.NamespacedName) (next t
 	}
 	there := err == nil && workload.DeletionTimestamp == nil
 	if profile.DeletionTimestamp != nil || there && (workload.Spec.Suspend || r.asks(workload)) {
+		delete(r.idle, key)
 		return time.Time{}, nil
 	}
 	var pods corev1.PodList
@@ -97,13 +113,29 @@ func (r *Reconciler) look(ctx context.Context, key types.NamespacedName) (next t
 		return time.Time{}, fmt.Errorf("list the pods with the sidecar of %s: %w", key, err)
 	}
 	if running := notEnded(pods.Items); len(running) > 0 || profile.Spec.Selector != nil {
+		delete(r.idle, key)
 		// While the LabWorkload is there and speaks of a sidecar, its own controller writes what follows.
 		if there && desired.Sidecar(workload) != nil {
 			return r.Clock.Now().Add(lookAgainAfter), nil
 		}
 		return r.Clock.Now().Add(lookAgainAfter), r.open(ctx, profile, running)
 	}
+	if settled := r.idleSince(key, profile.UID).Add(settlesIn); r.Clock.Now().Before(settled) {
+		return settled, nil
+	}
 	return time.Time{}, r.remove(ctx, profile)
+}
+
+// idleSince is since when nobody needs a profile: from now on, if that is news.
+func (r *Reconciler) idleSince(key types.NamespacedName, uid types.UID) time.Time {
+	if known, found := r.idle[key]; found && known.uid == uid {
+		return known.since
+	}
+	if r.idle == nil {
+		r.idle = map[types.NamespacedName]idle{}
+	}
+	r.idle[key] = idle{uid: uid, since: r.Clock.Now()}
+	return r.idle[key].since
 }
 
 // asks says whether a LabWorkload asks for the sidecar now.

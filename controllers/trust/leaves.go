@@ -11,18 +11,20 @@ import (
 	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/apply"
 	"github.com/labguard/labguard/internal/posture"
 )
 
-// reissueReason is the reason of the condition that makes cert-manager issue a certificate anew, as `cmctl renew` does.
-const reissueReason = "RootLeaving"
+// reissueReason and reissueMessage are of the condition that makes cert-manager issue a certificate anew.
+const (
+	reissueReason  = "RootLeaving"
+	reissueMessage = "labguard has it issued anew, since the root that it chains to leaves the configuration"
+)
 
 // readLeaf is a chain that was read off a CertificateRequest.
 type readLeaf struct {
@@ -115,7 +117,7 @@ func (r *Reconciler) reissue(ctx context.Context, s *scope) (time.Time, error) {
 	}
 	names, next := posture.DecideReissue(s.now, leaves, leaving)
 	for _, name := range names {
-		if err := r.issueAnew(ctx, byName[name], s.now); err != nil {
+		if err := apply.Anew(ctx, r.Client, byName[name], s.now, reissueReason, reissueMessage); err != nil {
 			return time.Time{}, err
 		}
 	}
@@ -128,32 +130,9 @@ func issuedLeaf(one chain) posture.IssuedLeaf {
 	if reference.Kind != certmanagerv1.ClusterIssuerKind {
 		issuer = reference.Kind + "/" + one.certificate.Namespace + "/" + reference.Name
 	}
-	leaf := posture.IssuedLeaf{Certificate: client.ObjectKeyFromObject(one.certificate), Issuer: issuer, Issuing: isIssuing(one.certificate), Roots: one.roots}
+	leaf := posture.IssuedLeaf{Certificate: client.ObjectKeyFromObject(one.certificate), Issuer: issuer, Issuing: apply.Issuing(one.certificate), Roots: one.roots}
 	if from := one.certificate.Status.NotBefore; from != nil {
 		leaf.IssuedAt = from.Time
 	}
 	return leaf
-}
-
-func isIssuing(certificate *certmanagerv1.Certificate) bool {
-	return slices.ContainsFunc(certificate.Status.Conditions, func(condition certmanagerv1.CertificateCondition) bool {
-		return condition.Type == certmanagerv1.CertificateConditionIssuing && condition.Status == cmmeta.ConditionTrue
-	})
-}
-
-// issueAnew sets the condition that cert-manager takes for the wish to issue now.
-func (r *Reconciler) issueAnew(ctx context.Context, certificate *certmanagerv1.Certificate, now time.Time) error {
-	changed, at := certificate.DeepCopy(), metav1.NewTime(now)
-	changed.Status.Conditions = slices.DeleteFunc(changed.Status.Conditions, func(condition certmanagerv1.CertificateCondition) bool {
-		return condition.Type == certmanagerv1.CertificateConditionIssuing
-	})
-	changed.Status.Conditions = append(changed.Status.Conditions, certmanagerv1.CertificateCondition{
-		Type: certmanagerv1.CertificateConditionIssuing, Status: cmmeta.ConditionTrue, Reason: reissueReason, ObservedGeneration: certificate.Generation,
-		LastTransitionTime: &at, Message: "labguard has it issued anew, since the root that it chains to leaves the configuration",
-	})
-	patch := client.MergeFromWithOptions(certificate, client.MergeFromWithOptimisticLock{})
-	if err := r.Status().Patch(ctx, changed, patch, client.FieldOwner(v1alpha1.FieldManager)); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("have certificate %s/%s issued anew: %w", certificate.Namespace, certificate.Name, err)
-	}
-	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/apply"
 	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/testutil/pki"
 )
@@ -46,7 +47,7 @@ func (w *world) certificate(name string, revision int) *certmanagerv1.Certificat
 	certificate := &certmanagerv1.Certificate{}
 	err := wait.PollUntilContextTimeout(w.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		err := w.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: name}, certificate)
-		return err == nil && certificate.Status.Revision != nil && *certificate.Status.Revision >= revision && !isIssuing(certificate), err
+		return err == nil && certificate.Status.Revision != nil && *certificate.Status.Revision >= revision && !apply.Issuing(certificate), err
 	})
 	if err != nil {
 		w.Fatalf("%s has no revision %d: %v: %+v", name, revision, err, certificate.Status)

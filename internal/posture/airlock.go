@@ -45,6 +45,8 @@ type AirlockFacts struct {
 	// ReportedAt is when the report was read; zero: never. Failure says in one line why the last try failed, "" if it did not.
 	ReportedAt time.Time
 	Failure    string
+	// AskedSince is since when it is asked: after a restart of labguard nothing is known of the time before. Zero: it is not asked.
+	AskedSince time.Time
 	Report     report.Report
 	// Probes are the latest tries, one for each address and closed port.
 	Probes []Probe

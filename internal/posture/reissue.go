@@ -63,6 +63,12 @@ func DecideReissue(now time.Time, leaves []IssuedLeaf, leaving []string) (reissu
 	return reissue, next
 }
 
+// MayIssueAnew says whether one certificate that peers refuse for its age may be issued anew now. An issuer that has failed, or that sets the beginning so far back
+// that peers refuse the next one too, is asked once an hour. asked is when it was last asked, failed when it last failed; zero: never.
+func MayIssueAnew(now time.Time, issuing bool, asked, failed time.Time) bool {
+	return !issuing && now.Sub(asked) >= tryIssuerAgain && now.Sub(failed) >= tryIssuerAgain
+}
+
 // pace is what issuers have shown: which sign with a root that stays, until when one that has not is left in peace, and how much is under way.
 type pace struct {
 	switched   map[string]bool

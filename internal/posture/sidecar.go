@@ -6,7 +6,6 @@ package posture
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,8 +25,10 @@ const (
 type SidecarObservation struct {
 	// Certificate is what was seen of the certificate.
 	Certificate TransitObservation
-	// CertificateRefused says why peers would refuse the certificate, so that no pod gets airlock; "": nothing is known of that.
+	// CertificateRefused says why peers refuse the certificate, so that no pod gets airlock that has none; "": nothing is known of that.
 	CertificateRefused string
+	// RevokedBefore is the beginning of certificates below which peers refuse them; zero: nobody does.
+	RevokedBefore time.Time
 	// RenewalTime is when it was to be renewed; zero if not known.
 	RenewalTime time.Time
 	// Stage is what is in force.
@@ -54,6 +55,11 @@ type SidecarObservation struct {
 	// Conflicts are upstreams whose port the pods themselves serve, Headless those of a headless Service, Restart pods that do not know an upstream yet.
 	Conflicts, Headless, Restart []string
 	RedirectForbidden            bool
+	// Configuration is the digest of the configuration that each airlock has to say it uses before anything is shown; "": it was shown already at this stage, and
+	// what changes since then comes when it comes.
+	Configuration string
+	// CutOff says of declared clients why they do not get in: Strict is not left for them.
+	CutOff []string
 	// Acknowledged is how many connections of unknown origin a person accepts.
 	Acknowledged *int64
 	// IsUpstream says of the name of an upstream in a report whether mutual TLS is declared for it.
@@ -110,7 +116,7 @@ func judgeSetup(seen *SidecarObservation, _ time.Time) (Verdict, bool) {
 	case !certificate.CertManagerServed:
 		return verdict(no, v1alpha1.ReasonCertManagerMissing, "the cluster does not serve cert-manager's API: install cert-manager; labguard goes on by itself then"), true
 	case seen.CertificateRefused != "":
-		return verdict(no, v1alpha1.ReasonNoTrust, "no pod gets airlock, since peers would refuse the certificate: %s", []string{seen.CertificateRefused}), true
+		return verdict(no, v1alpha1.ReasonNoTrust, "peers refuse the certificate, so that nobody is let in who shows it, and no first pod gets airlock: %s", []string{seen.CertificateRefused}), true
 	default:
 		return Verdict{}, false
 	}
@@ -135,20 +141,12 @@ func judgeIdentity(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 	if !certificate.NotAfter.IsZero() && !now.Before(certificate.NotAfter) {
 		return verdict(no, v1alpha1.ReasonCertificateExpired, "the certificate has expired: %s", orSilent(certificate.Detail)), true
 	}
-	var nameless, trustless []string
-	for i := range seen.Pods {
-		said := &seen.Pods[i].Facts
-		switch {
-		case said.ReportedAt.IsZero():
-		case said.Report.Identity == nil || !now.Before(said.Report.Identity.NotAfter):
-			nameless = append(nameless, seen.Pods[i].Name)
-		case len(said.Report.Bundles[seen.TrustDomain]) == 0:
-			trustless = append(trustless, seen.Pods[i].Name)
-		}
-	}
+	nameless, revoked, trustless := withoutIdentity(seen, now)
 	switch {
 	case len(nameless) > 0:
 		return verdict(no, v1alpha1.ReasonNoIdentity, "the airlock of pod %s has no certificate that is valid: %s", nameless, orSilent(certificate.Detail)), true
+	case len(revoked) > 0:
+		return verdict(no, v1alpha1.ReasonNoIdentity, "peers refuse the certificate that pod %s has, since it began long before this LabWorkload was made", revoked), true
 	case len(trustless) > 0:
 		return verdict(no, v1alpha1.ReasonNoTrust, "the airlock of pod %s has no root of the trust domain, so it trusts nobody: look at trustDomains in labguard's configuration", trustless), true
 	case !certificate.Issued && certificate.NotAfter.IsZero():
@@ -156,6 +154,23 @@ func judgeIdentity(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 	default:
 		return Verdict{}, false
 	}
+}
+
+// withoutIdentity are the pods whose airlocks have no valid certificate, one that peers refuse for its age, or no root.
+func withoutIdentity(seen *SidecarObservation, now time.Time) (nameless, revoked, trustless []string) {
+	for i := range seen.Pods {
+		said := &seen.Pods[i].Facts
+		switch {
+		case said.ReportedAt.IsZero():
+		case said.Report.Identity == nil || !now.Before(said.Report.Identity.NotAfter):
+			nameless = append(nameless, seen.Pods[i].Name)
+		case !said.Report.Identity.NotBefore.IsZero() && said.Report.Identity.NotBefore.Before(seen.RevokedBefore):
+			revoked = append(revoked, seen.Pods[i].Name)
+		case len(said.Report.Bundles[seen.TrustDomain]) == 0:
+			trustless = append(trustless, seen.Pods[i].Name)
+		}
+	}
+	return nameless, revoked, trustless
 }
 
 func judgeProbes(seen *SidecarObservation, now time.Time) (Verdict, bool) {
@@ -249,83 +264,6 @@ func judgeStage(seen *SidecarObservation, _ time.Time) (Verdict, bool) {
 		return Verdict{}, false
 	}
 	return verdict(metav1.ConditionFalse, v1alpha1.ReasonPermissive, "the stage is Permissive, so plaintext is open to the declared peers; status.transit says what Strict needs"), true
-}
-
-// judgeProof asks for a report and for probes of the last hour of every pod, address and closed port.
-func judgeProof(seen *SidecarObservation, now time.Time) (Verdict, bool) {
-	unproven, oldest, vantages := Proof(seen.Pods, seen.ClosedPorts, now)
-	var silent, behind []string
-	for i := range seen.Pods {
-		if seen.Pods[i].Facts.Report.ConfigurationError != "" {
-			behind = append(behind, seen.Pods[i].Name)
-		}
-		if said := &seen.Pods[i].Facts; said.ReportedAt.IsZero() || now.Sub(said.ReportedAt) >= ProofLasts {
-			silent = append(silent, seen.Pods[i].Name)
-		}
-	}
-	unproven = append(unproven, silent...)
-	switch {
-	case len(seen.Pods) == 0:
-		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "no pod runs, so nothing can be shown"), true
-	case len(behind) > 0:
-		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "the airlock of pod %s does not use its present configuration, so nothing shows whom it lets in: look at its log", behind), true
-	case len(unproven) > 0:
-		return verdict(metav1.ConditionUnknown, v1alpha1.ReasonNoRecentProof, "no probe of the last hour shows that plaintext is closed at pod %s", unproven), true
-	}
-	found := verdict(metav1.ConditionTrue, v1alpha1.ReasonMutualTLS, "the declared ports are reached through mutual TLS alone, from other pods and from outside of the node; probes of the last hour show it")
-	if len(seen.ClosedPorts) == 0 {
-		found.Message = "the pods have no declared port, and reach their upstreams through mutual TLS"
-	}
-	if late, half := renewalLate(seen, now); late {
-		found.Reason, found.Message = v1alpha1.ReasonRenewalLate, "mutual TLS holds, and the renewal of the certificate is more than 12 hours late: look at cert-manager"
-		if half {
-			found.Message = "mutual TLS holds, and half of the time is gone in which the certificate was to be renewed: look at cert-manager now"
-		}
-	} else if len(seen.ClosedPorts) > 0 && !slices.Contains(vantages, false) {
-		found.Reason = v1alpha1.ReasonSingleVantage
-		found.Message = "the declared ports are reached through mutual TLS alone; all probes of the last hour were made on the node of the pod itself"
-	}
-	if !oldest.IsZero() {
-		found.NextChange = oldest.Add(ProofLasts)
-	}
-	return found, true
-}
-
-// Proof says of which pods no probe of the last hour shows that every closed port is closed at every address, beside one that was let through. oldest is when
-// the oldest probe was made on which the proof rests, and vantages say of each whether it was made on the pod's own node.
-func Proof(pods []AirlockPod, closed []int32, now time.Time) (unproven []string, oldest time.Time, vantages []bool) {
-	for i := range pods {
-		for _, address := range pods[i].Addresses {
-			for _, port := range closed {
-				at := slices.IndexFunc(pods[i].Facts.Probes, func(probe Probe) bool {
-					return probe.Address == address && probe.Port == port && !probe.Reached && probe.Control && now.Sub(probe.At) < ProofLasts
-				})
-				if at < 0 {
-					unproven = append(unproven, pods[i].Name)
-					continue
-				}
-				probe := pods[i].Facts.Probes[at]
-				oldest, vantages = Earliest(oldest, probe.At), append(vantages, probe.SameNode)
-			}
-		}
-		if len(pods[i].Addresses) == 0 && len(closed) > 0 {
-			unproven = append(unproven, pods[i].Name)
-		}
-	}
-	return unproven, oldest, vantages
-}
-
-// Vantage names from where the probes were made.
-func Vantage(pods []AirlockPod) string {
-	var from []string
-	for i := range pods {
-		for _, probe := range pods[i].Facts.Probes {
-			if probe.Vantage != "" {
-				from = append(from, probe.Vantage)
-			}
-		}
-	}
-	return strings.TrimSpace(cut(List(from), 256))
 }
 
 // renewalLate says whether the renewal is late, and whether half of the time until the end of the certificate is gone.

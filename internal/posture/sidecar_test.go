@@ -53,8 +53,21 @@ func TestMutualTLSIsTrueOnlyWhereItIsShown(t *testing.T) {
 		"a pod without airlock":     {func(o *posture.SidecarObservation) { o.Pods[0].Injected = false }, no, v1alpha1.ReasonNotInjected},
 		"an expired certificate":    {func(o *posture.SidecarObservation) { o.Certificate.NotAfter = stageNow }, no, v1alpha1.ReasonCertificateExpired},
 		"a pod without certificate": {said(func(r *report.Report) { r.Identity = nil }), no, v1alpha1.ReasonNoIdentity},
-		"a pod that trusts nobody":  {said(func(r *report.Report) { r.Bundles = nil }), no, v1alpha1.ReasonNoTrust},
-		"an open port":              {probe(func(p *posture.Probe) { p.Reached = true }), no, v1alpha1.ReasonPlaintextReachable},
+		"a pod whose certificate is of another life": {func(o *posture.SidecarObservation) {
+			o.RevokedBefore, o.Pods[0].Facts.Report.Identity.NotBefore = stageNow, stageNow.Add(-time.Second)
+		}, no, v1alpha1.ReasonNoIdentity},
+		"a pod whose certificate is of this life": {func(o *posture.SidecarObservation) {
+			o.RevokedBefore, o.Pods[0].Facts.Report.Identity.NotBefore = stageNow, stageNow
+		}, yes, v1alpha1.ReasonMutualTLS},
+		"clients that are cut off": {func(o *posture.SidecarObservation) {
+			o.CutOff = []string{"client lab/engine: pod engine-0 has no airlock"}
+		}, yes, v1alpha1.ReasonMutualTLS},
+		"a report of before the stage": {func(o *posture.SidecarObservation) { o.Configuration = "strict" }, unknown, v1alpha1.ReasonNoRecentProof},
+		"a report of the stage": {func(o *posture.SidecarObservation) {
+			o.Configuration, o.Pods[0].Facts.Report.Configuration = "strict", "strict"
+		}, yes, v1alpha1.ReasonMutualTLS},
+		"a pod that trusts nobody": {said(func(r *report.Report) { r.Bundles = nil }), no, v1alpha1.ReasonNoTrust},
+		"an open port":             {probe(func(p *posture.Probe) { p.Reached = true }), no, v1alpha1.ReasonPlaintextReachable},
 		"a policy that is not there": {func(o *posture.SidecarObservation) {
 			o.NotClosed = posture.Verdict{Answer: no, Reason: v1alpha1.ReasonWaiting, Message: "it is being written"}
 		}, no, v1alpha1.ReasonWaiting},

@@ -151,6 +151,7 @@ func podBlockers(seen *StageObservation, now time.Time) []string {
 	if len(seen.Pods) == 0 && seen.Ports > 0 && seen.ObservedSince.IsZero() {
 		blockers = append(blockers, "no pod runs, so nobody has been seen")
 	}
+	blockers = append(blockers, silence(seen.Pods, silentAfter, now)...)
 	recent := now.Add(-observeFor(seen))
 	for i := range seen.Pods {
 		pod := &seen.Pods[i]
@@ -159,8 +160,7 @@ func podBlockers(seen *StageObservation, now time.Time) []string {
 		case !pod.Injected:
 			blockers = append(blockers, fmt.Sprintf("pod %s has no airlock: it gets it when it is replaced", plain(pod.Name)))
 			continue
-		case pod.Facts.ReportedAt.IsZero() || now.Sub(pod.Facts.ReportedAt) > silentAfter:
-			blockers = append(blockers, fmt.Sprintf("the airlock of pod %s has not reported lately%s", plain(pod.Name), because(pod.Facts.Failure)))
+		case pod.isSilent(silentAfter, now):
 			continue
 		}
 		if trouble := airlockTrouble(pod, seen.TrustDomain, now); trouble != "" {
@@ -219,13 +219,6 @@ func airlockTrouble(pod *AirlockPod, trustDomain string, now time.Time) string {
 	default:
 		return ""
 	}
-}
-
-func because(failure string) string {
-	if failure == "" {
-		return ""
-	}
-	return ": " + cut(plain(failure), 200)
 }
 
 // boundedLines cuts a list of lines, each to what a line of a status may have.

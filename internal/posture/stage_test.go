@@ -52,8 +52,8 @@ func TestStrictIsEnteredOnlyWhereNothingBreaks(t *testing.T) {
 	}{
 		"nothing is in the way":        {change: func(*posture.StageObservation) {}},
 		"a pod has no airlock":         {func(o *posture.StageObservation) { o.Pods[1].Injected = false }, "pod lis-1 has no airlock"},
-		"a pod says nothing":           {func(o *posture.StageObservation) { o.Pods[0].Facts = posture.AirlockFacts{Failure: "refused"} }, "has not reported lately: refused"},
-		"a report is old":              {func(o *posture.StageObservation) { o.Pods[0].Facts.ReportedAt = stageNow.Add(-16 * time.Minute) }, "has not reported lately"},
+		"a pod says nothing":           {func(o *posture.StageObservation) { o.Pods[0].Facts = posture.AirlockFacts{Failure: "refused"} }, "a try failed: refused"},
+		"a report is old":              {func(o *posture.StageObservation) { o.Pods[0].Facts.ReportedAt = stageNow.Add(-16 * time.Minute) }, "no report of pod lis-0 (since 2026-11-23T11:44Z): look at"},
 		"a pod has no certificate":     {func(o *posture.StageObservation) { o.Pods[0].Facts.Report.Identity = nil }, "has no certificate"},
 		"a certificate has expired":    {func(o *posture.StageObservation) { o.Pods[0].Facts.Report.Identity.NotAfter = stageNow }, "has expired"},
 		"a pod trusts nobody":          {func(o *posture.StageObservation) { o.Pods[0].Facts.Report.Bundles = nil }, "trusts nobody"},

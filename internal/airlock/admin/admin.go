@@ -20,6 +20,7 @@ import (
 	"github.com/labguard/labguard/internal/airlock/account"
 	"github.com/labguard/labguard/internal/airlock/config"
 	"github.com/labguard/labguard/internal/airlock/handshake"
+	"github.com/labguard/labguard/internal/airlock/inbound"
 	"github.com/labguard/labguard/internal/airlock/journal"
 	"github.com/labguard/labguard/internal/airlock/material"
 	"github.com/labguard/labguard/internal/airlock/report"
@@ -36,7 +37,7 @@ const (
 	// maxScrapes is how many answers with metrics are made at once.
 	maxScrapes = 2
 	// TooMany means that all places are taken.
-	TooMany trust.Reason = "TooManyConnections"
+	TooMany = inbound.TooManyConnections
 )
 
 // Admin is the port of labguard. Connections come by Accept, as they do in both halves.
@@ -47,7 +48,7 @@ type Admin struct {
 	clock   clock.WithTicker
 	server  *http.Server
 	ready   *handover
-	pending chan struct{}
+	gate    *inbound.Gate
 	places  chan struct{}
 }
 
@@ -69,7 +70,7 @@ func New(
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes, Timeout: answerTimeout}))
 	return &Admin{
 		store: store, tally: tally, journal: journal, clock: clock, server: server(mux),
-		ready: &handover{connections: make(chan net.Conn), closed: make(chan struct{})}, pending: make(chan struct{}, pending), places: make(chan struct{}, connections),
+		ready: &handover{connections: make(chan net.Conn), closed: make(chan struct{})}, gate: inbound.NewGate(pending, clock), places: make(chan struct{}, connections),
 	}
 }
 
@@ -93,22 +94,21 @@ func (a *Admin) Accept(_ netip.AddrPort, connection *net.TCPConn) {
 	case snapshot.Configuration == nil:
 		a.refuse(connection, &trust.RefusedError{Reason: trust.NotAllowed})
 	default:
-		select {
-		case a.pending <- struct{}{}:
-			go a.admit(connection, snapshot)
-		default:
-			a.refuse(connection, &trust.RefusedError{Reason: TooMany})
-		}
+		// Whoever is slow gives way: else a few that say nothing would keep labguard out.
+		go a.admit(a.gate.Enter(connection), connection, snapshot)
 	}
 }
 
-func (a *Admin) admit(connection *net.TCPConn, snapshot *material.Snapshot) {
+func (a *Admin) admit(ticket *inbound.Ticket, connection *net.TCPConn, snapshot *material.Snapshot) {
 	ctx, cancel := context.WithTimeout(context.Background(), handshakeTimeout)
 	operator := []config.Peer{{ID: snapshot.Configuration.Operator}}
 	leg, peer, err := handshake.Serve(ctx, connection, snapshot, operator, config.TLS13, a.clock)
 	cancel()
-	<-a.pending
+	shed := ticket.Leave()
 	if err != nil {
+		if shed {
+			err = &trust.RefusedError{Reason: inbound.TooManyHandshakes}
+		}
 		a.refuse(connection, err)
 		return
 	}

@@ -16,10 +16,9 @@ import (
 )
 
 const (
-	// maxErrors and maxConnections keep the report below its limit.
-	maxErrors      = 64
-	maxConnections = 1024
-	maxText        = 512
+	// maxErrors and maxText keep the report below its limit.
+	maxErrors = 64
+	maxText   = 512
 )
 
 // Seen is what the sockets of the pod show.
@@ -42,13 +41,12 @@ type Sources struct {
 // Report makes the report of an instant.
 func (s *Sources) Report(now time.Time) report.Report {
 	snapshot := s.Store.Current()
-	connections := s.Table.Report()
 	told := report.Report{
 		Now: now, Started: s.Started, Build: s.Build,
 		Configuration: snapshot.Digest, ConfigurationError: cut(snapshot.ConfigurationError), IdentityError: cut(snapshot.IdentityError),
 		Bundles: roots(snapshot.Anchors.Bundles), Authorities: roots(snapshot.Anchors.Authorities),
-		Connections: connections[:min(len(connections), maxConnections)],
 	}
+	told.Connections, told.ConnectionsLeftOut = named(s.Table.Report())
 	told.Identity = identity(snapshot, now)
 	for _, err := range s.ListenErrors() {
 		if len(told.ListenErrors) < maxErrors {
@@ -80,6 +78,26 @@ func (s *Sources) Report(now time.Time) report.Report {
 		told.Upstreams = append(told.Upstreams, one)
 	}
 	return told
+}
+
+// named are the connections that there is room for, and how many are left out. One for each root comes first: a root must not leave because those that stand on it were
+// left out.
+func named(all []report.Connections) (kept []report.Connections, leftOut int) {
+	if len(all) <= report.MaxConnections {
+		return all, 0
+	}
+	seen := map[string]bool{}
+	var others []report.Connections
+	for _, one := range all {
+		if seen[one.Root] {
+			others = append(others, one)
+			continue
+		}
+		seen[one.Root] = true
+		kept = append(kept, one)
+	}
+	kept = append(kept, others...)[:report.MaxConnections]
+	return kept, len(all) - len(kept)
 }
 
 func identity(snapshot *material.Snapshot, now time.Time) *report.Identity {

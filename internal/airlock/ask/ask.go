@@ -135,6 +135,7 @@ func (a *Asker) Everything() map[types.UID]posture.AirlockFacts {
 
 func (p *pod) known() posture.AirlockFacts {
 	facts := p.facts
+	facts.AskedSince = p.since
 	facts.Probes = slices.Clone(facts.Probes)
 	return facts
 }

@@ -43,10 +43,10 @@ func (a *Asker) dueProbes(target posture.AirlockTarget, known []posture.Probe) [
 	return due
 }
 
-// listening leaves out tries of ports at which the application does not listen yet, as airlock sees it: that such a port is not reached proves nothing.
+// listening leaves out tries of ports of which airlock does not say that the application listens there: that such a port is not reached proves nothing.
 func listening(due []posture.Probe, said report.Report) []posture.Probe {
 	return slices.DeleteFunc(due, func(probe posture.Probe) bool {
-		return slices.ContainsFunc(said.Ports, func(port report.Port) bool { return port.Port == int(probe.Port) && port.Listening == "" })
+		return !slices.ContainsFunc(said.Ports, func(port report.Port) bool { return port.Port == int(probe.Port) && port.Listening != "" })
 	})
 }
 

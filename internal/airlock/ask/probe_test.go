@@ -20,14 +20,17 @@ import (
 
 const secondAddress = "fd00::3"
 
+// serving is an airlock whose application listens.
+var serving = report.Report{Ports: []report.Port{{Port: 2575, Listening: report.Node}}}
+
 func closed(one *posture.AirlockTarget) {
 	one.Addresses, one.ClosedPorts = []string{podAddress, secondAddress}, []int32{2575}
 }
 
 func TestClosedPortsAreTriedBesideAControlAndSaidNothingTo(t *testing.T) {
 	l := newLab(t)
-	l.airlock(podAddress, l.leaf(), says(report.Report{}))
-	l.airlock(secondAddress, l.leaf(), says(report.Report{}))
+	l.airlock(podAddress, l.leaf(), says(serving))
+	l.airlock(secondAddress, l.leaf(), says(serving))
 	heard := make(chan int, 100)
 	l.heard["["+secondAddress+"]:2575"] = heard
 	l.start()
@@ -58,7 +61,7 @@ func TestClosedPortsAreTriedBesideAControlAndSaidNothingTo(t *testing.T) {
 
 func TestWithoutAControlOfTheSameAddressNotReachingShowsNothing(t *testing.T) {
 	l := newLab(t)
-	l.airlock(podAddress, l.leaf(), says(report.Report{}))
+	l.airlock(podAddress, l.leaf(), says(serving))
 	l.start()
 	l.asker.Watch(lis, []posture.AirlockTarget{target("a", func(one *posture.AirlockTarget) {
 		closed(one)
@@ -84,7 +87,7 @@ func TestNothingIsTriedWhereNothingAnswers(t *testing.T) {
 		t.Errorf("tried %d times", got)
 	}
 	// Once it answers, its ports are tried at once.
-	l.airlock(podAddress, l.leaf(), says(report.Report{}))
+	l.airlock(podAddress, l.leaf(), says(serving))
 	l.pass(5 * time.Second)
 	if got := l.dialled(podAddress + ":2575"); got != 1 {
 		t.Errorf("tried %d times", got)
@@ -93,7 +96,7 @@ func TestNothingIsTriedWhereNothingAnswers(t *testing.T) {
 
 func TestAPortThatIsToBeClosedFromNowOnIsTriedAtOnce(t *testing.T) {
 	l := newLab(t)
-	l.airlock(podAddress, l.leaf(), says(report.Report{}))
+	l.airlock(podAddress, l.leaf(), says(serving))
 	l.start()
 	l.asker.Watch(lis, []posture.AirlockTarget{target("a", nil)})
 	<-l.changed
@@ -125,6 +128,26 @@ func TestATryThatFailsOnOurSideShowsNothing(t *testing.T) {
 			got := asker.try(t.Context(), target("a", closed), nil, due, map[string]time.Time{podAddress: now})
 			if len(got) != 1 || got[0].Reached || got[0].Control != test.shows {
 				t.Errorf("%+v, want control %t", got, test.shows)
+			}
+		})
+	}
+}
+
+// A port at which nothing listens is closed by nobody: that it was not reached is no evidence.
+func TestOnlyPortsThatListenAreTried(t *testing.T) {
+	tests := map[string]struct {
+		said  []report.Port
+		tried int
+	}{
+		"it listens":                        {serving.Ports, 1},
+		"it listens on loopback":            {[]report.Port{{Port: 2575, Listening: report.Loopback}}, 1},
+		"it does not listen yet":            {[]report.Port{{Port: 2575}}, 0},
+		"airlock does not know of the port": {[]report.Port{{Port: 80, Listening: report.Node}}, 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if due := listening([]posture.Probe{{Address: podAddress, Port: 2575}}, report.Report{Ports: test.said}); len(due) != test.tried {
+				t.Errorf("%d tries, want %d", len(due), test.tried)
 			}
 		})
 	}

@@ -12,6 +12,8 @@ const (
 	MaxBytes = 1 << 20
 	// MaxPeers is how many plaintext peers are named; UndeclaredTotal counts all.
 	MaxPeers = 64
+	// MaxConnections is how many pairs of a peer and a root are named.
+	MaxConnections = 1024
 )
 
 // Report is the whole document.
@@ -35,8 +37,10 @@ type Report struct {
 	Ports []Port `json:"ports,omitempty"`
 	// Unattributed counts connections that the pod has accepted and that were over before anybody saw who it was.
 	Unattributed int64 `json:"unattributed,omitempty"`
-	// Connections counts the live connections by the root that vouches for the peer.
-	Connections []Connections `json:"connections,omitempty"`
+	// Connections counts the live connections by peer and by the root that vouches for it. At most MaxConnections are named, at least one for each root;
+	// ConnectionsLeftOut is how many more there are.
+	Connections        []Connections `json:"connections,omitempty"`
+	ConnectionsLeftOut int           `json:"connectionsLeftOut,omitempty"`
 	// Upstreams is what the client half did.
 	Upstreams []Upstream `json:"upstreams,omitempty"`
 	// ListenErrors says which listeners could not be opened, such as an address that the application itself uses.

@@ -6,9 +6,12 @@ package sidecar_test
 import (
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -123,5 +126,53 @@ func TestHealthSaysNothing(t *testing.T) {
 		if err != nil || string(text) != want {
 			t.Errorf("%s: %q, %v", path, text, err)
 		}
+	}
+}
+
+// silent opens connections that say nothing.
+func silent(t *testing.T, port, count int) []net.Conn {
+	t.Helper()
+	opened := make([]net.Conn, count)
+	for i := range opened {
+		connection, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = connection.Close() })
+		opened[i] = connection
+	}
+	return opened
+}
+
+// Whoever reaches the admin port and says nothing must not keep labguard from what it asks.
+func TestTheSilentDoNotKeepLabguardOut(t *testing.T) {
+	root := pki.NewAuthority(t, "lab")
+	server := serverPod(t, root, portOf(listenOn(t, "127.0.0.1:0", echo)))
+	server.start()
+	labguard := root.Issue(pki.Leaf{URIs: []string{operator}})
+	silent(t, server.admin, 20)
+	if _, err := get(server, client(t, &labguard), report.Path); err != nil {
+		t.Errorf("labguard is kept out: %v", err)
+	}
+	eventually(t, "the silent are said", server.logs(`"half":"admin"`, `"reason":"TooManyHandshakes"`))
+}
+
+func TestHealthIsBounded(t *testing.T) {
+	root := pki.NewAuthority(t, "lab")
+	server := serverPod(t, root, portOf(listenOn(t, "127.0.0.1:0", echo)))
+	server.start()
+	opened := silent(t, server.health, 40)
+	kubelet := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	response, err := kubelet.Get(fmt.Sprintf("http://127.0.0.1:%d/healthz", server.health))
+	if err != nil {
+		t.Fatalf("the kubelet is kept out: %v", err)
+	}
+	_ = response.Body.Close()
+	// Long before a request that does not come would be given up.
+	if err := opened[0].SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := opened[0].Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the oldest of 40 connections is open: %v", err)
 	}
 }

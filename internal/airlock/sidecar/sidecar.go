@@ -183,7 +183,8 @@ func (s *Sidecar) serveHealth(ctx context.Context, parts *sync.WaitGroup) error 
 		return fmt.Errorf("listen for the kubelet: %w", err)
 	}
 	parts.Go(func() {
-		if err := s.health.Serve(told{Listener: listener, accepted: s.options.Witness.Accepted}); !errors.Is(err, http.ErrServerClosed) {
+		bounded := admin.Bounded(told{Listener: listener, accepted: s.options.Witness.Accepted}, s.options.Clock)
+		if err := s.health.Serve(bounded); !errors.Is(err, http.ErrServerClosed) {
 			s.options.Log.Error("health port ended", "error", err)
 		}
 	})
