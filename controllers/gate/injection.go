@@ -31,18 +31,34 @@ type Guards struct{ client.Reader }
 
 // Stand says whether the policies that keep keys name a namespace, and are bound.
 func (g Guards) Stand(ctx context.Context, namespace string) (bool, error) {
-	for _, name := range []string{injection.ReservedName, injection.ClaimsName, injection.BackstopName} {
+	for _, name := range []string{injection.ReservedName, injection.BackstopName} {
 		var guard admissionv1.ValidatingAdmissionPolicy
 		var binding admissionv1.ValidatingAdmissionPolicyBinding
-		for _, object := range []client.Object{&guard, &binding} {
-			if err := g.Get(ctx, client.ObjectKey{Name: name}, object); apierrors.IsNotFound(err) {
-				return false, nil
-			} else if err != nil {
-				return false, fmt.Errorf("get the guard %s: %w", name, err)
-			}
+		if there, err := g.have(ctx, name, &guard, name, &binding); !there || err != nil {
+			return false, err
 		}
-		if !injection.Names(guard.Spec.MatchConstraints, namespace) {
+		if !injection.Names(guard.Spec.MatchConstraints, guard.Spec.MatchConditions, namespace) {
 			return false, nil
+		}
+	}
+	var guard admissionv1.MutatingAdmissionPolicy
+	var binding admissionv1.MutatingAdmissionPolicyBinding
+	if there, err := g.have(ctx, injection.InjectionName, &guard, injection.ClaimsName, &binding); !there || err != nil {
+		return false, err
+	}
+	return injection.Names(guard.Spec.MatchConstraints, guard.Spec.MatchConditions, namespace), nil
+}
+
+// have gets a policy and a binding. It is false if one of them is not there.
+func (g Guards) have(ctx context.Context, name string, guard client.Object, bindingName string, binding client.Object) (bool, error) {
+	for _, wanted := range []struct {
+		name   string
+		object client.Object
+	}{{name, guard}, {bindingName, binding}} {
+		if err := g.Get(ctx, client.ObjectKey{Name: wanted.name}, wanted.object); apierrors.IsNotFound(err) {
+			return false, nil
+		} else if err != nil {
+			return false, fmt.Errorf("get the guard %s: %w", wanted.name, err)
 		}
 	}
 	return true, nil
@@ -125,8 +141,11 @@ func (r *Reconciler) writeInjection(ctx context.Context, live *objects, config i
 	if err := errors.Join(failed...); err != nil {
 		return err
 	}
-	mutating, binding := injection.Injection(config)
-	return errors.Join(
-		one(ctx, r, "MutatingAdmissionPolicy", *mutating.Name, live.mutatingPolicies.Items, admissionac.ExtractMutatingAdmissionPolicy, mutating),
-		one(ctx, r, "MutatingAdmissionPolicyBinding", *binding.Name, live.mutatingBindings.Items, admissionac.ExtractMutatingAdmissionPolicyBinding, binding))
+	mutating, bindings := injection.Injection(config)
+	failed = []error{one(ctx, r, "MutatingAdmissionPolicy", *mutating.Name, live.mutatingPolicies.Items, admissionac.ExtractMutatingAdmissionPolicy, mutating)}
+	for _, binding := range bindings {
+		failed = append(failed,
+			one(ctx, r, "MutatingAdmissionPolicyBinding", *binding.Name, live.mutatingBindings.Items, admissionac.ExtractMutatingAdmissionPolicyBinding, binding))
+	}
+	return errors.Join(failed...)
 }

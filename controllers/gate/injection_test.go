@@ -102,19 +102,25 @@ func TestTheKindIsMissingOnlyIfTheAPIServerSaysSo(t *testing.T) {
 // written are the objects of the guards as an API server has them.
 func written(t *testing.T, config injection.Config) []client.Object {
 	t.Helper()
-	var objects []client.Object
+	pairs := map[client.Object]any{}
 	for _, guard := range injection.Guards(config) {
-		policy, binding := &admissionv1.ValidatingAdmissionPolicy{}, &admissionv1.ValidatingAdmissionPolicyBinding{}
-		for configuration, object := range map[any]any{guard.Policy: policy, guard.Binding: binding} {
-			encoded, err := json.Marshal(configuration)
-			if err == nil {
-				err = json.Unmarshal(encoded, object)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+		pairs[&admissionv1.ValidatingAdmissionPolicy{}], pairs[&admissionv1.ValidatingAdmissionPolicyBinding{}] = guard.Policy, guard.Binding
+	}
+	mutating, bindings := injection.Injection(config)
+	pairs[&admissionv1.MutatingAdmissionPolicy{}] = mutating
+	for _, binding := range bindings {
+		pairs[&admissionv1.MutatingAdmissionPolicyBinding{}] = binding
+	}
+	var objects []client.Object
+	for object, configuration := range pairs {
+		encoded, err := json.Marshal(configuration)
+		if err == nil {
+			err = json.Unmarshal(encoded, object)
 		}
-		objects = append(objects, policy, binding)
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects = append(objects, object)
 	}
 	return objects
 }
@@ -122,8 +128,12 @@ func written(t *testing.T, config injection.Config) []client.Object {
 func TestGuardsStandWhereAllOfThemNameTheNamespace(t *testing.T) {
 	without := func(name string, objects []client.Object) []client.Object {
 		return slices.DeleteFunc(objects, func(object client.Object) bool {
-			_, isBinding := object.(*admissionv1.ValidatingAdmissionPolicyBinding)
-			return isBinding && object.GetName() == name
+			switch object.(type) {
+			case *admissionv1.ValidatingAdmissionPolicyBinding, *admissionv1.MutatingAdmissionPolicyBinding:
+				return object.GetName() == name
+			default:
+				return false
+			}
 		})
 	}
 	config := injection.Config{Namespaces: []string{"pathology", "radiology"}, LabguardUser: "labguard"}

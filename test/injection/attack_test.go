@@ -124,13 +124,13 @@ func TestASidecarThatAPodBringsIsReplacedOrRefused(t *testing.T) {
 	} {
 		t.Run("refused "+name, func(t *testing.T) {
 			_, err := l.in(t).create(pod)
-			l.in(t).refused(err, injection.ClaimsName, "does not select it")
+			l.in(t).refused(err, injection.BackstopName, "does not select it")
 		})
 	}
 	t.Run("refused with a label and without a sidecar", func(t *testing.T) {
 		for _, label := range []string{v1alpha1.WorkloadLabel, v1alpha1.AirlockLabel} {
 			_, err := l.in(t).create(l.pod("thief", "other", func(pod *corev1.Pod) { pod.Labels[label] = "lis" }))
-			if l.in(t).by(err, injection.ClaimsName) { // both refuse it, and the API server names one of them
+			if l.in(t).by(err, injection.BackstopName) { // both refuse it, and the API server names one of them
 				continue
 			}
 			l.in(t).refused(err, injection.LiveName, "are on pods with the sidecar airlock only")
@@ -145,7 +145,7 @@ func TestASidecarThatAPodBringsIsReplacedOrRefused(t *testing.T) {
 		both := l.pod("both", "lis", func(pod *corev1.Pod) { pod.Labels["second"] = "yes" })
 		l.Eventually("both select the pod", func(ctx ctx) (bool, error) {
 			_, err := l.dryRun(ctx, both)
-			return l.by(err, injection.BackstopName) || l.by(err, injection.ClaimsName), nil
+			return l.by(err, injection.BackstopName), nil
 		})
 	})
 }

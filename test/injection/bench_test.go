@@ -175,11 +175,13 @@ func (s *stage) bind(names []string, bound bool) {
 		}
 		s.must(client.IgnoreNotFound(api.ValidatingAdmissionPolicyBindings().Delete(s.Context(), *guard.Binding.Name, metav1.DeleteOptions{})))
 	}
-	_, binding := injection.Injection(config)
-	if bound {
-		_, err := api.MutatingAdmissionPolicyBindings().Apply(s.Context(), binding, tenancy.Forced)
-		s.must(err)
-	} else {
+	_, bindings := injection.Injection(config)
+	for _, binding := range bindings {
+		if bound {
+			_, err := api.MutatingAdmissionPolicyBindings().Apply(s.Context(), binding, tenancy.Forced)
+			s.must(err)
+			continue
+		}
 		s.must(client.IgnoreNotFound(api.MutatingAdmissionPolicyBindings().Delete(s.Context(), *binding.Name, metav1.DeleteOptions{})))
 	}
 	selected, intruder := s.pod(names[0], "lis-3"), s.pod(names[0], "other")

@@ -42,8 +42,8 @@ func (l lab) governWith(config injection.Config) {
 
 func (l lab) inject(config injection.Config) {
 	l.Helper()
-	policy, binding := injection.Injection(config)
-	l.Mutate(policy, binding)
+	policy, bindings := injection.Injection(config)
+	l.Mutate(policy, bindings...)
 }
 
 func (l lab) guard(config injection.Config) {
@@ -62,7 +62,6 @@ func (l lab) awaitGuards() {
 		err := l.client(tenancy.Labguard).Create(ctx, probe)
 		return err == nil || apierrors.IsAlreadyExists(err), nil
 	})
-	claims := l.forged("probe", "none", "probe", "none")
 	bare := l.pod("probe", "none")
 	bare.Labels[v1alpha1.AirlockLabel] = "none"
 	hostile := l.pod("probe", "probe")
@@ -70,7 +69,6 @@ func (l lab) awaitGuards() {
 	reserved := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "labguard-probe", Namespace: l.Namespace}}
 	self := l.pod("probe", "none")
 	for policy, try := range map[string]func(context.Context) error{
-		injection.ClaimsName:   func(ctx context.Context) error { _, err := l.dryRun(ctx, claims); return err },
 		injection.LiveName:     func(ctx context.Context) error { _, err := l.dryRun(ctx, bare); return err },
 		injection.BackstopName: func(ctx context.Context) error { _, err := l.dryRun(ctx, hostile); return err },
 		injection.ReservedName: func(ctx context.Context) error {
@@ -98,9 +96,13 @@ func (l lab) awaitGuards() {
 	l.Must(l.client(tenancy.Labguard).Delete(l.Context(), probe))
 }
 
-// awaitInjection returns when pods get the sidecar.
+// awaitInjection returns when pods get the sidecar, and nothing claims to have got it.
 func (l lab) awaitInjection() {
 	l.Helper()
+	l.Eventually("nothing carries the label without a profile", func(ctx context.Context) (bool, error) {
+		_, err := l.dryRun(ctx, l.forged("probe", "none", "probe", "none"))
+		return l.by(err, injection.ClaimsName) || l.by(err, injection.BackstopName), nil
+	})
 	probe := l.profile("probe")
 	l.Must(l.client(tenancy.Labguard).Create(l.Context(), probe))
 	l.Eventually("pods are injected", func(ctx context.Context) (bool, error) {

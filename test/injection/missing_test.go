@@ -105,12 +105,12 @@ func (l lab) forgetPolicies() {
 	l.Helper()
 	api := l.typed("").AdmissionregistrationV1()
 	name := func(policy string) string { return policy + "." + l.Namespace }
-	l.Must(api.MutatingAdmissionPolicyBindings().Delete(l.Context(), name(injection.InjectionName), metav1.DeleteOptions{}))
-	l.Must(api.MutatingAdmissionPolicies().Delete(l.Context(), name(injection.InjectionName), metav1.DeleteOptions{}))
-	for _, policy := range []string{injection.BackstopName, injection.ClaimsName} {
-		l.Must(api.ValidatingAdmissionPolicyBindings().Delete(l.Context(), name(policy), metav1.DeleteOptions{}))
-		l.Must(api.ValidatingAdmissionPolicies().Delete(l.Context(), name(policy), metav1.DeleteOptions{}))
+	for _, binding := range []string{injection.InjectionName, injection.ClaimsName} {
+		l.Must(api.MutatingAdmissionPolicyBindings().Delete(l.Context(), name(binding), metav1.DeleteOptions{}))
 	}
+	l.Must(api.MutatingAdmissionPolicies().Delete(l.Context(), name(injection.InjectionName), metav1.DeleteOptions{}))
+	l.Must(api.ValidatingAdmissionPolicyBindings().Delete(l.Context(), name(injection.BackstopName), metav1.DeleteOptions{}))
+	l.Must(api.ValidatingAdmissionPolicies().Delete(l.Context(), name(injection.BackstopName), metav1.DeleteOptions{}))
 	l.Eventually("the API server has noticed", func(ctx ctx) (bool, error) {
 		_, err := l.dryRun(ctx, l.forged("thief", "lis", "lis", "lis-one"))
 		return err == nil, nil

@@ -5,16 +5,15 @@ package injection
 
 import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
-	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
-	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired/policy"
 )
 
 // Backstop gives the policy that lets a pod that a profile selects in only if its airlock is that of the profile in every field: of the current revision or
-// of one before. It does not care who put it there. On a live pod it keeps the labels that the profile selects by as they are, and compares nothing
+// of one before. It does not care who put it there. Nobody claims to be a pod of a LabWorkload whose profile does not select it: what carries the label of a workload,
+// or the hash of one of its revisions, or reads its Secret, has to be selected. Labguard-reserved lets a volume that is called as the sidecar's is through by the label
+// alone, whatever the label says. On a live pod it keeps the labels that the profile selects by as they are, and compares nothing
 // with the profile: an upgrade of airlock would otherwise refuse every write to an old pod.
 func Backstop(c Config) policy.Validating {
 	created := "request.operation != 'CREATE' || "
@@ -23,13 +22,15 @@ func Backstop(c Config) policy.Validating {
 		WithParamKind(profiles()).
 		WithMatchConstraints(c.withProfiles(policy.Rule(changes, "", "v1", "pods"))).
 		WithMatchConditions(
-			policy.Condition("created-selected-or-relabelled", "request.operation == 'CREATE' ? "+selects(labelsOf("object"))+
-				" : "+labelsOf("object")+" != "+labelsOf("oldObject")),
+			policy.Condition("created-selected-or-relabelled", "request.operation == 'CREATE' ? ("+selects(labelsOf("object"))+" || "+expression(claimed)+
+				") : "+labelsOf("object")+" != "+labelsOf("oldObject")),
 		).
 		WithVariables(backstopVariables(c)...).
 		WithValidations(
 			policy.Forbid("request.operation != 'UPDATE' || "+selects(labelsOf("object"))+" == "+selects(labelsOf("oldObject")),
 				"labels that a LabWorkload selects by cannot change on a live pod: it would leave, or enter, without its sidecar; evict or delete the pod instead"),
+			policy.Forbid(created+selects(labelsOf("object")),
+				"the pod carries the label labguard.dev/workload or labguard.dev/airlock, or reads the Secret, of a LabWorkload that does not select it"),
 			policy.Forbid(created+expression("size(variables.airlock) == 1 && variables.inits[0].name == '%AIRLOCK%'"),
 				"the pod has no sidecar airlock as its first init container"),
 			policy.Forbid(created+expression("variables.labels[?'%WORKLOAD%'] == optional.of(params.spec.workload) && size(variables.revision) > 0"),
@@ -124,27 +125,7 @@ const apart = `!object.spec.?hostNetwork.orValue(false) && !object.spec.?hostPID
   && !object.spec.?shareProcessNamespace.orValue(false)
   && variables.others.all(c, c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0))`
 
-// Claims gives the policy that lets nobody claim to be a pod of a LabWorkload that no profile selects for it: a pod that carries the label of a workload, or the hash of
-// one of its revisions, or that reads its Secret, has to be selected by the profile: labguard-reserved lets a volume that is called as the sidecar's is through by the
-// label alone, whatever the label says. In a namespace without any profile nothing may carry the label: what a
-// deleted profile leaves behind, its Secret above all, is not there for whoever still knows its name.
-//
-// What is claimed is a match condition, as the API server spends several times as much on a validation, for each profile of the namespace.
-func Claims(c Config) policy.Validating {
-	spec := admissionac.ValidatingAdmissionPolicySpec().
-		WithFailurePolicy(admissionv1.Fail).
-		WithParamKind(profiles()).
-		WithMatchConstraints(c.withProfiles(policy.Rule(creates, "", "v1", "pods")).WithObjectSelector(metav1ac.LabelSelector().WithMatchExpressions(
-			metav1ac.LabelSelectorRequirement().WithKey(v1alpha1.WorkloadLabel).WithOperator(metav1.LabelSelectorOpExists)))).
-		WithMatchConditions(policy.Condition("claimed", expression(claimed))).
-		WithValidations(policy.Forbid(selects(labelsOf("object")),
-			"the pod carries the label labguard.dev/workload or labguard.dev/airlock, or reads the Secret, of a LabWorkload that does not select it"))
-	claims := policy.Denying(ClaimsName, c.Anchor, spec)
-	claims.Binding.Spec.WithParamRef(ofTheNamespace(admissionv1.DenyAction))
-	return claims
-}
-
 // claimed is true if the pod says that it is one of the profile, or reads a Secret of one of its revisions.
-const claimed = `object.metadata.labels[?'%WORKLOAD%'] == optional.of(params.spec.workload)
-  || ([dyn(params.spec.current)] + dyn(params.spec.?known.orValue([]))).exists(r, object.metadata.labels[?'%HASH%'] == optional.of(r.hash)
+const claimed = `object.metadata.?labels[?'%WORKLOAD%'] == optional.of(params.spec.workload)
+  || ([dyn(params.spec.current)] + dyn(params.spec.?known.orValue([]))).exists(r, object.metadata.?labels[?'%HASH%'] == optional.of(r.hash)
     || object.spec.?volumes.orValue([]).exists(v, v.?projected.?sources.orValue([]).exists(s, s.?secret.?name.orValue('') == r.secret)))`

@@ -5,6 +5,7 @@ package injection
 
 import (
 	"slices"
+	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,11 +17,11 @@ import (
 	"github.com/labguard/labguard/internal/desired/policy"
 )
 
-// Names of the policies; their bindings are called the same.
+// Names of the policies; their bindings are called the same. ClaimsName is the second binding of the policy InjectionName.
 const (
 	InjectionName = "labguard-injection"
-	BackstopName  = "labguard-backstop"
 	ClaimsName    = "labguard-claims"
+	BackstopName  = "labguard-backstop"
 	LiveName      = "labguard-live"
 	ReservedName  = "labguard-reserved"
 	ProfilesName  = "labguard-profiles"
@@ -105,12 +106,25 @@ func userIn(users []string) string {
 	return "request.userInfo.username in " + policy.QuoteAll(users)
 }
 
-// governed matches resources in the governed namespaces, and cluster-scoped ones. Namespaces are named in the policy, not in a condition: a
-// parameter whose kind is gone is an error before any condition is looked at.
-func (c Config) governed(rules ...*admissionac.NamedRuleWithOperationsApplyConfiguration) *admissionac.MatchResourcesApplyConfiguration {
-	names := slices.Compact(slices.Sorted(slices.Values(c.Namespaces)))
+// names are those of the governed namespaces, sorted.
+func (c Config) names() []string {
+	return slices.Compact(slices.Sorted(slices.Values(c.Namespaces)))
+}
+
+// governed is the condition of a policy without a parameter for the governed namespaces. The API server parses a selector with all the names for every write of anything
+// in the cluster, at half a millisecond for a thousand of them, and looks at a condition only for what the rules match.
+func (c Config) governed() *admissionac.MatchConditionApplyConfiguration {
+	return policy.Condition(governedCondition, "request.?namespace.orValue('') in "+policy.QuoteAll(c.names()))
+}
+
+const governedCondition = "governed"
+
+// withProfiles matches resources in the governed namespaces, for policies that have a profile as their parameter. The namespaces are named in the policy and not in a
+// condition: a parameter whose kind is gone is an error before any condition is looked at.
+func (c Config) withProfiles(rules ...*admissionac.NamedRuleWithOperationsApplyConfiguration) *admissionac.MatchResourcesApplyConfiguration {
+	names := c.names()
 	requirement := metav1ac.LabelSelectorRequirement().WithKey(corev1.LabelMetadataName)
-	if len(names) == 0 {
+	if len(names) == 0 || c.KindMissing {
 		requirement.WithOperator(metav1.LabelSelectorOpDoesNotExist) // every namespace has the label
 	} else {
 		requirement.WithOperator(metav1.LabelSelectorOpIn).WithValues(names...)
@@ -118,22 +132,15 @@ func (c Config) governed(rules ...*admissionac.NamedRuleWithOperationsApplyConfi
 	return policy.Everywhere(rules...).WithNamespaceSelector(metav1ac.LabelSelector().WithMatchExpressions(requirement))
 }
 
-// Names says whether what a policy matches is in a namespace among others, as governed writes it.
-func Names(match *admissionv1.MatchResources, namespace string) bool {
-	if match == nil || match.NamespaceSelector == nil {
-		return false
-	}
-	return slices.ContainsFunc(match.NamespaceSelector.MatchExpressions, func(by metav1.LabelSelectorRequirement) bool {
-		return by.Key == corev1.LabelMetadataName && by.Operator == metav1.LabelSelectorOpIn && slices.Contains(by.Values, namespace)
+// Names says whether a policy acts on a namespace by its name, as withProfiles and governed write it.
+func Names(match *admissionv1.MatchResources, conditions []admissionv1.MatchCondition, namespace string) bool {
+	named := match != nil && match.NamespaceSelector != nil &&
+		slices.ContainsFunc(match.NamespaceSelector.MatchExpressions, func(by metav1.LabelSelectorRequirement) bool {
+			return by.Key == corev1.LabelMetadataName && by.Operator == metav1.LabelSelectorOpIn && slices.Contains(by.Values, namespace)
+		})
+	return named || slices.ContainsFunc(conditions, func(condition admissionv1.MatchCondition) bool {
+		return condition.Name == governedCondition && strings.Contains(condition.Expression, policy.Quote(namespace))
 	})
-}
-
-// withProfiles is governed, for policies that have a profile as their parameter.
-func (c Config) withProfiles(rules ...*admissionac.NamedRuleWithOperationsApplyConfiguration) *admissionac.MatchResourcesApplyConfiguration {
-	if c.KindMissing {
-		c.Namespaces = nil
-	}
-	return c.governed(rules...)
 }
 
 // profiles is the kind of the parameter.

@@ -4,8 +4,6 @@
 package injection
 
 import (
-	"slices"
-
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
 
@@ -93,5 +91,5 @@ const metadataKept = `['labels', 'ownerReferences', 'finalizers'].all(k, dyn(obj
 
 // Guards are the policies that refuse, in the order in which they are to be written: what protects a Secret before what lets a pod have it.
 func Guards(c Config) []policy.Validating {
-	return slices.Concat([]policy.Validating{Profiles(c), Reserved(c), Live(c), Self(c), Issuers(c)}, []policy.Validating{Claims(c), Backstop(c)})
+	return []policy.Validating{Profiles(c), Reserved(c), Live(c), Self(c), Issuers(c), Backstop(c)}
 }

@@ -22,7 +22,7 @@ func Reserved(c Config) policy.Validating {
 	is := func(resources ...string) string { return "request.resource.resource in " + policy.QuoteAll(resources) }
 	spec := admissionac.ValidatingAdmissionPolicySpec().
 		WithFailurePolicy(admissionv1.Fail).
-		WithMatchConstraints(c.governed(
+		WithMatchConstraints(policy.Everywhere(
 			policy.Rule(writes, "", "v1", "secrets", "configmaps", "services", "endpoints"),
 			policy.Rule(writes, "networking.k8s.io", "v1", "networkpolicies"),
 			policy.Rule(changes, "networking.k8s.io", "v1", "ingresses"),
@@ -32,7 +32,7 @@ func Reserved(c Config) policy.Validating {
 			policy.Rule(creates, "", "v1", "pods"),
 			policy.Rule(updates, "", "v1", "pods/ephemeralcontainers"),
 		)).
-		WithMatchConditions(policy.Condition("not-labguard", "!("+c.isLabguard()+")"), policy.Condition("not-collected", "!("+userIn(collectors)+")")).
+		WithMatchConditions(c.governed(), policy.Condition("not-labguard", "!("+c.isLabguard()+")"), policy.Condition("not-collected", "!("+userIn(collectors)+")")).
 		WithVariables(
 			policy.Variable("pod", is("pods")),
 			policy.Variable("found", "[object, oldObject].filter(o, o != null)"),

@@ -20,21 +20,24 @@ import (
 var Forced = metav1.ApplyOptions{FieldManager: v1alpha1.FieldManager, Force: true}
 
 // Mutate installs a policy that changes objects, under names of the space's own.
-func (s Space) Mutate(policy *admissionac.MutatingAdmissionPolicyApplyConfiguration, binding *admissionac.MutatingAdmissionPolicyBindingApplyConfiguration) {
+func (s Space) Mutate(policy *admissionac.MutatingAdmissionPolicyApplyConfiguration, bindings ...*admissionac.MutatingAdmissionPolicyBindingApplyConfiguration) {
 	s.Helper()
 	api := s.Typed("").AdmissionregistrationV1()
-	s.Own(binding.Spec.PolicyName)
-	policyName, bindingName := s.Own(policy.Name), s.Own(binding.Name)
+	policyName := s.Own(policy.Name)
 	_, err := api.MutatingAdmissionPolicies().Apply(s.Context(), policy, Forced)
 	s.Must(err)
 	s.Afterwards(func(ctx context.Context) error {
 		return api.MutatingAdmissionPolicies().Delete(ctx, policyName, metav1.DeleteOptions{})
 	})
-	_, err = api.MutatingAdmissionPolicyBindings().Apply(s.Context(), binding, Forced)
-	s.Must(err)
-	s.Afterwards(func(ctx context.Context) error {
-		return api.MutatingAdmissionPolicyBindings().Delete(ctx, bindingName, metav1.DeleteOptions{})
-	})
+	for _, binding := range bindings {
+		s.Own(binding.Spec.PolicyName)
+		name := s.Own(binding.Name)
+		_, err = api.MutatingAdmissionPolicyBindings().Apply(s.Context(), binding, Forced)
+		s.Must(err)
+		s.Afterwards(func(ctx context.Context) error {
+			return api.MutatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{})
+		})
+	}
 }
 
 // Validate installs a policy that refuses objects, under names of the space's own.
