@@ -52,6 +52,7 @@ func TestTheGateSurvivesWhateverGoesWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	env.Keep = cluster.EndsWithTests()
 	t.Cleanup(func() {
 		ctx := context.WithoutCancel(t.Context())
 		all := func(string) bool { return true }

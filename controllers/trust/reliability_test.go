@@ -29,6 +29,7 @@ func TestBundlesSurviveWhateverGoesWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	env.Keep = cluster.EndsWithTests()
 	old, fresh := authority.New(t, "old", time.Now()), authority.New(t, "fresh", time.Now())
 	roots, err := posture.ParseRoots(old.PEM()+fresh.PEM(), posture.MaxRoots)
 	if err != nil {
