@@ -56,7 +56,8 @@ func (d dated) Lookup(query posture.ImageQuery) (posture.ImageFacts, bool) {
 // NextLook is later than the scenario lasts.
 func (dated) NextLook(posture.ImageQuery) time.Time { return time.Now().Add(24 * time.Hour) }
 
-func TestTheLaboratorySurvivesWhateverGoesWrong(t *testing.T) {
+func connect(t *testing.T) *reliability.Environment {
+	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme), certmanagerv1.AddToScheme(scheme)); err != nil {
 		t.Fatal(err)
@@ -65,11 +66,16 @@ func TestTheLaboratorySurvivesWhateverGoesWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	env.Keep = cluster.EndsWithTests()
+	return env
+}
+
+func TestTheLaboratorySurvivesWhateverGoesWrong(t *testing.T) {
 	facts := dated{
 		"registry.example/lis:1": time.Now().Add(-24 * time.Hour).Truncate(time.Second),
 		"registry.example/lis:2": time.Now().Add(-365 * 24 * time.Hour).Truncate(time.Second),
 	}
-	reliability.Run(t, env, laboratory(facts))
+	reliability.Run(t, connect(t), laboratory(facts))
 }
 
 // laboratory has everything that a spec can ask for; then it asks for something else and a child is deleted; then it goes back to Audit,
