@@ -131,6 +131,10 @@ func (r *Reconciler) open(ctx context.Context, profile *v1alpha1.AirlockProfile,
 		if err != nil {
 			return err
 		}
+		// A selector that somebody else has written too would stay, and be taken away again and again.
+		if expelled, err := apply.Expel(ctx, r.Client, profile, configuration); err != nil || expelled {
+			return err
+		}
 		if err := apply.Onto(ctx, r.Client, "AirlockProfile", profile, configuration); err != nil {
 			return err
 		}
