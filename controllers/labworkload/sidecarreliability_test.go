@@ -93,11 +93,24 @@ func theSidecar(lis *v1alpha1.LabWorkload, worlds *sidecarWorlds) reliability.Sc
 		),
 		Normalize:   withoutAddresses,
 		FieldOwners: []string{v1alpha1.FieldManager},
-		Soon:        30 * time.Second, // each minute labguard looks at what airlocks say
+		Soon:        time.Minute, // how long labguard waits for a kind that is not served
+		Looks:       lookAgainAfter,
+		Elsewhere:   inTheLaboratory,
 		Await: func(ctx context.Context, w *reliability.World) (bool, error) {
 			return worlds.of(w).othersAreDone(ctx, w)
 		},
 		Always: func(ctx context.Context, w *reliability.World) error { return worlds.of(w).nothingIsLost(ctx, w) },
+	}
+}
+
+// inTheLaboratory are the reads that come before anything is decided whether there is a sidecar or not: those of this reconciler are tried in the laboratory,
+// and those of the removal beside it.
+func inTheLaboratory(verb reliability.Verb, kind string) bool {
+	switch kind {
+	case "LabWorkload", "NetworkPolicy", "Pod", "Service":
+		return verb == reliability.VerbGet || verb == reliability.VerbList
+	default:
+		return false
 	}
 }
 
@@ -200,8 +213,12 @@ type sidecarWorld struct {
 	uids             map[string]types.UID
 }
 
-// restarted is a process that has asked no airlock yet.
+// restarted is a process that has asked no airlock yet if plaintext is closed: that takes back nothing of what is shown. Before, the answers are there when it
+// looks for the first time: without them it says that an airlock is silent, and a process that is stopped after each write would say so again and again.
 func (s *sidecarWorld) restarted(w *reliability.World) *announcing {
+	if s.airlocks != nil && !s.closed {
+		return &announcing{s.airlocks, s}
+	}
 	l := &sidecarLab{clock: w.Clock}
 	s.airlocks = &asked{targets: map[types.NamespacedName][]posture.AirlockTarget{}, say: func(target posture.AirlockTarget) posture.AirlockFacts {
 		said := l.fine(target)
