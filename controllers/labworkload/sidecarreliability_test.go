@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -235,9 +236,7 @@ type announcing struct {
 }
 
 func (a *announcing) Watch(workload types.NamespacedName, targets []posture.AirlockTarget) {
-	before, _ := json.Marshal(a.targets[workload])
-	now, _ := json.Marshal(targets)
-	a.world.news = a.world.news || string(before) != string(now)
+	a.world.news = a.world.news || !equality.Semantic.DeepEqual(a.targets[workload], targets)
 	a.asked.Watch(workload, targets)
 }
 

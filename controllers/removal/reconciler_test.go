@@ -126,13 +126,15 @@ func TestALabWorkloadThatIsThereOpensItsProfileItself(t *testing.T) {
 	if err := l.Update(t.Context(), opened); err != nil {
 		t.Fatal(err)
 	}
-	if l.settle("lis"); l.profile("lis") == nil {
+	l.settle("lis")
+	if l.profile("lis") == nil {
 		t.Fatal("a pod has the sidecar, and its profile is gone")
 	}
 	if err := l.Delete(t.Context(), pod(l.namespace, "lis"), client.GracePeriodSeconds(0)); err != nil {
 		t.Fatal(err)
 	}
-	if l.settle("lis"); l.profile("lis") != nil {
+	l.settle("lis")
+	if l.profile("lis") != nil {
 		t.Error("the last pod has gone, and the profile is there")
 	}
 }
