@@ -56,6 +56,7 @@ func TestTheBooksSurviveWhateverGoesWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	env.Keep = cluster.EndsWithTests()
 	reliability.Run(t, env, theBooks())
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -27,6 +28,7 @@ import (
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/controllers/served"
 	"github.com/labguard/labguard/internal/desired/gate"
+	"github.com/labguard/labguard/internal/desired/injection"
 	"github.com/labguard/labguard/internal/testutil/cluster"
 	"github.com/labguard/labguard/internal/testutil/reliability"
 )
@@ -50,6 +52,15 @@ func TestTheGateSurvivesWhateverGoesWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	env.Keep = cluster.EndsWithTests()
+	t.Cleanup(func() {
+		ctx := context.WithoutCancel(t.Context())
+		all := func(string) bool { return true }
+		anchor := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: AnchorName}}
+		if err := errors.Join(takeDown(ctx, env.Admin, all), client.IgnoreNotFound(env.Admin.Delete(ctx, anchor))); err != nil {
+			t.Error(err)
+		}
+	})
 	reliability.Run(t, env, theGate(authority(t, "one", time.Now().Add(365*24*time.Hour))))
 }
 
@@ -60,8 +71,8 @@ func theGate(bundle []byte) reliability.Scenario {
 	wasListed := map[*reliability.World]map[string]bool{}
 	return reliability.Scenario{
 		Always: func(ctx context.Context, w *reliability.World) error {
-			live, err := gatherFrom(ctx, w.Admin)
-			if err != nil {
+			live := &objects{}
+			if err := w.Admin.List(ctx, &live.validating, ours); err != nil {
 				return err
 			}
 			lock.Lock()
@@ -84,17 +95,23 @@ func theGate(bundle []byte) reliability.Scenario {
 		Namespaces: 2,
 		Serial:     true,
 		Arrange: func(ctx context.Context, w *reliability.World) error {
+			// The policies of the sidecar are there already: their writes are like those of the gate, and twice as many writes are four times as many trials.
+			// They stay from one trial to the next, and so does the anchor that owns them: the API server compiles each anew that is new.
 			anchor := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: AnchorName}}
-			if err := errors.Join(w.Admin.Create(ctx, anchor), w.Admin.Create(ctx, enforcing(w.Namespaces[0]))); err != nil {
+			if err := w.Admin.Create(ctx, anchor); apierrors.IsAlreadyExists(err) {
+				err = w.Admin.Get(ctx, client.ObjectKeyFromObject(anchor), anchor)
+				if err != nil {
+					return err
+				}
+			} else if err != nil {
 				return err
 			}
-			// The policies of the sidecar are there already: their writes are like those of the gate, and twice as many writes are four times as many trials.
 			live, err := gatherFrom(ctx, w.Admin)
 			if err != nil {
 				return err
 			}
 			_, err = keeper(w, w.Admin, bundle).keepInjection(ctx, live, anchor.UID)
-			return err
+			return errors.Join(err, w.Admin.Create(ctx, enforcing(w.Namespaces[0])))
 		},
 		Disturb: []reliability.Step{
 			{Name: "another namespace and a policy deleted by hand", Do: func(ctx context.Context, w *reliability.World) error {
@@ -119,21 +136,37 @@ func theGate(bundle []byte) reliability.Scenario {
 			}
 			return append(slices.Concat(live.webhooks(), live.policies()), anchor), nil
 		},
-		Normalize:   sortNames,
+		Normalize:   normalize,
 		FieldOwners: []string{v1alpha1.FieldManager},
 		Soon:        time.Minute, // how long labguard waits for a kind that is not served
 		Cleanup: func(ctx context.Context, w *reliability.World) error {
-			live, err := gatherFrom(ctx, w.Admin)
-			if err != nil {
-				return err
-			}
-			r := &Reconciler{Client: w.Admin}
+			var failed error
 			for _, name := range w.Namespaces { // the next trial begins before these namespaces are gone
-				err = errors.Join(err, w.Admin.DeleteAllOf(ctx, &v1alpha1.LabWorkload{}, client.InNamespace(name)))
+				failed = errors.Join(failed, w.Admin.DeleteAllOf(ctx, &v1alpha1.LabWorkload{}, client.InNamespace(name)))
 			}
-			return errors.Join(err, r.remove(ctx, live), w.Admin.Delete(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: AnchorName}}))
+			return errors.Join(failed, takeDown(ctx, w.Admin, func(name string) bool { return !ofTheSidecar()[name] }))
 		},
 	}
+}
+
+// ofTheSidecar are the names of the policies of the sidecar, which are also those of their bindings.
+func ofTheSidecar() map[string]bool {
+	mutating, _ := injection.Injection(injection.Config{})
+	names := map[string]bool{*mutating.Name: true}
+	for _, guard := range injection.Guards(injection.Config{}) {
+		names[*guard.Policy.Name] = true
+	}
+	return names
+}
+
+// takeDown deletes what there is of the gate and of the sidecar's policies under some names.
+func takeDown(ctx context.Context, admin client.Client, which func(name string) bool) error {
+	live, err := gatherFrom(ctx, admin)
+	if err != nil {
+		return err
+	}
+	found := slices.DeleteFunc(slices.Concat(live.webhooks(), live.policies()), func(object client.Object) bool { return !which(object.GetName()) })
+	return (&Reconciler{Client: admin}).delete(ctx, found)
 }
 
 // keeper keeps the gate of a trial.
@@ -155,6 +188,14 @@ func enforcing(namespace string) *v1alpha1.LabWorkload {
 			Enforcement: v1alpha1.EnforcementEnforce, Images: &v1alpha1.ImagesSpec{MaxAge: "2160h"},
 		},
 	}
+}
+
+// normalize leaves out what Kubernetes says of an expression whenever it has looked at it, and the order of names.
+func normalize(object *unstructured.Unstructured) {
+	if object.GetKind() == "ValidatingAdmissionPolicy" {
+		delete(object.Object, "status")
+	}
+	sortNames(object)
 }
 
 // sortNames undoes that names are sorted before they are the same in every trial.

@@ -156,6 +156,7 @@ func TestHoldsSurviveWhateverGoesWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	env.Keep = cluster.EndsWithTests()
 	facts := &tags{pushed: map[string]bool{}}
 	listen(t, admin, facts)
 	reliability.Run(t, env, theHolds(facts))

@@ -25,6 +25,7 @@ func TestTheInventorySurvivesWhateverGoesWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	env.Keep = cluster.EndsWithTests()
 	reliability.Run(t, env, theInventory())
 }
 

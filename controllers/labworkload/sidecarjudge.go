@@ -158,7 +158,7 @@ func (s *scope) observeNetwork(seen *posture.NetworkObservation) {
 		return
 	}
 	unproven, oldest, _ := posture.Proof(pods, s.sidecar.closed, s.now)
-	seen.Proven, seen.ProofEnds = len(unproven) == 0, oldest.Add(posture.ProofLasts)
+	seen.Proven, seen.ProofEnds = len(unproven) == 0, posture.ProofEnds(oldest, s.now)
 	if before, kept := s.remembered(v1alpha1.ConditionNetworkIsolated, pods); kept && !seen.Proven && before.Answer == metav1.ConditionTrue {
 		s.sidecar.remembered, seen.Proven, seen.ProofEnds = true, true, before.NextChange
 	}
@@ -179,7 +179,7 @@ func (s *scope) transitStatus(seen posture.SidecarObservation) *v1alpha1.Transit
 	}
 	_, oldest, _ := posture.Proof(seen.Pods, seen.ClosedPorts, s.now)
 	// A proof is renewed all the time. What the status tells of it changes with every quarter of an hour.
-	status.ProbedAt = instant(oldest.Truncate(15 * time.Minute))
+	status.ProbedAt = instant(oldest.Truncate(posture.ProofStep))
 	status.Vantage = posture.Vantage(seen.Pods)
 	if before := s.workload.Status.Transit; c.remembered && before != nil {
 		status.ProbedAt, status.Vantage = before.ProbedAt.DeepCopy(), before.Vantage

@@ -163,6 +163,10 @@ func (r *Reconciler) open(ctx context.Context, profile *v1alpha1.AirlockProfile,
 		if err != nil {
 			return err
 		}
+		// A selector that somebody else has written too would stay, and be taken away again and again.
+		if expelled, err := apply.Expel(ctx, r.Client, profile, configuration); err != nil || expelled {
+			return err
+		}
 		if err := apply.Onto(ctx, r.Client, "AirlockProfile", profile, configuration); err != nil {
 			return err
 		}
@@ -175,7 +179,7 @@ func (r *Reconciler) open(ctx context.Context, profile *v1alpha1.AirlockProfile,
 	if err != nil {
 		return fmt.Errorf("get ConfigMap %s/%s: %w", profile.Namespace, profile.Name, err)
 	}
-	relaxed, err := transit.Relaxed([]byte(document.Data[transit.DocumentKey]))
+	relaxed, err := transit.Relaxed([]byte(document.Data[transit.DocumentKey]), func(id string) (bool, error) { return r.strict(ctx, id) })
 	if err != nil || !metav1.IsControlledBy(document, profile) {
 		return err
 	}
@@ -185,6 +189,20 @@ func (r *Reconciler) open(ctx context.Context, profile *v1alpha1.AirlockProfile,
 		return apply.Onto(ctx, r.Client, "ConfigMap", document, owned)
 	}
 	return r.tell(ctx, running, transit.Sync(relaxed, transit.Platform{}, ""))
+}
+
+// strict says whether the LabWorkload with a SPIFFE ID lets in mutual TLS alone. One whose profile is gone, or goes, lets in plaintext.
+func (r *Reconciler) strict(ctx context.Context, id string) (bool, error) {
+	key, known := desired.WorkloadOf(id)
+	if !known {
+		return true, nil
+	}
+	profile := &v1alpha1.AirlockProfile{}
+	err := r.Get(ctx, types.NamespacedName{Namespace: key.Namespace, Name: desired.ChildName(key.Name)}, profile)
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("get the profile of %s: %w", id, err)
+	}
+	return err == nil && profile.Spec.Stage == v1alpha1.TransitStageStrict, nil
 }
 
 // tell has the kubelet look at once at what is mounted.

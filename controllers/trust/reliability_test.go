@@ -29,6 +29,7 @@ func TestBundlesSurviveWhateverGoesWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	env.Keep = cluster.EndsWithTests()
 	old, fresh := pki.NewAuthorityAt(t, "old", time.Now()), pki.NewAuthorityAt(t, "fresh", time.Now())
 	roots, err := posture.ParseRoots(old.Text()+fresh.Text(), posture.MaxRoots)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager"
@@ -14,6 +15,7 @@ import (
 	cmv1ac "github.com/cert-manager/cert-manager/pkg/client/applyconfigurations/certmanager/v1"
 	cmmetav1ac "github.com/cert-manager/cert-manager/pkg/client/applyconfigurations/meta/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 )
@@ -100,6 +102,19 @@ func SecretName(lw *v1alpha1.LabWorkload) string {
 func SPIFFEID(lw *v1alpha1.LabWorkload, trustDomain string) string {
 	id := url.URL{Scheme: "spiffe", Host: trustDomain, Path: "/ns/" + lw.Namespace + "/labworkload/" + lw.Name}
 	return id.String()
+}
+
+// WorkloadOf is the LabWorkload that has a SPIFFE ID; false if no LabWorkload has it.
+func WorkloadOf(id string) (types.NamespacedName, bool) {
+	parsed, err := url.Parse(id)
+	if err != nil || parsed.Scheme != "spiffe" {
+		return types.NamespacedName{}, false
+	}
+	parts := strings.Split(parsed.Path, "/")
+	if len(parts) != 5 || parts[1] != "ns" || parts[3] != "labworkload" {
+		return types.NamespacedName{}, false
+	}
+	return types.NamespacedName{Namespace: parts[2], Name: parts[4]}, true
 }
 
 // dnsNames are the names under which clients in the cluster reach the Services, from the shortest to the longest.

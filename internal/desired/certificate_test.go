@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/api/validation"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	utilvalidation "k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/labguard/labguard/api/v1alpha1"
@@ -57,6 +58,18 @@ func TestNamesStayWithinTheLimitsAndApart(t *testing.T) {
 				t.Errorf("%s is made of %s and of %s", made, name, other)
 			}
 			seen[made] = name
+		}
+	}
+}
+
+func TestAnIDLeadsBackToItsLabWorkload(t *testing.T) {
+	lis := &v1alpha1.LabWorkload{ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: "lis.2"}}
+	if key, found := desired.WorkloadOf(desired.SPIFFEID(lis, "lab.example")); !found || key.Namespace != "pathology" || key.Name != "lis.2" {
+		t.Errorf("%v, %t", key, found)
+	}
+	for _, id := range []string{"", "%", "https://lab.example/ns/a/labworkload/b", "spiffe://lab.example/ns/a/sa/b", "spiffe://lab.example/ns/a/labworkload/b/c", "spiffe://lab.example/labguard/operator"} {
+		if key, found := desired.WorkloadOf(id); found {
+			t.Errorf("%s is %v", id, key)
 		}
 	}
 }

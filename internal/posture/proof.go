@@ -38,7 +38,7 @@ func judgeProof(seen *SidecarObservation, now time.Time) (Verdict, bool) {
 		found = verdict(found.Answer, found.Reason, short+"; clients are cut off: %s", seen.CutOff)
 	}
 	if !oldest.IsZero() {
-		found.NextChange = oldest.Add(ProofLasts)
+		found.NextChange = ProofEnds(oldest, now)
 	}
 	return found, true
 }
@@ -73,6 +73,18 @@ func judgeEvidence(seen *SidecarObservation, unproven []string, now time.Time) (
 	default:
 		return Verdict{}, false
 	}
+}
+
+// ProofStep is how exactly is told when something was proven: a proof is renewed all the time, and what is told of it changes with each step at most.
+const ProofStep = 15 * time.Minute
+
+// ProofEnds is when a proof ends whose oldest probe was made at an instant: up to a step before it does, and never before now.
+func ProofEnds(oldest, now time.Time) time.Time {
+	ends := oldest.Truncate(ProofStep).Add(ProofLasts)
+	if !ends.After(now) {
+		ends = ends.Add(ProofStep)
+	}
+	return ends
 }
 
 // Proof says of which pods no probe of the last hour shows that every closed port is closed at every address, beside one that was let through. oldest is when

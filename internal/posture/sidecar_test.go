@@ -107,10 +107,29 @@ func TestMutualTLSIsTrueOnlyWhereItIsShown(t *testing.T) {
 	}
 }
 
+// An instant that moves with each probe would be written each minute, and one that is over would be looked at without a pause.
+func TestTheEndOfAProofMovesOnceInAQuarter(t *testing.T) {
+	start := stageNow.Truncate(posture.ProofStep)
+	seen := map[time.Time]bool{}
+	for age := time.Duration(0); age < posture.ProofLasts; age += time.Minute {
+		ends := posture.ProofEnds(start, start.Add(age))
+		if !ends.After(start.Add(age)) || ends.After(start.Add(posture.ProofLasts)) {
+			t.Errorf("a probe %s ago: the proof ends at %s, the probe was made at %s", age, ends, start)
+		}
+		seen[posture.ProofEnds(start.Add(age), start.Add(age))] = true
+	}
+	if late := posture.ProofEnds(start.Add(14*time.Minute), start.Add(70*time.Minute)); !late.Equal(start.Add(75 * time.Minute)) {
+		t.Errorf("%s, want what is still to come", late)
+	}
+	if len(seen) != 4 {
+		t.Errorf("%d ends in an hour, want 4", len(seen))
+	}
+}
+
 func TestAProofEndsByItself(t *testing.T) {
 	seen := encrypted()
-	if got := posture.JudgeSidecar(seen, stageNow); !got.NextChange.Equal(stageNow.Add(50 * time.Minute)) {
-		t.Errorf("next change %s, want an hour after the probe", got.NextChange)
+	if got := posture.JudgeSidecar(seen, stageNow); !got.NextChange.Equal(stageNow.Add(45 * time.Minute)) {
+		t.Errorf("next change %s, want an hour after the quarter in which the probe was made", got.NextChange)
 	}
 	if got := posture.JudgeSidecar(seen, stageNow.Add(50*time.Minute)); got.Answer != metav1.ConditionUnknown {
 		t.Errorf("an hour after the probe: %s/%s", got.Answer, got.Reason)

@@ -34,14 +34,22 @@ func Leaving(spec v1alpha1.AirlockProfileSpec) v1alpha1.AirlockProfileSpec {
 	return spec
 }
 
-// Relaxed is a document whose ports are open in plaintext again. All else stays: running pods live on it.
-func Relaxed(document []byte) ([]byte, error) {
+// Relaxed is a document whose ports are open in plaintext again, and whose upstreams may be reached in plaintext where they are not strict any more: nobody else
+// writes that once the LabWorkload has gone. All else stays: running pods live on it.
+func Relaxed(document []byte, strict func(id string) (bool, error)) ([]byte, error) {
 	var made config.Configuration
 	if err := json.Unmarshal(document, &made); err != nil {
 		return nil, fmt.Errorf("read the configuration of a sidecar: %w", err)
 	}
 	for i := range made.Ports {
 		made.Ports[i].Stage = config.Permissive
+	}
+	for i := range made.Upstreams {
+		still, err := strict(made.Upstreams[i].ID)
+		if err != nil {
+			return nil, err
+		}
+		made.Upstreams[i].Fallback = made.Upstreams[i].Fallback || !still
 	}
 	return encode(made), nil
 }

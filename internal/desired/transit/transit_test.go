@@ -5,6 +5,8 @@ package transit_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -361,6 +363,19 @@ func TestPodsOfAnEarlierRevisionNeedARestartWhereTheyLackSomething(t *testing.T)
 	}
 }
 
+// Two LabWorkloads that go together: the pods of the client must not insist on sidecars that the new pods of the server do not have.
+func TestWhoHasLeftFallsBackWhereTheUpstreamHasLeftToo(t *testing.T) {
+	document := []byte(`{"version": 1, "upstreams": [{"id": "spiffe://lab.example/ns/a/labworkload/strict"}, {"id": "spiffe://lab.example/ns/a/labworkload/gone"}]}`)
+	relaxed, err := transit.Relaxed(document, func(id string) (bool, error) { return strings.HasSuffix(id, "/strict"), nil })
+	var made config.Configuration
+	if err := errors.Join(err, json.Unmarshal(relaxed, &made)); err != nil || made.Upstreams[0].Fallback || !made.Upstreams[1].Fallback {
+		t.Errorf("%v; %+v", err, made.Upstreams)
+	}
+	if _, err := transit.Relaxed(document, func(string) (bool, error) { return false, errors.New("no answer") }); err == nil {
+		t.Error("an error is taken for an answer")
+	}
+}
+
 func TestLeavingPodsKeepTheirSidecarAndNewOnesGetNone(t *testing.T) {
 	lis := sidecar("pathology", "lis", port("mllp", 2575))
 	facts := factsOf(lis)
@@ -379,7 +394,7 @@ func TestLeavingPodsKeepTheirSidecarAndNewOnesGetNone(t *testing.T) {
 		documentOf(t, leaving).Ports[0].Stage != config.Permissive || leaving.Profile.Ports[0].SidecarPort != 15100 {
 		t.Errorf("leaving %+v", leaving.Profile)
 	}
-	relaxed, err := transit.Relaxed(strict.Document)
+	relaxed, err := transit.Relaxed(strict.Document, func(string) (bool, error) { return true, nil })
 	if err != nil || !bytes.Equal(relaxed, leaving.Document) {
 		t.Errorf("%v; relaxed %s, want %s", err, relaxed, leaving.Document)
 	}

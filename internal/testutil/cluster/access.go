@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"context"
+	"os"
 	"testing"
 	"time"
 
@@ -47,6 +48,10 @@ func Node() NodeState {
 	}
 	return *shared.Node
 }
+
+// EndsWithTests says that Main has started the cluster, so that nothing in it
+// outlives the tests.
+func EndsWithTests() bool { return os.Getenv(dirVariable) == "" }
 
 // Dir is the folder of the cluster; its logs are in the folder logs of it.
 func Dir() string { return shared.dir }

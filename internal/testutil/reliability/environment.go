@@ -29,6 +29,9 @@ type Environment struct {
 	Admin client.WithWatch
 	// Operator is the identity of the reconcilers; nil means Admin.
 	Operator client.WithWatch
+	// Keep leaves the namespaces of trials there, for a cluster that ends with the
+	// tests: deleting one takes the cluster more requests than most trials make.
+	Keep bool
 }
 
 // Connect makes an environment out of the access of an administrator and,
@@ -92,6 +95,9 @@ func (e *Environment) world(ctx context.Context, s *Scenario) (*World, error) {
 
 // discard asks for the deletion of the namespaces and does not wait for it.
 func (e *Environment) discard(ctx context.Context, w *World) error {
+	if e.Keep {
+		return nil
+	}
 	for _, name := range w.Namespaces {
 		ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
 		if err := client.IgnoreNotFound(e.Admin.Delete(ctx, ns)); err != nil {

@@ -20,6 +20,9 @@ const lastingPasses = 4
 func (h *harness) errors() []experiment {
 	var all []experiment
 	for _, target := range h.expected.shapes {
+		if elsewhere := h.scenario.Elsewhere; elsewhere != nil && elsewhere(target.Verb, target.Kind.Kind) {
+			continue
+		}
 		for _, f := range faults() {
 			worst := f.name == "internal-error" && target.Verb.reads()
 			if !f.hits(target.shape) || (!target.first && !worst) {

@@ -206,10 +206,12 @@ func (p *process) reconcile(ctx context.Context, i int, request reconcile.Reques
 	if result.Requeue { //nolint:staticcheck // As above.
 		r.soon = max(r.soon, time.Millisecond)
 	}
-	if after := result.RequeueAfter; after > 0 && after <= p.trial.scenario.soon() {
+	hit := len(p.failures()) > 0
+	looks := err == nil && !hit && result.RequeueAfter == p.trial.scenario.Looks
+	if after := result.RequeueAfter; after > 0 && after <= p.trial.scenario.soon() && !looks {
 		r.soon = max(r.soon, after)
 	}
-	r.hit = r.hit || len(p.failures()) > 0
+	r.hit = r.hit || hit
 	return p.swallowed(who, err, again)
 }
 

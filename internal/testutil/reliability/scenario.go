@@ -67,6 +67,12 @@ type Scenario struct {
 	// Soon is the longest RequeueAfter that still means "not done"; zero means
 	// five seconds.
 	Soon time.Duration
+	// Looks is a RequeueAfter that does not mean "not done" although it is no longer
+	// than Soon, unless a call has failed: a look around from time to time.
+	Looks time.Duration
+	// Elsewhere are the kinds of calls whose failures another scenario tries, in
+	// which they come in the same place. Optional.
+	Elsewhere func(verb Verb, kind string) bool
 	// MaxPasses bounds convergence after each step; zero means 20.
 	MaxPasses int
 }
