@@ -121,6 +121,18 @@ func fromNode(ctx context.Context, address string) (string, error) {
 	return string(answer), err
 }
 
+// serves returns when the server in a pod answers: a pod without a probe is ready before its program listens.
+func serves(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	eventually(t, "the server answers", func(ctx context.Context) error {
+		answer, err := fromNode(ctx, net.JoinHostPort(pod.Status.PodIP, "8080"))
+		if err == nil && answer != pod.Name {
+			err = fmt.Errorf("it says %q", answer)
+		}
+		return err
+	})
+}
+
 func TestPodRunsAndAnswersAtItsAddress(t *testing.T) {
 	t.Parallel()
 	n, err := clientset(t).CoreV1().Nodes().Get(t.Context(), cluster.Node().Name, metav1.GetOptions{})
@@ -135,12 +147,13 @@ func TestPodRunsAndAnswersAtItsAddress(t *testing.T) {
 	}
 	namespace := cluster.Namespace(t)
 	pod := run(t, namespace, newPod("server", probeImage(t)))["server"]
-	if answer, err := fromNode(t.Context(), net.JoinHostPort(pod.Status.PodIP, "8080")); err != nil || answer != "server" {
-		t.Errorf("got %q, %v", answer, err)
-	}
-	if logs, err := cluster.Kubectl(t, "logs", "-n", namespace, "server"); err != nil || logs != "serving 8080 9090\n" {
-		t.Errorf("got logs %q, %v", logs, err)
-	}
+	serves(t, pod)
+	eventually(t, "its log is read", func(context.Context) error {
+		if logs, err := cluster.Kubectl(t, "logs", "-n", namespace, "server"); err != nil || logs != "serving 8080 9090\n" {
+			return fmt.Errorf("got logs %q, %w", logs, err)
+		}
+		return nil
+	})
 	name, err := node.PodInterface(pod.Status.PodIP)
 	if err != nil || !strings.HasPrefix(name, "veth") {
 		t.Errorf("the pod has interface %q, %v", name, err)
