@@ -4,6 +4,7 @@
 package labworkload
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"path"
@@ -24,15 +25,22 @@ import (
 // mounted is the digest of what is mounted into a pod, as its airlock says it.
 func (l *sidecarLab) mounted(target posture.AirlockTarget) string {
 	l.Helper()
+	digest, err := mounted(l.Context(), l, l.namespace, target)
+	if err != nil {
+		l.Fatal(err)
+	}
+	return digest
+}
+
+// mounted is the digest of the document for an airlock in a namespace; "" while there is none.
+func mounted(ctx context.Context, c client.Reader, namespace string, target posture.AirlockTarget) (string, error) {
 	document := &corev1.ConfigMap{}
-	if err := l.Get(l.Context(), l.key(desired.ChildName(path.Base(target.ID))), document); err != nil {
-		if client.IgnoreNotFound(err) != nil {
-			l.Fatal(err)
-		}
-		return ""
+	key := client.ObjectKey{Namespace: namespace, Name: desired.ChildName(path.Base(target.ID))}
+	if err := c.Get(ctx, key, document); err != nil {
+		return "", client.IgnoreNotFound(err)
 	}
 	sum := sha256.Sum256([]byte(document.Data[transit.DocumentKey]))
-	return hex.EncodeToString(sum[:])
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // What an airlock said a moment before Strict was entered shows nothing of Strict.

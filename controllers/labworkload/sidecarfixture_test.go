@@ -89,13 +89,17 @@ func newSidecarLab(t *testing.T) *sidecarLab {
 
 // fine is an airlock of which nothing is wrong, with probes that were stopped.
 func (l *sidecarLab) fine(target posture.AirlockTarget) posture.AirlockFacts {
-	said := posture.AirlockFacts{ReportedAt: l.clock.Now(), Report: report.Report{
-		Configuration: l.mounted(target),
-		Identity:      &report.Identity{ID: target.ID, NotAfter: l.clock.Now().AddDate(0, 0, 10)}, Bundles: map[string][]string{"lab.example": {"aa"}},
+	return fine(target, l.mounted(target), l.clock.Now(), l.clock.Now().AddDate(0, 0, 10))
+}
+
+// fine is an airlock of which nothing is wrong: its document has a digest, and its certificate an end.
+func fine(target posture.AirlockTarget, digest string, now, notAfter time.Time) posture.AirlockFacts {
+	said := posture.AirlockFacts{ReportedAt: now, Report: report.Report{
+		Configuration: digest, Identity: &report.Identity{ID: target.ID, NotAfter: notAfter}, Bundles: map[string][]string{"lab.example": {"aa"}},
 	}}
 	for _, address := range target.Addresses {
 		for _, port := range target.ClosedPorts {
-			said.Probes = append(said.Probes, posture.Probe{Address: address, Port: port, At: l.clock.Now(), Control: true, Vantage: "n2"})
+			said.Probes = append(said.Probes, posture.Probe{Address: address, Port: port, At: now, Control: true, Vantage: "n2"})
 		}
 	}
 	return said

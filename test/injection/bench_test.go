@@ -189,11 +189,12 @@ func (s *stage) bind(names []string, bound bool) {
 	intruder.Labels[v1alpha1.WorkloadLabel] = "lis-3"
 	s.must(wait.PollUntilContextTimeout(s.Context(), tenancy.PollEvery, tenancy.Patience, true, func(ctx context.Context) (bool, error) {
 		pod, err := typed.CoreV1().Pods(names[0]).Create(ctx, selected, dryRun)
-		if err != nil || (pod.Labels[v1alpha1.WorkloadLabel] == "lis-3") != bound {
-			return false, nil
+		injected := err == nil && pod.Labels[v1alpha1.WorkloadLabel] == "lis-3"
+		passed := err == nil
+		if injected == bound {
+			_, err = typed.CoreV1().Pods(names[0]).Create(ctx, intruder, dryRun)
 		}
-		_, err = typed.CoreV1().Pods(names[0]).Create(ctx, intruder, dryRun)
-		return (err != nil) == bound, nil
+		return passed && injected == bound && (err != nil) == bound, nil
 	}))
 }
 

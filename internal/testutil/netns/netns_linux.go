@@ -24,7 +24,7 @@ func Permitted() error {
 	if user := os.Geteuid(); user != 0 {
 		return fmt.Errorf("only root makes namespaces, and this is user %d", user)
 	}
-	probe := exec.Command("true") //nolint:noctx // It does nothing and ends.
+	probe := exec.Command("true")
 	probe.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS}
 	if err := probe.Run(); err != nil {
 		return fmt.Errorf("this root may not make namespaces: %w", err)
