@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"pgregory.net/rapid"
+	"sigs.k8s.io/yaml"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/training"
@@ -29,14 +31,15 @@ const (
 	row = "ann," + issuer + ",phishing-basics,2026-01-15,2027-01-15,https://lms.lab.example/c/1\n"
 )
 
-func date(year int, month time.Month, day int) time.Time {
-	return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+// january15 is the day of that year at which everything here happens.
+func january15(year int) time.Time {
+	return time.Date(year, time.January, 15, 0, 0, 0, 0, time.UTC)
 }
 
 // ann is what row says.
 func ann() training.Record {
 	return training.Record{
-		Subject: "ann", Issuer: issuer, Course: "phishing-basics", Completed: date(2026, time.January, 15), Expires: date(2027, time.January, 15),
+		Subject: "ann", Issuer: issuer, Course: "phishing-basics", Completed: january15(2026), Expires: january15(2027),
 		Evidence: "https://lms.lab.example/c/1",
 	}
 }
@@ -189,7 +192,7 @@ func TestWhatAValueHasToBe(t *testing.T) {
 	)
 	for field, values := range map[string]map[string]string{
 		"subject": {
-			"ann": "", "ann@lab.example": "", "CN=Ann Smith": "", "Ångström": "", "аnn": "", "安": "", strings.Repeat("a", 256): "",
+			"ann": "", "ann@lab.example": "", "CN=Ann Smith": "", "Ångström": "", "\u0430nn": "", "安": "", strings.Repeat("a", 256): "",
 			"":                       "is empty",
 			strings.Repeat("a", 257): "is longer than 256 bytes",
 			strings.Repeat("a", 513): "is longer than 512 bytes",
@@ -350,12 +353,12 @@ func TestAnotherIssuerSubjectOrCourseIsAnotherRecordWithAnotherName(t *testing.T
 
 func TestTheObjectOfARecord(t *testing.T) {
 	t.Parallel()
-	expires := metav1.NewTime(date(2027, time.January, 15))
+	expires := metav1.NewTime(january15(2027))
 	want := &v1alpha1.TrainingRecord{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "labguard.dev/v1alpha1", Kind: "TrainingRecord"},
 		ObjectMeta: metav1.ObjectMeta{Name: ann().Name()},
 		Spec: v1alpha1.TrainingRecordSpec{
-			Subject: "ann", Issuer: issuer, Course: "phishing-basics", Completed: metav1.NewTime(date(2026, time.January, 15)), Expires: &expires,
+			Subject: "ann", Issuer: issuer, Course: "phishing-basics", Completed: metav1.NewTime(january15(2026)), Expires: &expires,
 			Evidence: "https://lms.lab.example/c/1",
 		},
 	}
@@ -365,6 +368,51 @@ func TestTheObjectOfARecord(t *testing.T) {
 	want.Spec.Expires = nil
 	if diff := cmp.Diff(want, with(func(r *training.Record) { r.Expires = time.Time{} }).Object()); diff != "" {
 		t.Errorf("object without an end (-want +got):\n%s", diff)
+	}
+}
+
+// block is the first block of a language in a page.
+func block(t *testing.T, page, language string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(page, "\n```"+language+"\n")
+	text, _, closed := strings.Cut(rest, "```")
+	if !found || !closed {
+		t.Fatalf("the page has no block of %s", language)
+	}
+	return text
+}
+
+func TestTheExamplesOfTheDocumentationAndTheSampleAreRecords(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/training.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const person = "00u1f7c2"
+	want := []training.Record{
+		{Subject: person, Issuer: issuer, Course: "hl7-confidentiality", Completed: time.Date(2026, time.February, 11, 0, 0, 0, 0, time.UTC)},
+		{
+			Subject: person, Issuer: issuer, Course: "phishing-basics", Evidence: "https://lms.lab.example/certificates/4711",
+			Completed: time.Date(2026, time.September, 1, 0, 0, 0, 0, time.UTC), Expires: time.Date(2027, time.September, 1, 0, 0, 0, 0, time.UTC),
+		},
+	}
+	for _, format := range []training.Format{training.CSV, training.JSON} {
+		outcome{file: block(t, string(page), string(format)), records: want}.check(t, format)
+	}
+	if !strings.Contains(string(page), "\n"+want[1].Name()+"   "+person+"   phishing-basics\n") {
+		t.Errorf("the page does not list %s", want[1].Name())
+	}
+	sample, err := os.ReadFile("../../config/samples/training.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, object, _ := strings.Cut(string(sample), "\n---\n")
+	var got v1alpha1.TrainingRecord
+	if err := yaml.UnmarshalStrict([]byte(object), &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want[1].Object(), &got, cmp.Comparer(func(a, b metav1.Time) bool { return a.Time.Equal(b.Time) })); diff != "" {
+		t.Errorf("the sample (-want +got):\n%s", diff)
 	}
 }
 

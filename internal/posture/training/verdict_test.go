@@ -132,7 +132,7 @@ func TestNoMessageNamesAPersonOrADateOrIsTooLong(t *testing.T) {
 		verdict := training.Judge(training.Observation{
 			Courses: courses, People: []training.Person{secret}, Records: training.NewIndex(records), FromRecords: rapid.Bool().Draw(t, "from records"),
 		}, today)
-		if len(verdict.Message) == 0 || len(verdict.Message) >= 300 {
+		if verdict.Message == "" || len(verdict.Message) >= 300 {
 			t.Fatalf("a message of %d bytes: %s", len(verdict.Message), verdict.Message)
 		}
 		for _, private := range []string{"secret", "202", "UTC"} {
