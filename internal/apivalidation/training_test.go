@@ -20,7 +20,7 @@ import (
 
 const (
 	namedByIdentifier = "a course is named by its identifier: letters, digits and . _ : / - between them, such as phishing-basics"
-	issuerOfTokens    = "issuer is the URL in the iss claim of tokens, such as https://login.lab.example: https, without a query"
+	issuerIsURL       = "issuer is the URL in the iss claim of tokens, such as https://login.lab.example: https, without a query"
 	matchesNobody     = "subject has spaces at its ends or characters that nobody sees, so that it would match nobody: copy it from a token"
 )
 
@@ -81,9 +81,9 @@ func trainingRules() []rule {
 		{
 			name: "an issuer is the one of tokens", accepted: []string{person(issuer+"/realms/lab", "s"), person("https://"+strings.Repeat("a", 504), "s")},
 			refused: []refusal{
-				{spec: person("http://login.lab.example", "s"), field: firstIssuer, says: "training.subjects: " + issuerOfTokens},
-				{spec: person(issuer+"?tenant=1", "s"), field: firstIssuer, says: "training.subjects: " + issuerOfTokens},
-				{spec: person("https://a b", "s"), field: firstIssuer, says: "training.subjects: " + issuerOfTokens},
+				{spec: person("http://login.lab.example", "s"), field: firstIssuer, says: "training.subjects: " + issuerIsURL},
+				{spec: person(issuer+"?tenant=1", "s"), field: firstIssuer, says: "training.subjects: " + issuerIsURL},
+				{spec: person("https://a b", "s"), field: firstIssuer, says: "training.subjects: " + issuerIsURL},
 				{spec: person("https://", "s"), field: firstIssuer, says: "at least 9 chars long"},
 				{spec: person("https://"+strings.Repeat("a", 505), "s"), field: firstIssuer, says: "may not be more than 512"},
 			},
@@ -161,9 +161,9 @@ func trainingRecordRules() []rule {
 		{
 			name: "an issuer is the one of tokens", accepted: []string{field("issuer", "https://login.lab.example/"), field("issuer", "https://"+strings.Repeat("a", 504))},
 			refused: []refusal{
-				{spec: field("issuer", "login.lab.example"), field: "issuer", says: issuerOfTokens},
-				{spec: field("issuer", "https://login.lab.example#a"), field: "issuer", says: issuerOfTokens},
-				{spec: field("issuer", "https://ann@login.lab.example"), field: "issuer", says: issuerOfTokens},
+				{spec: field("issuer", "login.lab.example"), field: "issuer", says: issuerIsURL},
+				{spec: field("issuer", "https://login.lab.example#a"), field: "issuer", says: issuerIsURL},
+				{spec: field("issuer", "https://ann@login.lab.example"), field: "issuer", says: issuerIsURL},
 				{spec: field("issuer", "https://"), field: "issuer", says: "at least 9 chars long"},
 				{spec: field("issuer", "https://"+strings.Repeat("a", 505)), field: "issuer", says: "may not be more than 512"},
 			},
