@@ -19,6 +19,8 @@ const (
 	ConditionTransitEncrypted = "TransitEncrypted"
 	// ConditionImagesFresh: no image that is declared or runs is stale.
 	ConditionImagesFresh = "ImagesFresh"
+	// ConditionStaffTrained: everybody who is known to reach the pods has valid training.
+	ConditionStaffTrained = "StaffTrained"
 )
 
 // Reasons of conditions and events. An event carries the reason of the condition that it announces.
@@ -170,6 +172,19 @@ const (
 	ReasonHeldMidRollout = "HeldMidRollout"
 	// ReasonRolloutReleased: labguard has given back what held a rollout.
 	ReasonRolloutReleased = "RolloutReleased"
+
+	// Training.
+
+	// ReasonStaffTrained: everybody who is known to reach the workload has valid training in all courses.
+	ReasonStaffTrained = "StaffTrained"
+	// ReasonTrainingDueSoon: everybody has valid training, and that of somebody ends within 30 days.
+	ReasonTrainingDueSoon = "TrainingDueSoon"
+	// ReasonTrainingMissing: somebody has never completed a course.
+	ReasonTrainingMissing = "TrainingMissing"
+	// ReasonTrainingExpired: the training of somebody has ended.
+	ReasonTrainingExpired = "TrainingExpired"
+	// ReasonNobodyKnown: nobody is known who may reach the workload.
+	ReasonNobodyKnown = "NobodyKnown"
 
 	// Ages that nobody can know.
 

@@ -28,6 +28,7 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&RolloutRecord{}, &RolloutRecordList{},
 		&ImageRecord{}, &ImageRecordList{},
 		&AirlockProfile{}, &AirlockProfileList{},
+		&TrainingRecord{}, &TrainingRecordList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -63,6 +63,10 @@ type LabWorkloadSpec struct {
 	// images says how old the images of the pods may be.
 	// +optional
 	Images *ImagesSpec `json:"images,omitempty"`
+
+	// training says what training the people need who reach the pods.
+	// +optional
+	Training *TrainingSpec `json:"training,omitempty"`
 }
 
 // LabWorkloadStatus says what holds, what does not, what nobody can know, and when that will change.

@@ -103,6 +103,14 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RolloutRecordSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RootReference"):
 		return &apiv1alpha1.RootReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TrainingRecord"):
+		return &apiv1alpha1.TrainingRecordApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TrainingRecordSpec"):
+		return &apiv1alpha1.TrainingRecordSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TrainingSpec"):
+		return &apiv1alpha1.TrainingSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TrainingSubject"):
+		return &apiv1alpha1.TrainingSubjectApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TransitAcknowledgement"):
 		return &apiv1alpha1.TransitAcknowledgementApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TransitPort"):

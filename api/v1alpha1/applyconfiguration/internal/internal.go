@@ -225,6 +225,8 @@ var schemaYAML = typed.YAMLObject(`types:
         scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.ClientPath
   scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.Course
+  scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.EgressPeer
   map:
     fields:
@@ -661,6 +663,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: suspend
       type:
         scalar: boolean
+    - name: training
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.TrainingSpec
 - name: com.github.labguard.labguard.api.v1alpha1.LabWorkloadStatus
   map:
     fields:
@@ -821,6 +826,74 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
     - name: name
+      type:
+        scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.TrainingAge
+  scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.TrainingRecord
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.TrainingRecordSpec
+- name: com.github.labguard.labguard.api.v1alpha1.TrainingRecordSpec
+  map:
+    fields:
+    - name: completed
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: course
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.Course
+    - name: evidence
+      type:
+        scalar: string
+    - name: expires
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: issuer
+      type:
+        scalar: string
+    - name: subject
+      type:
+        scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.TrainingSpec
+  map:
+    fields:
+    - name: courses
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.Course
+          elementRelationship: associative
+    - name: maxAge
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.TrainingAge
+    - name: subjects
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.TrainingSubject
+          elementRelationship: associative
+          keys:
+          - issuer
+          - subject
+- name: com.github.labguard.labguard.api.v1alpha1.TrainingSubject
+  map:
+    fields:
+    - name: issuer
+      type:
+        scalar: string
+    - name: subject
       type:
         scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.TransitAcknowledgement

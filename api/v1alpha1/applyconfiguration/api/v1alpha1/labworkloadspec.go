@@ -33,6 +33,8 @@ type LabWorkloadSpecApplyConfiguration struct {
 	Network *NetworkSpecApplyConfiguration `json:"network,omitempty"`
 	// images says how old the images of the pods may be.
 	Images *ImagesSpecApplyConfiguration `json:"images,omitempty"`
+	// training says what training the people need who reach the pods.
+	Training *TrainingSpecApplyConfiguration `json:"training,omitempty"`
 }
 
 // LabWorkloadSpecApplyConfiguration constructs a declarative configuration of the LabWorkloadSpec type for use with
@@ -94,5 +96,13 @@ func (b *LabWorkloadSpecApplyConfiguration) WithNetwork(value *NetworkSpecApplyC
 // If called multiple times, the Images field is set to the value of the last call.
 func (b *LabWorkloadSpecApplyConfiguration) WithImages(value *ImagesSpecApplyConfiguration) *LabWorkloadSpecApplyConfiguration {
 	b.Images = value
+	return b
+}
+
+// WithTraining sets the Training field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Training field is set to the value of the last call.
+func (b *LabWorkloadSpecApplyConfiguration) WithTraining(value *TrainingSpecApplyConfiguration) *LabWorkloadSpecApplyConfiguration {
+	b.Training = value
 	return b
 }
