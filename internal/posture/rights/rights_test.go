@@ -75,6 +75,8 @@ func machineCases() []testCase {
 		{"who may open a shell there may read a token", in("gitops", rule("get", "", "pods/exec")), here("get pods/exec")},
 		{"the accounts of kube-system are never asked either", in("kube-system", rule("create", "", "pods")),
 			through("create pods", "namespace kube-system", "RoleBinding")},
+		{"any of them by name", in("kube-system", rule("impersonate", "", "serviceaccounts", "other")),
+			through("impersonate serviceaccounts", "namespace kube-system", "RoleBinding")},
 		{"pods of other namespaces run as nobody who is listed", in("pathology", rule("create", "", "pods")), ""},
 		{"a grant for every namespace holds in the machine's", clusterWide(anna, rule("create", "", "pods")), all("create pods")},
 		{"who may impersonate any user may be the listed one", clusterWide(anna, rule("impersonate", "", "users")), all("impersonate users")},
