@@ -31,35 +31,31 @@ type Guards struct{ client.Reader }
 
 // Stand says whether the policies that keep keys name a namespace, and are bound.
 func (g Guards) Stand(ctx context.Context, namespace string) (bool, error) {
-	for _, name := range []string{injection.ReservedName, injection.BackstopName} {
+	for name, bindings := range map[string][]string{
+		injection.ReservedName: {injection.ReservedName}, injection.BackstopName: {injection.BackstopName, injection.ClaimsName, injection.RelabelledName},
+	} {
 		var guard admissionv1.ValidatingAdmissionPolicy
-		var binding admissionv1.ValidatingAdmissionPolicyBinding
-		if there, err := g.have(ctx, name, &guard, name, &binding); !there || err != nil {
+		if there, err := g.have(ctx, name, &guard); !there || err != nil {
 			return false, err
 		}
 		if !injection.Names(guard.Spec.MatchConstraints, guard.Spec.MatchConditions, namespace) {
 			return false, nil
 		}
+		for _, binding := range bindings {
+			if there, err := g.have(ctx, binding, &admissionv1.ValidatingAdmissionPolicyBinding{}); !there || err != nil {
+				return false, err
+			}
+		}
 	}
-	var guard admissionv1.MutatingAdmissionPolicy
-	var binding admissionv1.MutatingAdmissionPolicyBinding
-	if there, err := g.have(ctx, injection.InjectionName, &guard, injection.ClaimsName, &binding); !there || err != nil {
-		return false, err
-	}
-	return injection.Names(guard.Spec.MatchConstraints, guard.Spec.MatchConditions, namespace), nil
+	return true, nil
 }
 
-// have gets a policy and a binding. It is false if one of them is not there.
-func (g Guards) have(ctx context.Context, name string, guard client.Object, bindingName string, binding client.Object) (bool, error) {
-	for _, wanted := range []struct {
-		name   string
-		object client.Object
-	}{{name, guard}, {bindingName, binding}} {
-		if err := g.Get(ctx, client.ObjectKey{Name: wanted.name}, wanted.object); apierrors.IsNotFound(err) {
-			return false, nil
-		} else if err != nil {
-			return false, fmt.Errorf("get the guard %s: %w", wanted.name, err)
-		}
+// have gets a policy or a binding. It is false if it is not there.
+func (g Guards) have(ctx context.Context, name string, guard client.Object) (bool, error) {
+	if err := g.Get(ctx, client.ObjectKey{Name: name}, guard); apierrors.IsNotFound(err) {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("get the guard %s: %w", name, err)
 	}
 	return true, nil
 }
@@ -134,18 +130,16 @@ func (r *Reconciler) governed(ctx context.Context) ([]string, time.Time, error) 
 func (r *Reconciler) writeInjection(ctx context.Context, live *objects, config injection.Config) error {
 	var failed []error
 	for _, guard := range injection.Guards(config) {
-		failed = append(failed,
-			one(ctx, r, "ValidatingAdmissionPolicy", *guard.Policy.Name, live.validatingPolicies.Items, admissionac.ExtractValidatingAdmissionPolicy, guard.Policy),
-			one(ctx, r, "ValidatingAdmissionPolicyBinding", *guard.Binding.Name, live.validatingBindings.Items, admissionac.ExtractValidatingAdmissionPolicyBinding, guard.Binding))
+		failed = append(failed, one(ctx, r, "ValidatingAdmissionPolicy", *guard.Policy.Name, live.validatingPolicies.Items, admissionac.ExtractValidatingAdmissionPolicy, guard.Policy))
+		for _, binding := range guard.Bindings {
+			failed = append(failed, one(ctx, r, "ValidatingAdmissionPolicyBinding", *binding.Name, live.validatingBindings.Items, admissionac.ExtractValidatingAdmissionPolicyBinding, binding))
+		}
 	}
 	if err := errors.Join(failed...); err != nil {
 		return err
 	}
-	mutating, bindings := injection.Injection(config)
-	failed = []error{one(ctx, r, "MutatingAdmissionPolicy", *mutating.Name, live.mutatingPolicies.Items, admissionac.ExtractMutatingAdmissionPolicy, mutating)}
-	for _, binding := range bindings {
-		failed = append(failed,
-			one(ctx, r, "MutatingAdmissionPolicyBinding", *binding.Name, live.mutatingBindings.Items, admissionac.ExtractMutatingAdmissionPolicyBinding, binding))
-	}
-	return errors.Join(failed...)
+	mutating, binding := injection.Injection(config)
+	return errors.Join(
+		one(ctx, r, "MutatingAdmissionPolicy", *mutating.Name, live.mutatingPolicies.Items, admissionac.ExtractMutatingAdmissionPolicy, mutating),
+		one(ctx, r, "MutatingAdmissionPolicyBinding", *binding.Name, live.mutatingBindings.Items, admissionac.ExtractMutatingAdmissionPolicyBinding, binding))
 }

@@ -104,12 +104,10 @@ func written(t *testing.T, config injection.Config) []client.Object {
 	t.Helper()
 	pairs := map[client.Object]any{}
 	for _, guard := range injection.Guards(config) {
-		pairs[&admissionv1.ValidatingAdmissionPolicy{}], pairs[&admissionv1.ValidatingAdmissionPolicyBinding{}] = guard.Policy, guard.Binding
-	}
-	mutating, bindings := injection.Injection(config)
-	pairs[&admissionv1.MutatingAdmissionPolicy{}] = mutating
-	for _, binding := range bindings {
-		pairs[&admissionv1.MutatingAdmissionPolicyBinding{}] = binding
+		pairs[&admissionv1.ValidatingAdmissionPolicy{}] = guard.Policy
+		for _, binding := range guard.Bindings {
+			pairs[&admissionv1.ValidatingAdmissionPolicyBinding{}] = binding
+		}
 	}
 	var objects []client.Object
 	for object, configuration := range pairs {
@@ -128,12 +126,8 @@ func written(t *testing.T, config injection.Config) []client.Object {
 func TestGuardsStandWhereAllOfThemNameTheNamespace(t *testing.T) {
 	without := func(name string, objects []client.Object) []client.Object {
 		return slices.DeleteFunc(objects, func(object client.Object) bool {
-			switch object.(type) {
-			case *admissionv1.ValidatingAdmissionPolicyBinding, *admissionv1.MutatingAdmissionPolicyBinding:
-				return object.GetName() == name
-			default:
-				return false
-			}
+			_, binding := object.(*admissionv1.ValidatingAdmissionPolicyBinding)
+			return binding && object.GetName() == name
 		})
 	}
 	config := injection.Config{Namespaces: []string{"pathology", "radiology"}, LabguardUser: "labguard"}
@@ -150,6 +144,7 @@ func TestGuardsStandWhereAllOfThemNameTheNamespace(t *testing.T) {
 		"nothing is written yet": {nil, "pathology", false},
 		"not bound":              {without(injection.ReservedName, written(t, config)), "pathology", false},
 		"claims are not bound":   {without(injection.ClaimsName, written(t, config)), "pathology", false},
+		"updates are not bound":  {without(injection.RelabelledName, written(t, config)), "pathology", false},
 		"the kind is missing":    {written(t, missing), "pathology", false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -149,12 +149,15 @@ func theGate(bundle []byte) reliability.Scenario {
 	}
 }
 
-// ofTheSidecar are the names of the policies of the sidecar, which are also those of their bindings.
+// ofTheSidecar are the names of the policies of the sidecar and of their bindings.
 func ofTheSidecar() map[string]bool {
 	mutating, _ := injection.Injection(injection.Config{})
 	names := map[string]bool{*mutating.Name: true}
 	for _, guard := range injection.Guards(injection.Config{}) {
 		names[*guard.Policy.Name] = true
+		for _, binding := range guard.Bindings {
+			names[*binding.Name] = true
+		}
 	}
 	return names
 }

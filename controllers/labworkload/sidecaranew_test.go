@@ -10,11 +10,8 @@ import (
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
-	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/apply"
 )
 
@@ -35,13 +32,7 @@ func TestACertificateThatPeersRefuseForItsAgeIsIssuedAnew(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			scheme := runtime.NewScheme()
-			if err := certmanagerv1.AddToScheme(scheme); err != nil {
-				t.Fatal(err)
-			}
-			s := strictScope(t)
-			s.workload.CreationTimestamp = metav1.NewTime(today)
-			s.sidecar.profile = &v1alpha1.AirlockProfile{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(today)}}
+			s := scopeOfToday(t)
 			s.sidecar.profile.Spec.Selector = &s.workload.Spec.Selector
 			s.sidecar.active, s.issuerAllowed, s.certificate.issued = true, true, true
 			made := &certmanagerv1.Certificate{
@@ -52,7 +43,7 @@ func TestACertificateThatPeersRefuseForItsAgeIsIssuedAnew(t *testing.T) {
 				},
 			}
 			test.change(s, made)
-			c := fake.NewClientBuilder().WithScheme(scheme).WithObjects(made).WithStatusSubresource(made).Build()
+			c := certificates(t).WithObjects(made).WithStatusSubresource(made).Build()
 			r := &Reconciler{Client: c, Live: c}
 			// look is a reconcile, after which cert-manager has set the condition back as it does when it has issued.
 			look := func() bool {

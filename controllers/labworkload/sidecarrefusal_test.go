@@ -18,6 +18,25 @@ import (
 	"github.com/labguard/labguard/internal/testutil/pki"
 )
 
+// certificates is a fake API server that knows cert-manager's kinds.
+func certificates(t *testing.T) *fake.ClientBuilder {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	if err := certmanagerv1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	return fake.NewClientBuilder().WithScheme(scheme)
+}
+
+// scopeOfToday is a LabWorkload at Strict that was made today, as its profile was.
+func scopeOfToday(t *testing.T) *scope {
+	t.Helper()
+	s := strictScope(t)
+	s.workload.CreationTimestamp = metav1.NewTime(today)
+	s.sidecar.profile = &v1alpha1.AirlockProfile{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(today)}}
+	return s
+}
+
 // rootOf is an authority, and a chain that stands on it.
 func rootOf(t *testing.T, name string) (posture.Root, []byte) {
 	t.Helper()
@@ -51,13 +70,7 @@ func TestNoPodGetsACertificateThatPeersRefuse(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			scheme := runtime.NewScheme()
-			if err := certmanagerv1.AddToScheme(scheme); err != nil {
-				t.Fatal(err)
-			}
-			s := strictScope(t)
-			s.workload.CreationTimestamp = metav1.NewTime(today)
-			s.sidecar.profile = &v1alpha1.AirlockProfile{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(today)}}
+			s := scopeOfToday(t)
 			if test.selects {
 				s.sidecar.profile.Spec.Selector = &s.workload.Spec.Selector
 			}
@@ -65,7 +78,7 @@ func TestNoPodGetsACertificateThatPeersRefuse(t *testing.T) {
 			s.certificate.issued, s.certificate.object = true, &certmanagerv1.Certificate{
 				ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: "labguard-lis-identity"}, Status: certmanagerv1.CertificateStatus{NotBefore: &from, Revision: new(1)},
 			}
-			live := fake.NewClientBuilder().WithScheme(scheme)
+			live := certificates(t)
 			if test.chain != nil {
 				live.WithObjects(&certmanagerv1.CertificateRequest{
 					ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: "labguard-lis-identity-1"}, Status: certmanagerv1.CertificateRequestStatus{Certificate: test.chain},

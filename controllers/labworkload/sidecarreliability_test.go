@@ -95,12 +95,22 @@ func theSidecar(lis *v1alpha1.LabWorkload, worlds *sidecarWorlds) reliability.Sc
 		FieldOwners: []string{v1alpha1.FieldManager},
 		Soon:        3 * time.Minute, // how long the profile stays that nobody needs, which is longer than labguard waits for a kind that is not served
 		Looks:       lookAgainAfter,
-		// Calls that fail are tried in the laboratory and in the removal of sidecars, not on this way yet: see docs/development.md.
-		Elsewhere: func(reliability.Verb, string) bool { return true },
+		Elsewhere:   inTheLaboratory,
 		Await: func(ctx context.Context, w *reliability.World) (bool, error) {
 			return worlds.of(w).othersAreDone(ctx, w)
 		},
 		Always: func(ctx context.Context, w *reliability.World) error { return worlds.of(w).nothingIsLost(ctx, w) },
+	}
+}
+
+// inTheLaboratory are the reads that come before anything is decided whether there is a sidecar or not: those of this reconciler are tried in the laboratory,
+// and those of the removal beside it.
+func inTheLaboratory(verb reliability.Verb, kind string) bool {
+	switch kind {
+	case "LabWorkload", "NetworkPolicy", "Pod", "Service":
+		return verb == reliability.VerbGet || verb == reliability.VerbList
+	default:
+		return false
 	}
 }
 

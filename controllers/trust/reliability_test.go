@@ -13,6 +13,7 @@ import (
 
 	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -35,7 +36,25 @@ func TestBundlesSurviveWhateverGoesWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	nothingIsLeft(t)
 	reliability.Run(t, env, theBundles(roots[0], roots[1]))
+}
+
+// nothingIsLeft waits until the namespaces of earlier tests have lost their ConfigMaps of bundles, which the reconciler would take away from them otherwise.
+func nothingIsLeft(t *testing.T) {
+	t.Helper()
+	c, err := client.New(cluster.Config(), client.Options{Scheme: scheme(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left corev1.ConfigMapList
+	err = wait.PollUntilContextTimeout(t.Context(), 100*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
+		err := c.List(ctx, &left, ours)
+		return len(left.Items) == 0, err
+	})
+	if err != nil {
+		t.Fatalf("%v: there are %d ConfigMaps of earlier tests", err, len(left.Items))
+	}
 }
 
 // theBundles changes a root of peers who cannot say what they use: the old root is in every bundle that was ever written.

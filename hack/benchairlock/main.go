@@ -35,7 +35,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "how often each of them takes its turn")
 	flag.Int64Var(&o.bytes, "bytes", 1<<30, "how many bytes go through in a round")
-	flag.IntVar(&o.handshakes, "handshakes", 1000, "how many connections are opened in a round")
+	flag.IntVar(&o.handshakes, "handshakes", 5000, "how many connections are opened in a round")
 	flag.IntVar(&o.exchanges, "exchanges", 5000, "how many small requests are answered in a round")
 	flag.IntVar(&o.connections, "connections", 2000, "how many connections lie idle")
 	flag.StringVar(&o.airlock, "airlock", "bin/airlock", "the program to compare")

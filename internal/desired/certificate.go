@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/airlock/config"
 )
 
 const (
@@ -106,12 +107,9 @@ func SPIFFEID(lw *v1alpha1.LabWorkload, trustDomain string) string {
 
 // WorkloadOf is the LabWorkload that has a SPIFFE ID; false if no LabWorkload has it.
 func WorkloadOf(id string) (types.NamespacedName, bool) {
-	parsed, err := url.Parse(id)
-	if err != nil || parsed.Scheme != "spiffe" {
-		return types.NamespacedName{}, false
-	}
+	parsed, err := config.ParseID(id)
 	parts := strings.Split(parsed.Path, "/")
-	if len(parts) != 5 || parts[1] != "ns" || parts[3] != "labworkload" {
+	if err != nil || len(parts) != 5 || parts[1] != "ns" || parts[3] != "labworkload" {
 		return types.NamespacedName{}, false
 	}
 	return types.NamespacedName{Namespace: parts[2], Name: parts[4]}, true

@@ -35,7 +35,7 @@ func running(t *testing.T) *lab {
 		l.kubectl("rollout", "status", "deployment/"+app, "--timeout=180s")
 	}
 	for _, app := range []string{"direct", "behind", "reader"} {
-		l.flows(app, 20)
+		l.flows(app)
 	}
 	return l
 }
@@ -74,7 +74,7 @@ func (l *lab) adopt() {
 	// The servers came first, so that their airlocks have seen clients without one. A week would forget them; so does another rollout.
 	l.replace(servers...)
 	for _, app := range clients {
-		l.flows(app, 20)
+		l.flows(app)
 	}
 	l.set(v1alpha1.TransitStageStrict, servers...)
 	l.observed(servers...)
@@ -82,7 +82,7 @@ func (l *lab) adopt() {
 		l.stage(name, v1alpha1.TransitStageStrict)
 	}
 	for _, app := range clients {
-		l.flows(app, 20)
+		l.flows(app)
 	}
 }
 
@@ -138,7 +138,7 @@ func TestAdoption(t *testing.T) {
 	}
 	l.kubectl("scale", "deployment/direct", "deployment/behind", "--replicas=1")
 	for _, app := range clients {
-		l.flows(app, 20)
+		l.flows(app)
 	}
 	t.Run("a sidecar that is killed comes back without its application", func(t *testing.T) { sidecarDies(t, l.with(t)) })
 	t.Run("a Job with the sidecar completes, and its init container reaches an upstream", func(t *testing.T) { jobCompletes(t, l.with(t)) })

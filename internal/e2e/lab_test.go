@@ -60,7 +60,7 @@ func newLab(t *testing.T) *lab {
 	}
 	namespace := cluster.Namespace(t)
 	l := &lab{TB: t, Client: c, namespace: namespace, image: made.lab, journals: filepath.Join(cluster.Dir(), "journals-"+namespace)}
-	if err := os.MkdirAll(l.journals, 0o755); err != nil {
+	if err := os.MkdirAll(l.journals, 0o755); err != nil { //nolint:gosec // pods write their journals here
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -271,9 +271,10 @@ func (l *lab) ask(app, method, path string, into any) error {
 	return json.NewDecoder(response.Body).Decode(into)
 }
 
-// flows waits until an app has had so many more answers.
-func (l *lab) flows(app string, more int64) {
+// flows waits until an app has had some more answers.
+func (l *lab) flows(app string) {
 	l.Helper()
+	const more = 20
 	var from int64 = -1
 	l.until(fmt.Sprintf("%s has %d more answers", app, more), func() error {
 		stats, err := l.stats(app)

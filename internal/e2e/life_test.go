@@ -38,7 +38,7 @@ func nobodyIsNeeded(t *testing.T, l *lab) {
 		l.injected(app)
 	}
 	for _, app := range clients {
-		l.flows(app, 20)
+		l.flows(app)
 	}
 	if plaintext, encrypted := l.wires("lis"); plaintext > 0 || encrypted == 0 {
 		t.Errorf("on the wire: plaintext %d, TLS %d", plaintext, encrypted)
@@ -80,7 +80,7 @@ func sidecarDies(t *testing.T, l *lab) {
 		if again := l.podsOf(app)[0]; again.UID != pod.UID || again.Status.ContainerStatuses[0].RestartCount > 0 {
 			t.Errorf("the application of %s was restarted too", app)
 		}
-		l.flows("reader", 20)
+		l.flows("reader")
 	}
 }
 
@@ -158,12 +158,12 @@ func removedPeer(t *testing.T, l *lab) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.flows("behind", 20)
+	l.flows("behind")
 	if now, err := l.stats("direct"); err != nil || now.Acknowledged > stuck.Acknowledged {
 		t.Errorf("a removed peer goes on: %+v, then %+v, %v", stuck, now, err)
 	}
 	l.allow("lis", "direct", "engine", "nightly")
-	l.flows("direct", 20)
+	l.flows("direct")
 }
 
 func (l *lab) with(t *testing.T) *lab {

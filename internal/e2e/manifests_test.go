@@ -11,7 +11,7 @@ import (
 )
 
 // deployment is an app of the laboratory. Its template has the label app=<name>.
-func (l *lab) deployment(name string, replicas int, port int, arguments ...string) string {
+func (l *lab) deployment(name string, replicas, port int, arguments ...string) string {
 	probe, ports := "", ""
 	if port != 0 {
 		probe = fmt.Sprintf("\n        readinessProbe: {tcpSocket: {port: %d}, periodSeconds: 1}", port)

@@ -27,22 +27,29 @@ import (
 func (l *lab) served(app string) ([]*x509.Certificate, error) {
 	var found []*x509.Certificate
 	for _, pod := range l.podsOf(app) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(l.Context()), 5*time.Second)
-		defer cancel()
-		connection, err := node.Dial(ctx, "tcp", pod.Status.PodIP+":15100")
+		certificate, err := l.servedBy(pod.Status.PodIP)
 		if err != nil {
 			return nil, err
 		}
-		// It shows its certificate before it asks for ours, and that is all there is to see.
-		secured := tls.Client(connection, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // nothing is sent, and the certificate is judged by the test
-		err = secured.HandshakeContext(ctx)
-		_ = connection.Close()
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, secured.ConnectionState().PeerCertificates[0])
+		found = append(found, certificate)
 	}
 	return found, nil
+}
+
+func (l *lab) servedBy(address string) (*x509.Certificate, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.Context()), 5*time.Second)
+	defer cancel()
+	connection, err := node.Dial(ctx, "tcp", address+":15100")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = connection.Close() }()
+	// It shows its certificate before it asks for ours, and that is all there is to see.
+	secured := tls.Client(connection, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // nothing is sent, and the certificate is judged by the test
+	if err := secured.HandshakeContext(ctx); err != nil {
+		return nil, err
+	}
+	return secured.ConnectionState().PeerCertificates[0], nil
 }
 
 // renew has cert-manager issue a certificate anew, as cmctl renew does.
@@ -83,7 +90,7 @@ func (l *lab) unbroken(what string, do func()) {
 	before := count()
 	do()
 	for _, app := range clients {
-		l.flows(app, 20)
+		l.flows(app)
 	}
 	if after := count(); after != before {
 		l.Errorf("%s: %d messages had to be sent again", what, after-before)
@@ -197,7 +204,7 @@ func rootChanged(t *testing.T, l *lab) {
 		return nil
 	})
 	for _, app := range clients {
-		l.flows(app, 20)
+		l.flows(app)
 	}
 }
 

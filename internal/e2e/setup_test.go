@@ -63,7 +63,7 @@ func installed(t *testing.T) images {
 	must(t, "", "apply", "--server-side", "-k", "../../config/crd")
 	must(t, "", "apply", "-f", "../../hack/lab-ca.yaml")
 	must(t, "", "wait", "--for=condition=Ready", "certificate/lab-ca", "-n", "cert-manager", "--timeout=120s")
-	dir, err := os.MkdirTemp("../../bin", "e2e-")
+	dir, err := os.MkdirTemp("../../bin", "e2e-") //nolint:usetesting // an overlay names its base by a relative path
 	if err != nil {
 		t.Fatal(err)
 	}

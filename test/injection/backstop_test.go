@@ -6,6 +6,7 @@ package injection_test
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -72,8 +73,9 @@ var tampering = map[string]func(pod *corev1.Pod, airlock *corev1.Container){
 	},
 	"a volume in the place of the token": func(pod *corev1.Pod, a *corev1.Container) {
 		pod.Spec.Volumes = append(pod.Spec.Volumes, corev1.Volume{Name: "more", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}})
-		a.VolumeMounts = append(a.VolumeMounts, corev1.VolumeMount{Name: "more", MountPath: "/var/run/secrets/kubernetes.io/serviceaccount"})
+		a.VolumeMounts[1].Name = "more"
 	},
+	"the token":      func(_ *corev1.Pod, a *corev1.Container) { a.VolumeMounts = a.VolumeMounts[:1] },
 	"standard input": func(_ *corev1.Pod, a *corev1.Container) { a.Stdin = true },
 	"another secret": func(pod *corev1.Pod, _ *corev1.Container) {
 		ours(pod).Sources[0].Secret.Name = "labguard-engine-identity"
@@ -96,6 +98,40 @@ var tampering = map[string]func(pod *corev1.Pod, airlock *corev1.Container){
 	"a redirect of no use": func(pod *corev1.Pod, _ *corev1.Container) {
 		pod.Spec.InitContainers = append(pod.Spec.InitContainers, corev1.Container{Name: config.RedirectContainerName, Image: airlockImage})
 	},
+}
+
+// What a pod brings under the sidecar's names is replaced by the sidecar of the profile, or the pod is refused. Such a pod is what another policy or webhook has changed after labguard.
+func TestATamperedSidecarIsReplaced(t *testing.T) {
+	l := newLab(t)
+	l.govern()
+	l.declare(l.profile("lis"))
+	for name, tamper := range tampering {
+		t.Run(name, func(t *testing.T) {
+			l := l.in(t)
+			pod := l.equipped("lis-0")
+			tamper(pod, &pod.Spec.InitContainers[0])
+			pod, err := l.dryRun(t.Context(), pod)
+			if l.by(err, injection.BackstopName) {
+				return
+			}
+			l.Must(err)
+			var volumes []corev1.Volume
+			for _, one := range pod.Spec.Volumes {
+				if one.Name == config.VolumeName {
+					volumes = append(volumes, one)
+				}
+			}
+			if diff := cmp.Diff(sidecar(), pod.Spec.InitContainers[0], quantities); diff != "" {
+				t.Errorf("the sidecar (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff([]corev1.Volume{volume()}, volumes); diff != "" {
+				t.Errorf("its volume (-want +got):\n%s", diff)
+			}
+			if got := pod.Labels[v1alpha1.WorkloadLabel] + " " + pod.Labels[v1alpha1.AirlockLabel]; got != "lis lis-one" {
+				t.Errorf("its labels: %s", got)
+			}
+		})
+	}
 }
 
 func prepend(pod *corev1.Pod) {

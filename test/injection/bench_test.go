@@ -167,22 +167,22 @@ func (s *stage) bind(names []string, bound bool) {
 	s.Helper()
 	typed, _ := s.clients()
 	api, config := typed.AdmissionregistrationV1(), benchConfig(names)
-	for _, guard := range injection.Guards(config) {
-		if bound {
-			_, err := api.ValidatingAdmissionPolicyBindings().Apply(s.Context(), guard.Binding, tenancy.Forced)
-			s.must(err)
-			continue
-		}
-		s.must(client.IgnoreNotFound(api.ValidatingAdmissionPolicyBindings().Delete(s.Context(), *guard.Binding.Name, metav1.DeleteOptions{})))
-	}
-	_, bindings := injection.Injection(config)
-	for _, binding := range bindings {
-		if bound {
-			_, err := api.MutatingAdmissionPolicyBindings().Apply(s.Context(), binding, tenancy.Forced)
-			s.must(err)
-			continue
-		}
+	_, binding := injection.Injection(config)
+	if bound {
+		_, err := api.MutatingAdmissionPolicyBindings().Apply(s.Context(), binding, tenancy.Forced)
+		s.must(err)
+	} else {
 		s.must(client.IgnoreNotFound(api.MutatingAdmissionPolicyBindings().Delete(s.Context(), *binding.Name, metav1.DeleteOptions{})))
+	}
+	for _, guard := range injection.Guards(config) {
+		for _, binding := range guard.Bindings {
+			if bound {
+				_, err := api.ValidatingAdmissionPolicyBindings().Apply(s.Context(), binding, tenancy.Forced)
+				s.must(err)
+				continue
+			}
+			s.must(client.IgnoreNotFound(api.ValidatingAdmissionPolicyBindings().Delete(s.Context(), *binding.Name, metav1.DeleteOptions{})))
+		}
 	}
 	selected, intruder := s.pod(names[0], "lis-3"), s.pod(names[0], "other")
 	// What the last of the guards to be written says of this pod: without its sidecar it may not carry the name of one in the label.

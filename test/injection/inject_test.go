@@ -90,9 +90,14 @@ func sidecar() corev1.Container {
 			Capabilities:   &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
-		VolumeMounts: []corev1.VolumeMount{{Name: config.VolumeName, MountPath: config.Directory, ReadOnly: true}},
+		VolumeMounts: []corev1.VolumeMount{
+			{Name: config.VolumeName, MountPath: config.Directory, ReadOnly: true}, {Name: config.VolumeName, MountPath: tokenPath, ReadOnly: true},
+		},
 	}
 }
+
+// tokenPath is where the API server mounts the token of the service account into containers that have nothing there.
+const tokenPath = "/var/run/secrets/kubernetes.io/serviceaccount" //nolint:gosec // a path
 
 func volume() corev1.Volume {
 	yes, mode := true, int32(0o444)

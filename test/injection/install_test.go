@@ -10,6 +10,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
+	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/api/v1alpha1"
@@ -42,15 +43,19 @@ func (l lab) governWith(config injection.Config) {
 
 func (l lab) inject(config injection.Config) {
 	l.Helper()
-	policy, bindings := injection.Injection(config)
-	l.Mutate(policy, bindings...)
+	l.Mutate(injection.Injection(config))
 }
 
 func (l lab) guard(config injection.Config) {
 	l.Helper()
 	for _, one := range injection.Guards(config) {
-		one.Binding.Spec.WithMatchResources(l.Here())
-		l.Validate(one.Policy, one.Binding)
+		for _, binding := range one.Bindings {
+			if binding.Spec.MatchResources == nil {
+				binding.Spec.WithMatchResources(admissionac.MatchResources())
+			}
+			binding.Spec.MatchResources.WithNamespaceSelector(l.Here().NamespaceSelector)
+		}
+		l.Validate(one.Policy, one.Bindings...)
 	}
 }
 

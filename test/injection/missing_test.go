@@ -105,11 +105,11 @@ func (l lab) forgetPolicies() {
 	l.Helper()
 	api := l.typed("").AdmissionregistrationV1()
 	name := func(policy string) string { return policy + "." + l.Namespace }
-	for _, binding := range []string{injection.InjectionName, injection.ClaimsName} {
-		l.Must(api.MutatingAdmissionPolicyBindings().Delete(l.Context(), name(binding), metav1.DeleteOptions{}))
-	}
+	l.Must(api.MutatingAdmissionPolicyBindings().Delete(l.Context(), name(injection.InjectionName), metav1.DeleteOptions{}))
 	l.Must(api.MutatingAdmissionPolicies().Delete(l.Context(), name(injection.InjectionName), metav1.DeleteOptions{}))
-	l.Must(api.ValidatingAdmissionPolicyBindings().Delete(l.Context(), name(injection.BackstopName), metav1.DeleteOptions{}))
+	for _, binding := range []string{injection.BackstopName, injection.ClaimsName, injection.RelabelledName} {
+		l.Must(api.ValidatingAdmissionPolicyBindings().Delete(l.Context(), name(binding), metav1.DeleteOptions{}))
+	}
 	l.Must(api.ValidatingAdmissionPolicies().Delete(l.Context(), name(injection.BackstopName), metav1.DeleteOptions{}))
 	l.Eventually("the API server has noticed", func(ctx ctx) (bool, error) {
 		_, err := l.dryRun(ctx, l.forged("thief", "lis", "lis", "lis-one"))

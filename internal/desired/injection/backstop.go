@@ -5,8 +5,11 @@ package injection
 
 import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
+	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired/policy"
 )
 
@@ -53,8 +56,27 @@ func Backstop(c Config) policy.Validating {
 				"hostAliases of the profile are missing: the pod's own hostAliases use the same address"),
 		)
 	backstop := policy.Denying(BackstopName, c.Anchor, spec)
-	backstop.Binding.Spec.WithParamRef(ofTheNamespace(admissionv1.AllowAction))
+	backstop.Bindings = c.backstopBindings()
 	return backstop
+}
+
+// backstopBindings share the pods among them, so that each write is evaluated once for each profile of its namespace: pods that are created without the label of a workload, those
+// with it, and live pods. With the label there has to be a profile: what a deleted one leaves behind, its Secret above all, is not there for whoever still
+// knows its name. Live pods outlive their profiles.
+func (c Config) backstopBindings() []*admissionac.ValidatingAdmissionPolicyBindingApplyConfiguration {
+	labelled := func(is metav1.LabelSelectorOperator) *metav1ac.LabelSelectorApplyConfiguration {
+		return metav1ac.LabelSelector().WithMatchExpressions(metav1ac.LabelSelectorRequirement().WithKey(v1alpha1.WorkloadLabel).WithOperator(is))
+	}
+	bound := func(name string, operations []admissionv1.OperationType, pods *metav1ac.LabelSelectorApplyConfiguration, none admissionv1.ParameterNotFoundActionType) *admissionac.ValidatingAdmissionPolicyBindingApplyConfiguration {
+		binding := policy.Bound(name, BackstopName, c.Anchor)
+		binding.Spec.WithParamRef(ofTheNamespace(none)).WithMatchResources(policy.Everywhere(policy.Rule(operations, "", "v1", "pods")).WithObjectSelector(pods))
+		return binding
+	}
+	return []*admissionac.ValidatingAdmissionPolicyBindingApplyConfiguration{
+		bound(BackstopName, creates, labelled(metav1.LabelSelectorOpDoesNotExist), admissionv1.AllowAction),
+		bound(ClaimsName, creates, labelled(metav1.LabelSelectorOpExists), admissionv1.DenyAction),
+		bound(RelabelledName, updates, metav1ac.LabelSelector(), admissionv1.AllowAction),
+	}
 }
 
 func backstopVariables(Config) []*admissionac.VariableApplyConfiguration {
@@ -85,8 +107,7 @@ const sidecarRunsAs = `dyn(a).all(k, k in ['name', 'image', 'imagePullPolicy', '
   && ` + resourcesAre + `
   && dyn(a.?securityContext.orValue({})) == dyn({'runAsNonRoot': dyn(true), 'runAsUser': dyn(%UID%), 'runAsGroup': dyn(%UID%), 'allowPrivilegeEscalation': dyn(false),
        'readOnlyRootFilesystem': dyn(true), 'capabilities': dyn({'drop': ['ALL']}), 'seccompProfile': dyn({'type': 'RuntimeDefault'})})
-  && a.?volumeMounts.orValue([]).filter(m, m.mountPath != '%TOKEN%') == [{'name': dyn('%VOLUME%'), 'mountPath': dyn('%DIRECTORY%'), 'readOnly': dyn(true)}]
-  && a.?volumeMounts.orValue([]).all(m, m.mountPath != '%TOKEN%' || m.name.startsWith('kube-api-access-'))`
+  && a.?volumeMounts.orValue([]) == ['%DIRECTORY%', '%TOKEN%'].map(p, {'name': dyn('%VOLUME%'), 'mountPath': dyn(p), 'readOnly': dyn(true)})`
 
 // resourcesAre is true if nothing but processor and memory is asked for.
 const resourcesAre = `dyn(a.?resources.orValue({})).all(k, k in ['requests', 'limits'])
@@ -124,6 +145,17 @@ const othersRunAsOthers = `object.spec.?securityContext.?runAsUser.orValue(0) !=
 const apart = `!object.spec.?hostNetwork.orValue(false) && !object.spec.?hostPID.orValue(false) && !object.spec.?hostIPC.orValue(false)
   && !object.spec.?shareProcessNamespace.orValue(false)
   && variables.others.all(c, c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0))`
+
+// inPlace is true of a pod that has the sidecar of the current revision as Injection adds it, and no redirecting container, which it has the API server's token taken out of again.
+func (c Config) inPlace() string {
+	return expression(`[params.spec.current].all(r, size(r.?redirect.orValue([])) == 0
+  && object.metadata.?labels[?'%WORKLOAD%'] == optional.of(params.spec.workload) && object.metadata.?labels[?'%HASH%'] == optional.of(r.hash)
+  && object.spec.?initContainers.orValue([]).filter(a, a.name in ['%AIRLOCK%', '%REDIRECT%']).size() == 1
+  && object.spec.?initContainers[?0].orValue({}).?name == optional.of('%AIRLOCK%')
+  && [object.spec.initContainers[0]].all(a, ` + sidecarIs + ` && ` + sidecarRunsAs + `)
+  && object.spec.?volumes.orValue([]).filter(v, v.name.startsWith('%PREFIX%')) == [` + c.volume() + `]
+  && r.?hostAliases.orValue([]).all(h, h in object.spec.?hostAliases.orValue([])))`)
+}
 
 // claimed is true if the pod says that it is one of the profile, or reads a Secret of one of its revisions.
 const claimed = `object.metadata.?labels[?'%WORKLOAD%'] == optional.of(params.spec.workload)

@@ -17,16 +17,17 @@ import (
 	"github.com/labguard/labguard/internal/desired/policy"
 )
 
-// Names of the policies; their bindings are called the same. ClaimsName is the second binding of the policy InjectionName.
+// Names of the policies; their bindings are called the same. ClaimsName and RelabelledName are further bindings of the policy BackstopName.
 const (
-	InjectionName = "labguard-injection"
-	ClaimsName    = "labguard-claims"
-	BackstopName  = "labguard-backstop"
-	LiveName      = "labguard-live"
-	ReservedName  = "labguard-reserved"
-	ProfilesName  = "labguard-profiles"
-	IssuersName   = "labguard-issuers"
-	SelfName      = "labguard-self"
+	InjectionName  = "labguard-injection"
+	BackstopName   = "labguard-backstop"
+	ClaimsName     = "labguard-claims"
+	RelabelledName = "labguard-relabelled"
+	LiveName       = "labguard-live"
+	ReservedName   = "labguard-reserved"
+	ProfilesName   = "labguard-profiles"
+	IssuersName    = "labguard-issuers"
+	SelfName       = "labguard-self"
 )
 
 const (

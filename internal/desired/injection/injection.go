@@ -5,28 +5,22 @@ package injection
 
 import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
-	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
-	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired/policy"
 )
 
-// Injection gives the policy that adds airlock to the pods that a profile selects, and its bindings. It takes out what a pod has under airlock's names
+// Injection gives the policy that adds airlock to the pods that a profile selects, and its binding. It takes out what a pod has under airlock's names
 // before it puts in its own, so that a pod cannot bring a sidecar of its own, and so that it may run again: after another policy or webhook has put
-// something before airlock, it is the first once more. It fails closed: a pod without airlock would be there and reach nobody.
-//
-// By the second binding nothing may carry the label of a workload in a namespace without any profile: what a deleted profile leaves behind, its Secret above all, is not
-// there for whoever still knows its name. It matches the pods that airlock was just added to as well, when the API server asks again, and costs next to
-// nothing then: a policy that refuses would be evaluated for each profile of the namespace.
-func Injection(c Config) (*admissionac.MutatingAdmissionPolicyApplyConfiguration, []*admissionac.MutatingAdmissionPolicyBindingApplyConfiguration) {
+// something before airlock, it is the first once more. The API server always runs it again after it has changed a pod; a pod that is as it should be is let
+// alone then, which spares the dearest part of it. It fails closed: a pod without airlock would be there and reach nobody.
+func Injection(c Config) (*admissionac.MutatingAdmissionPolicyApplyConfiguration, *admissionac.MutatingAdmissionPolicyBindingApplyConfiguration) {
 	spec := admissionac.MutatingAdmissionPolicySpec().
 		WithFailurePolicy(admissionv1.Fail).
 		WithReinvocationPolicy(admissionv1.IfNeededReinvocationPolicy).
 		WithParamKind(profiles()).
 		WithMatchConstraints(c.withProfiles(policy.Rule(creates, "", "v1", "pods"))).
-		WithMatchConditions(policy.Condition("selected", selects(labelsOf("object")))).
+		WithMatchConditions(policy.Condition("selected-and-not-in-place", selects(labelsOf("object"))+" && !("+c.inPlace()+")")).
 		WithVariables(
 			policy.Variable("inits", "object.spec.?initContainers.orValue([]).map(c, string(c.?name.orValue('')))"),
 			policy.Variable("volumes", "object.spec.?volumes.orValue([]).map(v, string(v.?name.orValue('')))"),
@@ -42,15 +36,9 @@ func Injection(c Config) (*admissionac.MutatingAdmissionPolicyApplyConfiguration
 		).
 		WithMutations(admissionac.Mutation().WithPatchType(admissionv1.PatchTypeJSONPatch).
 			WithJSONPatch(admissionac.JSONPatch().WithExpression(c.patch())))
-	bound := func(name string, none admissionv1.ParameterNotFoundActionType) *admissionac.MutatingAdmissionPolicyBindingApplyConfiguration {
-		return admissionac.MutatingAdmissionPolicyBinding(name).WithLabels(policy.Labels()).WithOwnerReferences(c.Anchor.Owners()...).
-			WithSpec(admissionac.MutatingAdmissionPolicyBindingSpec().WithPolicyName(InjectionName).WithParamRef(ofTheNamespace(none)))
-	}
-	claims := bound(ClaimsName, admissionv1.DenyAction)
-	claims.Spec.WithMatchResources(policy.Everywhere().WithObjectSelector(metav1ac.LabelSelector().WithMatchExpressions(
-		metav1ac.LabelSelectorRequirement().WithKey(v1alpha1.WorkloadLabel).WithOperator(metav1.LabelSelectorOpExists))))
 	return admissionac.MutatingAdmissionPolicy(InjectionName).WithLabels(policy.Labels()).WithOwnerReferences(c.Anchor.Owners()...).WithSpec(spec),
-		[]*admissionac.MutatingAdmissionPolicyBindingApplyConfiguration{claims, bound(InjectionName, admissionv1.AllowAction)}
+		admissionac.MutatingAdmissionPolicyBinding(InjectionName).WithLabels(policy.Labels()).WithOwnerReferences(c.Anchor.Owners()...).
+			WithSpec(admissionac.MutatingAdmissionPolicyBindingSpec().WithPolicyName(InjectionName).WithParamRef(ofTheNamespace(admissionv1.AllowAction)))
 }
 
 // pullPolicy is Always if all containers of the pod have it: an API server with AlwaysPullImages refuses everything else.
@@ -101,7 +89,9 @@ const airlockContainer = `Object.spec.initContainers{
       runAsNonRoot: true, runAsUser: %UID%, runAsGroup: %UID%, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true,
       capabilities: Object.spec.initContainers.securityContext.capabilities{drop: ["ALL"]},
       seccompProfile: Object.spec.initContainers.securityContext.seccompProfile{type: "RuntimeDefault"}},
-    volumeMounts: [Object.spec.initContainers.volumeMounts{name: "%VOLUME%", mountPath: "%DIRECTORY%", readOnly: true}]
+    volumeMounts: [
+      Object.spec.initContainers.volumeMounts{name: "%VOLUME%", mountPath: "%DIRECTORY%", readOnly: true},
+      Object.spec.initContainers.volumeMounts{name: "%VOLUME%", mountPath: "%TOKEN%", readOnly: true}]
   }`
 
 // redirectContainer writes the rules that send connections to airlock. It is root with one capability, and ends before anything else of the pod starts.

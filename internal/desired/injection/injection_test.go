@@ -34,7 +34,10 @@ func TestObjectsAreAsInTheGoldens(t *testing.T) {
 			mutating, binding := injection.Injection(config)
 			objects := []any{mutating, binding}
 			for _, guard := range injection.Guards(config) {
-				objects = append(objects, guard.Policy, guard.Binding)
+				objects = append(objects, guard.Policy)
+				for _, binding := range guard.Bindings {
+					objects = append(objects, binding)
+				}
 			}
 			golden.YAML(t, name, objects...)
 		})

@@ -80,17 +80,22 @@ func Everywhere(rules ...*admissionac.NamedRuleWithOperationsApplyConfiguration)
 		WithNamespaceSelector(metav1ac.LabelSelector()).WithObjectSelector(metav1ac.LabelSelector()).WithResourceRules(rules...)
 }
 
-// Validating is a policy that refuses, and its binding, which has the same name.
+// Validating is a policy that refuses, and its bindings.
 type Validating struct {
-	Policy  *admissionac.ValidatingAdmissionPolicyApplyConfiguration
-	Binding *admissionac.ValidatingAdmissionPolicyBindingApplyConfiguration
+	Policy   *admissionac.ValidatingAdmissionPolicyApplyConfiguration
+	Bindings []*admissionac.ValidatingAdmissionPolicyBindingApplyConfiguration
 }
 
-// Denying puts a policy that refuses together with its binding.
+// Denying puts a policy that refuses together with its binding, which has the same name.
 func Denying(name string, anchor Anchor, spec *admissionac.ValidatingAdmissionPolicySpecApplyConfiguration) Validating {
 	return Validating{
-		Policy: admissionac.ValidatingAdmissionPolicy(name).WithLabels(Labels()).WithOwnerReferences(anchor.Owners()...).WithSpec(spec),
-		Binding: admissionac.ValidatingAdmissionPolicyBinding(name).WithLabels(Labels()).WithOwnerReferences(anchor.Owners()...).
-			WithSpec(admissionac.ValidatingAdmissionPolicyBindingSpec().WithPolicyName(name).WithValidationActions(admissionv1.Deny)),
+		Policy:   admissionac.ValidatingAdmissionPolicy(name).WithLabels(Labels()).WithOwnerReferences(anchor.Owners()...).WithSpec(spec),
+		Bindings: []*admissionac.ValidatingAdmissionPolicyBindingApplyConfiguration{Bound(name, name, anchor)},
 	}
+}
+
+// Bound is a binding by which a policy refuses.
+func Bound(name, policyName string, anchor Anchor) *admissionac.ValidatingAdmissionPolicyBindingApplyConfiguration {
+	return admissionac.ValidatingAdmissionPolicyBinding(name).WithLabels(Labels()).WithOwnerReferences(anchor.Owners()...).
+		WithSpec(admissionac.ValidatingAdmissionPolicyBindingSpec().WithPolicyName(policyName).WithValidationActions(admissionv1.Deny))
 }

@@ -22,7 +22,9 @@ type harness struct {
 // reference is the undisturbed run.
 type reference struct {
 	// states are those at the end of each phase.
-	states  []state
+	states []state
+	// passes is how many passes each phase took.
+	passes  map[int]int
 	writes  []Call
 	shapes  []phased
 	deletes []string
@@ -151,7 +153,7 @@ func (h *harness) undisturbed(ctx context.Context) (ref *reference, err error) {
 func (t *trial) reference() *reference {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	ref := &reference{deletes: t.deletes}
+	ref := &reference{deletes: t.deletes, passes: t.passes}
 	for _, call := range t.calls {
 		if call.Write > 0 {
 			ref.writes = append(ref.writes, call)

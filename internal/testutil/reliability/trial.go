@@ -34,7 +34,9 @@ type trial struct {
 	writes    int
 	passCalls int
 	passSent  int
-	deletes   []string
+	// passes counts passes by phase.
+	passes  map[int]int
+	deletes []string
 	// generated maps names that the server made up to what they were made of.
 	generated  map[string]string
 	violations []error
@@ -160,6 +162,10 @@ func (t *trial) startPass() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.passCalls, t.passSent = len(t.calls), 0
+	if t.passes == nil {
+		t.passes = map[int]int{}
+	}
+	t.passes[t.world.Phase]++
 }
 
 func (t *trial) endPass() (attempted []Call, sent int) {

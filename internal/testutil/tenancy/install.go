@@ -41,21 +41,24 @@ func (s Space) Mutate(policy *admissionac.MutatingAdmissionPolicyApplyConfigurat
 }
 
 // Validate installs a policy that refuses objects, under names of the space's own.
-func (s Space) Validate(policy *admissionac.ValidatingAdmissionPolicyApplyConfiguration, binding *admissionac.ValidatingAdmissionPolicyBindingApplyConfiguration) {
+func (s Space) Validate(policy *admissionac.ValidatingAdmissionPolicyApplyConfiguration, bindings ...*admissionac.ValidatingAdmissionPolicyBindingApplyConfiguration) {
 	s.Helper()
 	api := s.Typed("").AdmissionregistrationV1()
-	s.Own(binding.Spec.PolicyName)
-	policyName, bindingName := s.Own(policy.Name), s.Own(binding.Name)
+	policyName := s.Own(policy.Name)
 	_, err := api.ValidatingAdmissionPolicies().Apply(s.Context(), policy, Forced)
 	s.Must(err)
 	s.Afterwards(func(ctx context.Context) error {
 		return api.ValidatingAdmissionPolicies().Delete(ctx, policyName, metav1.DeleteOptions{})
 	})
-	_, err = api.ValidatingAdmissionPolicyBindings().Apply(s.Context(), binding, Forced)
-	s.Must(err)
-	s.Afterwards(func(ctx context.Context) error {
-		return api.ValidatingAdmissionPolicyBindings().Delete(ctx, bindingName, metav1.DeleteOptions{})
-	})
+	for _, binding := range bindings {
+		s.Own(binding.Spec.PolicyName)
+		name := s.Own(binding.Name)
+		_, err = api.ValidatingAdmissionPolicyBindings().Apply(s.Context(), binding, Forced)
+		s.Must(err)
+		s.Afterwards(func(ctx context.Context) error {
+			return api.ValidatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{})
+		})
+	}
 }
 
 // Here selects the namespace of the space, and others.
