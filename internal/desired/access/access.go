@@ -59,7 +59,7 @@ func Static(config Config) (string, error) {
 	config.Anchor = policy.Anchor{}
 	var text bytes.Buffer
 	for _, pair := range build(config, StaticSuffix) {
-		for _, object := range []any{pair.Policy, pair.Binding} {
+		for _, object := range []any{pair.Policy, pair.Bindings[0]} {
 			document, err := yaml.Marshal(object)
 			if err != nil {
 				return "", fmt.Errorf("write the policy %s: %w", Name, err)

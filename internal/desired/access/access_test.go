@@ -39,7 +39,7 @@ func TestPoliciesAreAsInTheGoldens(t *testing.T) {
 			if len(policies) != 1 {
 				t.Fatal(len(policies))
 			}
-			golden.YAML(t, name, policies[0].Policy, policies[0].Binding)
+			golden.YAML(t, name, policies[0].Policy, policies[0].Bindings[0])
 		})
 	}
 }
@@ -53,9 +53,9 @@ func TestTheFileForTheAPIServerIsTheSameButForNamesAndOwners(t *testing.T) {
 	without.Anchor = policy.Anchor{}
 	policies := access.Policies(without)
 	policies[0].Policy.WithName(access.Name + access.StaticSuffix)
-	policies[0].Binding.WithName(access.Name + access.StaticSuffix)
-	policies[0].Binding.Spec.WithPolicyName(access.Name + access.StaticSuffix)
-	golden.YAML(t, "static", policies[0].Policy, policies[0].Binding)
+	policies[0].Bindings[0].WithName(access.Name + access.StaticSuffix)
+	policies[0].Bindings[0].Spec.WithPolicyName(access.Name + access.StaticSuffix)
+	golden.YAML(t, "static", policies[0].Policy, policies[0].Bindings[0])
 	want, err := os.ReadFile(filepath.Join("testdata", "static.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -125,8 +125,8 @@ func TestNoNamespaceIsNoPolicyAndEveryThousandHaveOneOfTheirOwn(t *testing.T) {
 		var got []string
 		for _, pair := range access.Policies(config) {
 			got = append(got, *pair.Policy.Name)
-			if *pair.Binding.Spec.PolicyName != *pair.Policy.Name {
-				t.Errorf("the binding of %s is to %s", *pair.Policy.Name, *pair.Binding.Spec.PolicyName)
+			if *pair.Bindings[0].Spec.PolicyName != *pair.Policy.Name {
+				t.Errorf("the binding of %s is to %s", *pair.Policy.Name, *pair.Bindings[0].Spec.PolicyName)
 			}
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
