@@ -19,6 +19,14 @@ const (
 	ConditionTransitEncrypted = "TransitEncrypted"
 	// ConditionImagesFresh: no image that is declared or runs is stale.
 	ConditionImagesFresh = "ImagesFresh"
+	// ConditionMFAEnforced: a person gets into the pods, and changes what runs there, with a recent multi-factor login alone.
+	ConditionMFAEnforced = "MFAEnforced"
+	// ConditionBreakGlassUsed is True while a use of break glass in the namespace is not acknowledged, and absent otherwise.
+	ConditionBreakGlassUsed = "BreakGlassUsed"
+	// ConditionClaimsSeen of an IdentityProvider: claims with all that it proves have arrived in the last 24 hours.
+	ConditionClaimsSeen = "ClaimsSeen"
+	// ConditionConflict of an IdentityProvider is there while another one names the same issuer: neither is known then.
+	ConditionConflict = "Conflict"
 	// ConditionStaffTrained: everybody who is known to reach the pods has valid training.
 	ConditionStaffTrained = "StaffTrained"
 )
@@ -172,6 +180,17 @@ const (
 	ReasonHeldMidRollout = "HeldMidRollout"
 	// ReasonRolloutReleased: labguard has given back what held a rollout.
 	ReasonRolloutReleased = "RolloutReleased"
+
+	// People.
+
+	// ReasonBreakGlassOpen: break glass was used and nobody has acknowledged it.
+	ReasonBreakGlassOpen = "BreakGlassOpen"
+	// ReasonClaimsArrived: claims of the issuer with all that it proves have arrived.
+	ReasonClaimsArrived = "ClaimsArrived"
+	// ReasonClaimsNotSeen: they have never arrived, or not in the last 24 hours.
+	ReasonClaimsNotSeen = "ClaimsNotSeen"
+	// ReasonIssuerTwice: two IdentityProviders name one issuer.
+	ReasonIssuerTwice = "IssuerTwice"
 
 	// Training.
 

@@ -29,6 +29,8 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&ImageRecord{}, &ImageRecordList{},
 		&AirlockProfile{}, &AirlockProfileList{},
 		&TrainingRecord{}, &TrainingRecordList{},
+		&IdentityProvider{}, &IdentityProviderList{},
+		&BreakGlassUse{}, &BreakGlassUseList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -13,6 +13,10 @@ type TrainingAge string
 
 // TrainingSpec says what training a person needs who reaches the pods or changes what runs there. TrainingRecords prove it.
 type TrainingSpec struct {
+	// enforcement of training. Default: spec.enforcement.
+	// +optional
+	Enforcement Enforcement `json:"enforcement,omitempty"`
+
 	// courses are needed, all of them.
 	// +required
 	// +listType=set
@@ -24,6 +28,13 @@ type TrainingSpec struct {
 	// record that does not expire counts for ever.
 	// +optional
 	MaxAge TrainingAge `json:"maxAge,omitempty"`
+
+	// covers says what is asked about: Access is a way into a pod, Change is what runs there. Default: both.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=2
+	Covers []AccessCover `json:"covers,omitempty"`
 
 	// subjects are the people who may reach the pods and for whom StaffTrained answers. They are given no right by this, and whoever is not listed needs
 	// the courses as well. Default: those who have a record of one of the courses, so that nobody without any record is counted.

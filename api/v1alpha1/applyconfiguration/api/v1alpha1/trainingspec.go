@@ -14,11 +14,15 @@ import (
 //
 // TrainingSpec says what training a person needs who reaches the pods or changes what runs there. TrainingRecords prove it.
 type TrainingSpecApplyConfiguration struct {
+	// enforcement of training. Default: spec.enforcement.
+	Enforcement *apiv1alpha1.Enforcement `json:"enforcement,omitempty"`
 	// courses are needed, all of them.
 	Courses []apiv1alpha1.Course `json:"courses,omitempty"`
 	// maxAge is how long a course counts after it was completed, such as 8760h for 365 days; at least 24h. Default: until the record expires, and a
 	// record that does not expire counts for ever.
 	MaxAge *apiv1alpha1.TrainingAge `json:"maxAge,omitempty"`
+	// covers says what is asked about: Access is a way into a pod, Change is what runs there. Default: both.
+	Covers []apiv1alpha1.AccessCover `json:"covers,omitempty"`
 	// subjects are the people who may reach the pods and for whom StaffTrained answers. They are given no right by this, and whoever is not listed needs
 	// the courses as well. Default: those who have a record of one of the courses, so that nobody without any record is counted.
 	Subjects []TrainingSubjectApplyConfiguration `json:"subjects,omitempty"`
@@ -28,6 +32,14 @@ type TrainingSpecApplyConfiguration struct {
 // apply.
 func TrainingSpec() *TrainingSpecApplyConfiguration {
 	return &TrainingSpecApplyConfiguration{}
+}
+
+// WithEnforcement sets the Enforcement field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Enforcement field is set to the value of the last call.
+func (b *TrainingSpecApplyConfiguration) WithEnforcement(value apiv1alpha1.Enforcement) *TrainingSpecApplyConfiguration {
+	b.Enforcement = &value
+	return b
 }
 
 // WithCourses adds the given value to the Courses field in the declarative configuration
@@ -45,6 +57,16 @@ func (b *TrainingSpecApplyConfiguration) WithCourses(values ...apiv1alpha1.Cours
 // If called multiple times, the MaxAge field is set to the value of the last call.
 func (b *TrainingSpecApplyConfiguration) WithMaxAge(value apiv1alpha1.TrainingAge) *TrainingSpecApplyConfiguration {
 	b.MaxAge = &value
+	return b
+}
+
+// WithCovers adds the given value to the Covers field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Covers field.
+func (b *TrainingSpecApplyConfiguration) WithCovers(values ...apiv1alpha1.AccessCover) *TrainingSpecApplyConfiguration {
+	for i := range values {
+		b.Covers = append(b.Covers, values[i])
+	}
 	return b
 }
 
