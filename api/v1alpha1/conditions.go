@@ -183,6 +183,34 @@ const (
 
 	// People.
 
+	// ReasonEnforced: recent multi-factor logins are asked for, and claims are seen to arrive.
+	ReasonEnforced = "Enforced"
+	// ReasonAccessOnly: changes of what runs are not asked about, so that who may change a pod needs no login to get in.
+	ReasonAccessOnly = "AccessOnly"
+	// ReasonAccessOpen: the way into pods is not asked about.
+	ReasonAccessOpen = "AccessOpen"
+	// ReasonGitPathNotProven: what Git weakens takes effect without a person's approval.
+	ReasonGitPathNotProven = "GitPathNotProven"
+	// ReasonRightsUnknown: nobody has looked yet who holds which rights.
+	ReasonRightsUnknown = "RightsUnknown"
+	// ReasonWebhookNotAnswering: the webhook was not seen to answer.
+	ReasonWebhookNotAnswering = "WebhookNotAnswering"
+	// ReasonProviderCannotProve: a provider, or the lack of one, lets people in without proof.
+	ReasonProviderCannotProve = "ProviderCannotProve"
+	// ReasonNoClaims: claims of a configured issuer were never seen to arrive.
+	ReasonNoClaims = "NoClaims"
+	// ReasonClusterAdmin: somebody may do everything.
+	ReasonClusterAdmin = "ClusterAdmin"
+	// ReasonClaimsForgeable: somebody can give themselves claims, or the groups and names for which nobody is asked.
+	ReasonClaimsForgeable = "ClaimsForgeable"
+	// ReasonMachineIdentityClaimable: somebody can become a listed machine.
+	ReasonMachineIdentityClaimable = "MachineIdentityClaimable"
+	// ReasonNodesProxy: somebody can reach pods through the proxy of nodes, which admission does not see.
+	ReasonNodesProxy = "NodesProxy"
+	// ReasonRolesEscalatable: somebody may grant rights that they do not hold.
+	ReasonRolesEscalatable = "RolesEscalatable"
+	// ReasonSecretsReadable: somebody may read Secrets of a governed namespace, which no admission sees.
+	ReasonSecretsReadable = "SecretsReadable"
 	// ReasonBreakGlassOpen: break glass was used and nobody has acknowledged it.
 	ReasonBreakGlassOpen = "BreakGlassOpen"
 	// ReasonClaimsArrived: claims of the issuer with all that it proves have arrived.

@@ -6,6 +6,8 @@ package identity
 import (
 	"cmp"
 	"slices"
+
+	"github.com/labguard/labguard/api/v1alpha1"
 )
 
 // Keys are the keys of userInfo.extra under which the claims of a login arrive. An empty key is the one of DefaultKeys.
@@ -16,7 +18,8 @@ type Keys struct {
 // DefaultKeys are the keys of which labguard's documentation speaks.
 func DefaultKeys() Keys {
 	return Keys{
-		Issuer: "labguard.dev/issuer", Subject: "labguard.dev/subject", Methods: "labguard.dev/amr", Context: "labguard.dev/acr", AuthTime: "labguard.dev/auth-time",
+		Issuer: v1alpha1.ClaimIssuer, Subject: v1alpha1.ClaimSubject, Methods: v1alpha1.ClaimMethods, Context: v1alpha1.ClaimContext,
+		AuthTime: v1alpha1.ClaimAuthTime,
 	}
 }
 

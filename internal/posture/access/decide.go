@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/labguard/labguard/api/v1alpha1"
 )
 
 // clockSkew is how far the clocks of the cluster and of a provider may be apart.
@@ -99,7 +101,7 @@ func Decide(input Input) Answer {
 
 // breakGlass comes first and needs nothing: neither a policy nor a provider that works (45 CFR 164.312(a)(2)(ii)).
 func breakGlass(d *decision) (Answer, bool) {
-	group := DefaultBreakGlassGroup
+	group := v1alpha1.BreakGlassGroup
 	if d.Policy != nil {
 		group = d.Policy.breakGlass
 	}

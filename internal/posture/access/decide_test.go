@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/labels"
 
+	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/posture/access"
 )
 
@@ -241,15 +242,15 @@ func TestBreakGlassIsNeverLockedOut(t *testing.T) {
 		return []func(*access.Settings){func(s *access.Settings) { s.BreakGlassGroup = name }}
 	}
 	run(t, map[string]decisionTest{
-		"a member without any login gets in":                {person: nobody("night", access.DefaultBreakGlassGroup), request: exec(), allowed: true, reason: access.ReasonBreakGlass},
-		"a member without any login may change":             {person: nobody("night", access.DefaultBreakGlassGroup), request: change("DELETE", "labworkloads", "lis"), allowed: true, reason: access.ReasonBreakGlass},
-		"a member is noted where nothing asks, too":         {person: nobody("night", access.DefaultBreakGlassGroup), request: token(lab, "x"), allowed: true, reason: access.ReasonBreakGlass},
-		"a member gets in where there is no provider":       {settings: []func(*access.Settings){noProviders}, person: nobody("night", access.DefaultBreakGlassGroup), request: exec(), allowed: true, reason: access.ReasonBreakGlass},
+		"a member without any login gets in":                {person: nobody("night", v1alpha1.BreakGlassGroup), request: exec(), allowed: true, reason: access.ReasonBreakGlass},
+		"a member without any login may change":             {person: nobody("night", v1alpha1.BreakGlassGroup), request: change("DELETE", "labworkloads", "lis"), allowed: true, reason: access.ReasonBreakGlass},
+		"a member is noted where nothing asks, too":         {person: nobody("night", v1alpha1.BreakGlassGroup), request: token(lab, "x"), allowed: true, reason: access.ReasonBreakGlass},
+		"a member gets in where there is no provider":       {settings: []func(*access.Settings){noProviders}, person: nobody("night", v1alpha1.BreakGlassGroup), request: exec(), allowed: true, reason: access.ReasonBreakGlass},
 		"another name of the group":                         {settings: named("night-shift"), person: person(loggedIn(), member("night-shift")), request: exec(), allowed: true, reason: access.ReasonBreakGlass},
-		"the default one is then a group like others":       {settings: named("night-shift"), person: nobody("night", access.DefaultBreakGlassGroup), request: exec(), reason: access.ReasonNoClaims},
+		"the default one is then a group like others":       {settings: named("night-shift"), person: nobody("night", v1alpha1.BreakGlassGroup), request: exec(), reason: access.ReasonNoClaims},
 		"a group that everybody is in is none":              {settings: named("system:authenticated"), person: person(loggedIn()), request: exec(), reason: access.ReasonMethodsMissing},
 		"a group that every machine is in is none":          {settings: named("system:serviceaccounts"), person: serviceAccount(lab, "ci"), request: exec(), reason: access.ReasonUnlistedMachine},
-		"a group with a name that only begins so is no way": {person: nobody("night", access.DefaultBreakGlassGroup+"2"), request: exec(), reason: access.ReasonNoClaims},
+		"a group with a name that only begins so is no way": {person: nobody("night", v1alpha1.BreakGlassGroup+"2"), request: exec(), reason: access.ReasonNoClaims},
 	})
 }
 
@@ -322,7 +323,7 @@ func TestWhatIsNotKnownRefuses(t *testing.T) {
 			}
 		})
 	}
-	if got := access.Decide(access.Input{Person: nobody("night", access.DefaultBreakGlassGroup)}); !got.Allowed || got.Reason != access.ReasonBreakGlass {
+	if got := access.Decide(access.Input{Person: nobody("night", v1alpha1.BreakGlassGroup)}); !got.Allowed || got.Reason != access.ReasonBreakGlass {
 		t.Errorf("without a policy the emergency gets %+v", got)
 	}
 }
@@ -350,7 +351,7 @@ func TestEveryAnswerCarriesItsAnnotations(t *testing.T) {
 		"warned": {requirement(warn), person(at(google)), exec(), map[string]string{
 			"decision": "warned", "reason": "ProviderCannotProve", "cover": "Access", "kind": "Person", "requirements": "lis", "unproven": "ProviderCannotProve",
 		}},
-		"break glass": {nil, nobody("night", access.DefaultBreakGlassGroup), exec(), map[string]string{"decision": "allowed", "reason": "BreakGlass", "cover": "Access", "kind": "Person"}},
+		"break glass": {nil, nobody("night", v1alpha1.BreakGlassGroup), exec(), map[string]string{"decision": "allowed", "reason": "BreakGlass", "cover": "Access", "kind": "Person"}},
 		"many LabWorkloads": {many, person(), exec(), map[string]string{
 			"decision": "allowed", "reason": "Proven", "cover": "Access", "kind": "Person", "requirements": "a, b, c and 3 more",
 		}},

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/labguard/labguard/api/v1alpha1"
 )
 
 // Cover is one sort of request that a requirement is about.
@@ -34,9 +36,6 @@ const (
 	// UnprovenWarn lets through with a warning.
 	UnprovenWarn OnUnproven = "Warn"
 )
-
-// DefaultBreakGlassGroup is the group of those who may get in when all else is down.
-const DefaultBreakGlassGroup = "labguard:break-glass"
 
 // DefaultTokenMaxAge is how old a login may be that asks for a token of a listed machine, if the configuration does not say.
 const DefaultTokenMaxAge = 12 * time.Hour
@@ -154,7 +153,7 @@ type Settings struct {
 	Machines []Machine
 	// Requirements are those of each governed namespace.
 	Requirements map[string][]Requirement
-	// BreakGlassGroup is the group of the emergency; empty is DefaultBreakGlassGroup. A group that everybody is in is none.
+	// BreakGlassGroup is the group of the emergency; empty is v1alpha1.BreakGlassGroup. A group that everybody is in is none.
 	BreakGlassGroup string
 	// Tokens is what a person needs who takes a token of a listed machine. Nil: a multi-factor login of the last DefaultTokenMaxAge, enforced.
 	Tokens *Requirement
@@ -271,7 +270,7 @@ func arranged(requirements []Requirement) []requirement {
 func breakGlassGroup(name string) string {
 	switch {
 	case name == "", name == "system:authenticated", name == "system:unauthenticated", name == "system:nodes", strings.HasPrefix(name, "system:serviceaccounts"):
-		return DefaultBreakGlassGroup
+		return v1alpha1.BreakGlassGroup
 	default:
 		return name
 	}

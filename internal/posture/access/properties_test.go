@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"pgregory.net/rapid"
 
+	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/posture/access"
 )
 
@@ -84,7 +85,7 @@ func someSettings(t *rapid.T) access.Settings {
 
 func somePerson(t *rapid.T) access.Person {
 	p := access.Person{
-		User: pick(t, "user", someUsers...), Groups: someOf(t, "groups", []string{"lab", "system:authenticated", access.DefaultBreakGlassGroup, "night"}, 2),
+		User: pick(t, "user", someUsers...), Groups: someOf(t, "groups", []string{"lab", "system:authenticated", v1alpha1.BreakGlassGroup, "night"}, 2),
 		Kind:   pick(t, "kind", "", access.KindPerson, access.KindServiceAccount, access.KindNode, access.KindSystem),
 		Claims: rapid.Bool().Draw(t, "claims"), Problems: someOf(t, "problems", []string{"amr: \x00"}, 1), Namespace: pick(t, "namespace", "", "kube-system", lab),
 	}

@@ -11,6 +11,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/posture"
 )
 
@@ -20,33 +21,33 @@ const ProofLasts = 24 * time.Hour
 // Reasons of the condition MFAEnforced.
 const (
 	// VerdictEnforced: recent multi-factor logins are asked for, and claims are seen to arrive.
-	VerdictEnforced = "Enforced"
+	VerdictEnforced = v1alpha1.ReasonEnforced
 	// VerdictAccessOnly: changes of what runs are not asked about, so that who may change a pod needs no login to get in.
-	VerdictAccessOnly = "AccessOnly"
+	VerdictAccessOnly = v1alpha1.ReasonAccessOnly
 	// VerdictGitPathNotProven: what Git weakens takes effect without a person's approval.
-	VerdictGitPathNotProven = "GitPathNotProven"
+	VerdictGitPathNotProven = v1alpha1.ReasonGitPathNotProven
 	// VerdictAudit: nothing is enforced.
-	VerdictAudit = "Audit"
+	VerdictAudit = v1alpha1.ReasonAudit
 	// VerdictAccessOpen: the way into pods is not asked about.
-	VerdictAccessOpen = "AccessOpen"
+	VerdictAccessOpen = v1alpha1.ReasonAccessOpen
 	// VerdictMachineIdentityClaimable: somebody can become a listed machine.
-	VerdictMachineIdentityClaimable = "MachineIdentityClaimable"
+	VerdictMachineIdentityClaimable = v1alpha1.ReasonMachineIdentityClaimable
 	// VerdictClaimsForgeable: somebody can give themselves claims, or the groups and names for which nobody is asked.
-	VerdictClaimsForgeable = "ClaimsForgeable"
+	VerdictClaimsForgeable = v1alpha1.ReasonClaimsForgeable
 	// VerdictNodesProxy: somebody can reach pods through the proxy of nodes, which admission does not see.
-	VerdictNodesProxy = "NodesProxy"
+	VerdictNodesProxy = v1alpha1.ReasonNodesProxy
 	// VerdictRightsUnknown: nobody has looked yet who holds which rights.
-	VerdictRightsUnknown = "RightsUnknown"
+	VerdictRightsUnknown = v1alpha1.ReasonRightsUnknown
 	// VerdictWebhookNotAnswering: the webhook was not seen to answer.
-	VerdictWebhookNotAnswering = "WebhookNotAnswering"
+	VerdictWebhookNotAnswering = v1alpha1.ReasonWebhookNotAnswering
 	// VerdictBreakGlassOpen: a use of break glass is not acknowledged.
-	VerdictBreakGlassOpen = "BreakGlassOpen"
+	VerdictBreakGlassOpen = v1alpha1.ReasonBreakGlassOpen
 	// VerdictProviderCannotProve: a provider, or the lack of one, lets people in without proof.
-	VerdictProviderCannotProve = "ProviderCannotProve"
+	VerdictProviderCannotProve = v1alpha1.ReasonProviderCannotProve
 	// VerdictNoClaims: claims of a configured issuer were never seen to arrive.
-	VerdictNoClaims = "NoClaims"
+	VerdictNoClaims = v1alpha1.ReasonNoClaims
 	// VerdictNoRecentProof: they were not seen for 24 hours.
-	VerdictNoRecentProof = "NoRecentProof"
+	VerdictNoRecentProof = v1alpha1.ReasonNoRecentProof
 )
 
 // Proof is that claims of an issuer were seen to arrive: in a request that admission saw, or in a SelfSubjectReview of a test user.
@@ -65,7 +66,9 @@ type Finding struct {
 
 // reported are findings that are told elsewhere and decide nothing here: reading is not admitted at all, whoever may escalate has to write objects to do so,
 // and a cluster-admin always can.
-func reported() []string { return []string{"SecretsReadable", "RolesEscalatable", "ClusterAdmin"} }
+func reported() []string {
+	return []string{v1alpha1.ReasonSecretsReadable, v1alpha1.ReasonRolesEscalatable, v1alpha1.ReasonClusterAdmin}
+}
 
 // Observation is what was seen of the multi-factor logins that one LabWorkload asks for. The zero value shows nothing.
 type Observation struct {

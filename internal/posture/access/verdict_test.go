@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/labguard/labguard/internal/posture/access"
+	"github.com/labguard/labguard/internal/posture/rights"
 )
 
 // observed is a LabWorkload of which everything is shown, changed.
@@ -95,5 +96,24 @@ func TestMFAEnforcedChangesWhenTheProofIsADayOld(t *testing.T) {
 	t.Parallel()
 	if got, want := access.Judge(observed(), now).NextChange, now.Add(23*time.Hour); !got.Equal(want) {
 		t.Errorf("the next change is at %s, want %s", got, want)
+	}
+}
+
+// The search for rights and the verdict have to speak of the same reasons: one that the verdict does not know would be worded as a right of no name.
+func TestMFAEnforcedKnowsEveryReasonOfTheSearchForRights(t *testing.T) {
+	t.Parallel()
+	answers := map[rights.Reason]metav1.ConditionStatus{
+		rights.ClusterAdmin: metav1.ConditionTrue, rights.RolesEscalatable: metav1.ConditionTrue, rights.SecretsReadable: metav1.ConditionTrue,
+		rights.ClaimsForgeable: metav1.ConditionUnknown, rights.NodesProxy: metav1.ConditionUnknown, rights.MachineIdentityClaimable: metav1.ConditionFalse,
+	}
+	for _, reason := range rights.Reasons() {
+		want, known := answers[reason]
+		got := access.Judge(observed(found(string(reason), "User eve")), now)
+		if !known || got.Status() != want || strings.Contains(got.Message, "may undo what is enforced") {
+			t.Errorf("%s is %s: %s, want %s", reason, got.Status(), got.Message, want)
+		}
+		if got.Status() != metav1.ConditionTrue && got.Reason != string(reason) {
+			t.Errorf("%s gives the reason %s", reason, got.Reason)
+		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/labguard/labguard/api/v1alpha1"
 )
 
 // power is one thing that goes around the gate: verbs on a resource, where it matters and for which names.
@@ -153,7 +155,7 @@ func newPlace(in Input) place {
 		accounts:   map[string]map[string]bool{systemNamespace: {}},
 		machines:   map[Subject]bool{},
 		users:      map[string]bool{},
-		breakGlass: cmp.Or(in.BreakGlass, DefaultBreakGlass),
+		breakGlass: cmp.Or(in.BreakGlass, v1alpha1.BreakGlassGroup),
 	}
 	for _, namespace := range in.Governed {
 		p.governed[namespace] = true

@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+
+	"github.com/labguard/labguard/api/v1alpha1"
 )
 
 // Reason says what a finding lets its holder do. The values are reasons of conditions.
@@ -15,17 +17,17 @@ type Reason string
 
 const (
 	// ClusterAdmin may do everything. It is said once for a holder, and nothing else about that holder.
-	ClusterAdmin Reason = "ClusterAdmin"
+	ClusterAdmin Reason = v1alpha1.ReasonClusterAdmin
 	// ClaimsForgeable may say of itself what only the identity provider should: a second factor, another person, break glass.
-	ClaimsForgeable Reason = "ClaimsForgeable"
+	ClaimsForgeable Reason = v1alpha1.ReasonClaimsForgeable
 	// MachineIdentityClaimable may act as an account that is never asked for a second factor.
-	MachineIdentityClaimable Reason = "MachineIdentityClaimable"
+	MachineIdentityClaimable Reason = v1alpha1.ReasonMachineIdentityClaimable
 	// NodesProxy may reach every container through the kubelet, where there is neither admission nor audit.
-	NodesProxy Reason = "NodesProxy"
+	NodesProxy Reason = v1alpha1.ReasonNodesProxy
 	// RolesEscalatable may grant rights that it does not hold.
-	RolesEscalatable Reason = "RolesEscalatable"
+	RolesEscalatable Reason = v1alpha1.ReasonRolesEscalatable
 	// SecretsReadable may read Secrets of a governed namespace, which no admission sees.
-	SecretsReadable Reason = "SecretsReadable"
+	SecretsReadable Reason = v1alpha1.ReasonSecretsReadable
 )
 
 // Reasons is every reason, the worst first. Findings are in this order.
@@ -33,15 +35,12 @@ func Reasons() []Reason {
 	return []Reason{ClusterAdmin, ClaimsForgeable, MachineIdentityClaimable, NodesProxy, RolesEscalatable, SecretsReadable}
 }
 
-// DefaultBreakGlass is the group that admission lets pass unasked, unless the configuration names another.
-const DefaultBreakGlass = "labguard:break-glass"
-
 // DefaultLimit bounds the findings of one reason.
 const DefaultLimit = 50
 
 // DefaultClaimKeys is the keys of userInfo.extra in which claims arrive, unless an IdentityProvider names others.
 func DefaultClaimKeys() []string {
-	return []string{"labguard.dev/issuer", "labguard.dev/amr", "labguard.dev/acr", "labguard.dev/auth-time", "labguard.dev/subject"}
+	return []string{v1alpha1.ClaimIssuer, v1alpha1.ClaimMethods, v1alpha1.ClaimContext, v1alpha1.ClaimAuthTime, v1alpha1.ClaimSubject}
 }
 
 // Machine is an account that the operator's configuration lists: a ServiceAccount, or a user by name.
@@ -66,7 +65,7 @@ type Input struct {
 	Trusted []Subject
 	// ClaimKeys is the keys of userInfo.extra in which claims arrive. Empty means DefaultClaimKeys.
 	ClaimKeys []string
-	// BreakGlass is the group that is never asked. Empty means DefaultBreakGlass.
+	// BreakGlass is the group that is never asked. Empty means v1alpha1.BreakGlassGroup.
 	BreakGlass string
 	// Limit bounds the findings of each reason. Zero means DefaultLimit.
 	Limit int
