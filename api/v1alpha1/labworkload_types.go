@@ -185,9 +185,11 @@ type EnforcementPreview struct {
 // +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.status.enforcement`
 // +kubebuilder:printcolumn:name="Network",type=string,JSONPath=`.status.conditions[?(@.type=="NetworkIsolated")].status`
 // +kubebuilder:printcolumn:name="Transit",type=string,JSONPath=`.status.conditions[?(@.type=="TransitEncrypted")].status`
+// +kubebuilder:printcolumn:name="MFA",type=string,JSONPath=`.status.conditions[?(@.type=="MFAEnforced")].status`
 // +kubebuilder:printcolumn:name="Images",type=string,JSONPath=`.status.conditions[?(@.type=="ImagesFresh")].status`
 // +kubebuilder:printcolumn:name="Stale-At",type=string,JSONPath=`.status.staleAt`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Training",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="StaffTrained")].status`
 // +kubebuilder:printcolumn:name="Ready",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Oldest-Image",type=date,priority=1,JSONPath=`.status.oldestImage`
 // +kubebuilder:printcolumn:name="Certificate-Expires",type=string,priority=1,JSONPath=`.status.certificate.notAfter`
