@@ -218,7 +218,8 @@ func TestPropertyEnforcementChangesWhenItSaysAndNeverSwitchesOff(t *testing.T) {
 			s.Enforcement, s.EnforceAfter, s.Suspend = words.Draw(t, "enforcement"), days.Draw(t, "after"), rapid.Bool().Draw(t, "suspend")
 			s.Images.Enforcement, s.Network.Enforcement = words.Draw(t, "images"), words.Draw(t, "network")
 			s.Encryption.InTransit.Enforcement = words.Draw(t, "transit")
-			if people(s); rapid.Bool().Draw(t, "people alone") {
+			people(s)
+			if rapid.Bool().Draw(t, "people alone") {
 				s.Images, s.Network, s.Encryption = nil, nil, nil
 			}
 			s.MFA.Enforcement, s.Training.Enforcement = words.Draw(t, "mfa"), words.Draw(t, "training")
