@@ -44,7 +44,9 @@ type BreakGlassAcknowledgement struct {
 // BreakGlassUseSpec says who has used break glass, when and for what. labguard alone writes it, but for the acknowledgement.
 //
 // +kubebuilder:validation:XValidation:rule="self.user == oldSelf.user && self.first == oldSelf.first",message="who has used break glass, and since when, never changes"
-// +kubebuilder:validation:XValidation:rule="!has(oldSelf.acknowledgement) || has(self.acknowledgement)",message="an acknowledgement stays"
+// +kubebuilder:validation:XValidation:rule="self.last >= self.first",message="last must not be before first"
+// +kubebuilder:validation:XValidation:rule="self.count >= oldSelf.count && self.last >= oldSelf.last",message="a use only grows: its requests have been made"
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.acknowledgement) || self == oldSelf",message="what somebody has acknowledged never changes: a use after that is another BreakGlassUse"
 type BreakGlassUseSpec struct {
 	// user is who, as the API server knows the user.
 	// +required

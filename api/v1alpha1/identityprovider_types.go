@@ -10,6 +10,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:MinLength=3
 // +kubebuilder:validation:MaxLength=253
 // +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[a-z0-9]([a-z0-9._-]*[a-z0-9])?$')",message="a key is a domain and a path in lower case, as in the AuthenticationConfiguration of the API server, such as labguard.dev/amr"
+// +kubebuilder:validation:XValidation:rule="!self.matches('^([^/]*[.])?(k8s|kubernetes)[.]io/')",message="keys of k8s.io and kubernetes.io are Kubernetes' own, and no AuthenticationConfiguration can fill them"
 type ClaimKey string
 
 // ClaimKeys name the keys of userInfo.extra, as the AuthenticationConfiguration of the API server fills them.
@@ -48,6 +49,10 @@ const (
 )
 
 // IdentityProviderSpec says whose word about logins counts, and how far.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.methods) || 'Methods' in self.proves",message="nobody can show methods that the provider does not prove: add Methods to proves, or leave methods out"
+// +kubebuilder:validation:XValidation:rule="!has(self.contexts) || 'Context' in self.proves",message="nobody can show contexts that the provider does not prove: add Context to proves, or leave contexts out"
+// +kubebuilder:validation:XValidation:rule="!has(self.maxAge) || 'AuthTime' in self.proves",message="maxAge needs the time of the login, which this provider does not prove: add AuthTime to proves, or leave maxAge out"
 type IdentityProviderSpec struct {
 	// issuer is the URL in the iss claim of tokens, byte by byte, with or without a final slash. An issuer that two IdentityProviders name is not known.
 	// +required

@@ -68,6 +68,19 @@ func trainingRules() []rule {
 			},
 		},
 		{
+			name: "training is enforced by itself, for access, change or both",
+			accepted: []string{
+				"training: {courses: [a], enforcement: Audit}", "training: {courses: [a], enforcement: Enforce, covers: [Change]}",
+				"training: {courses: [a], covers: [Access, Change]}",
+			},
+			refused: []refusal{
+				{spec: "training: {courses: [a], enforcement: Off}", field: "training.enforcement", says: `supported values: "Audit", "Enforce"`},
+				{spec: "training: {courses: [a], covers: []}", field: "training.covers", says: "should have at least 1 items"},
+				{spec: "training: {courses: [a], covers: [Token]}", field: "training.covers[0]", says: aWord},
+				{spec: "training: {courses: [a], covers: [Change, Change]}", field: "training.covers[1]", says: "Duplicate value"},
+			},
+		},
+		{
 			name:     "people are named as in tokens, each once",
 			accepted: []string{subjects(list(256, "{issuer: 'https://a', subject: 's%d'}")), subjects("[{issuer: 'https://a', subject: s}, {issuer: 'https://a/', subject: s}]")},
 			refused: []refusal{
