@@ -47,6 +47,7 @@ type AuthenticationMethod string
 // +listType=set
 // +kubebuilder:validation:MinItems=1
 // +kubebuilder:validation:MaxItems=8
+// +kubebuilder:validation:XValidation:rule="!self.all(m, m in ['pwd', 'pin', 'kba'])",message="pwd, pin and kba are what somebody knows, so that a set of them alone is one factor: add another, such as otp"
 type AuthenticationMethods []AuthenticationMethod
 
 // AuthenticationContext is a value of the claim acr, which is the provider's own word.

@@ -159,6 +159,7 @@ func identityProviderRules() []rule {
 				{spec: "maxAge: 1m", field: "maxAge", says: loginBetween},
 				{spec: "maxAge: 1d", field: "maxAge", says: loginForm},
 				{spec: "methods: [['a b']]", field: "methods[0][0]", says: methodIsWord},
+				{spec: "methods: [[pwd]]", field: "methods[0]", says: oneFactor},
 				{spec: "methods: [[mfa, mfa]]", field: "methods[0][1]", says: "Duplicate value"},
 				{spec: "methods: " + list(17, "[m%d]"), field: "methods", says: "must have at most 16 items"},
 				{spec: "contexts: ['a b']", field: "contexts[0]", says: contextWord},
@@ -176,7 +177,7 @@ func TestRulesOfIdentityProvider(t *testing.T) {
 		refusals += keepsItsIssuer(t, c)
 	})
 	t.Run("no CEL rule is without a test", func(t *testing.T) {
-		everyMessageIn(t, refusals, "../../config/crd/bases/labguard.dev_identityproviders.yaml", 20)
+		everyMessageIn(t, refusals, "../../config/crd/bases/labguard.dev_identityproviders.yaml", 21)
 	})
 }
 

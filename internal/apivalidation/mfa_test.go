@@ -15,6 +15,7 @@ const (
 	loginForm    = "write hours, minutes and seconds, such as 12h"
 	methodIsWord = "a method is one word of visible characters, as it stands in the claim amr, such as mfa"
 	contextWord  = "a context is one word of visible characters, as it stands in the claim acr"
+	oneFactor    = "pwd, pin and kba are what somebody knows, so that a set of them alone is one factor: add another, such as otp"
 	aWord        = `supported values: "Access", "Change"`
 )
 
@@ -63,6 +64,13 @@ func mfaRules() []rule {
 				{spec: methods(`[["mfa\u200B"]]`), field: "mfa.methods[0][0]", says: methodIsWord},
 				{spec: methods("[['']]"), field: "mfa.methods[0][0]", says: "at least 1 chars long"},
 				{spec: methods("[['" + strings.Repeat("m", 129) + "']]"), field: "mfa.methods[0][0]", says: "may not be more than 128"},
+			},
+		},
+		{
+			name: "a set is more than one factor, as far as its words tell", accepted: []string{methods("[[pwd, otp], [pin, hwk], [kba, pwd, sms]]"), methods("[[Password]]")},
+			refused: []refusal{
+				{spec: methods("[[pwd]]"), field: "mfa.methods[0]", says: oneFactor},
+				{spec: methods("[[mfa], [pwd, kba, pin]]"), field: "mfa.methods[1]", says: oneFactor},
 			},
 		},
 		{
