@@ -61,6 +61,42 @@ func TestSamples(t *testing.T) {
 	}
 }
 
+// What docs/access.md shows can be copied.
+func TestExamplesOfTheDocumentation(t *testing.T) {
+	page, err := os.ReadFile("../../docs/access.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tried := 0
+	for _, rest := range strings.Split(string(page), "\n```yaml\n")[1:] {
+		example, _, _ := strings.Cut(rest, "\n```")
+		var sample *unstructured.Unstructured
+		switch {
+		case strings.HasPrefix(example, "spec:\n"):
+			sample = labWorkload(t, "")
+			if err := yaml.Unmarshal([]byte(example), &sample.Object); err != nil {
+				t.Fatal(err)
+			}
+			sample.Object["spec"].(map[string]any)["selector"] = map[string]any{"matchLabels": map[string]any{"app": "lis"}}
+			sample.SetNamespace(metav1.NamespaceDefault)
+		case strings.Contains(example, "kind: IdentityProvider\n"):
+			sample = &unstructured.Unstructured{}
+			if err := yaml.Unmarshal([]byte(example), &sample.Object); err != nil {
+				t.Fatal(err)
+			}
+		default:
+			continue
+		}
+		tried++
+		if _, err := create(t, samplesOf(t, sample), sample); err != nil {
+			t.Errorf("not accepted:\n%s\n%v", example, err)
+		}
+	}
+	if tried < 2 {
+		t.Errorf("the page shows %d examples of labguard's kinds", tried)
+	}
+}
+
 func objectsIn(t *testing.T, file string) []*unstructured.Unstructured {
 	t.Helper()
 	text, err := os.ReadFile(file)
