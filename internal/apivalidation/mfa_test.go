@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/labguard/labguard/internal/testutil/cluster"
 )
 
 const (
@@ -106,5 +109,40 @@ func TestDefaultsOfMFA(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got.Object["spec"]); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
+	}
+}
+
+// kubectl shows the answers about people beside those about what runs.
+func TestColumnsOfPeople(t *testing.T) {
+	namespace := cluster.Namespace(t)
+	c := clientIn(t, "labworkloads", namespace)
+	workload, err := c.Create(t.Context(), labWorkload(t, "{mfa: {}, training: {courses: [a]}}"), metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	condition := func(kind, status string) any {
+		return map[string]any{"type": kind, "status": status, "reason": "A", "message": "", "lastTransitionTime": "2026-11-23T00:00:00Z"}
+	}
+	workload.Object["status"] = map[string]any{"conditions": []any{condition("MFAEnforced", "Unknown"), condition("StaffTrained", "False")}}
+	if _, err := c.UpdateStatus(t.Context(), workload, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for columns, want := range map[string]string{
+		"":     "NAME COMPLIANT ENFORCEMENT NETWORK TRANSIT MFA IMAGES STALE-AT AGE",
+		"wide": "NAME COMPLIANT ENFORCEMENT NETWORK TRANSIT MFA IMAGES STALE-AT AGE TRAINING READY OLDEST-IMAGE CERTIFICATE-EXPIRES HELD",
+	} {
+		printed, err := cluster.Kubectl(t, "get", "labworkloads", "-n", namespace, "-o", columns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		header, row, _ := strings.Cut(printed, "\n")
+		if got := strings.Join(strings.Fields(header), " "); got != want {
+			t.Errorf("kubectl get -o %q shows the columns %s, want %s", columns, got, want)
+		}
+		for column, answer := range map[string]string{"MFA": "Unknown", "TRAINING": "False"} {
+			if at := strings.Index(header, column); at >= 0 && !strings.HasPrefix(row[at:], answer) {
+				t.Errorf("the column %s is not %s:\n%s", column, answer, printed)
+			}
+		}
 	}
 }
