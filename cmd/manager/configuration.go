@@ -46,6 +46,8 @@ type configuration struct {
 	DNS dns `json:"dns"`
 	// Admission bounds the webhooks.
 	Admission admissionLimits `json:"admission"`
+	// Access is about people and machines.
+	Access accessSettings `json:"access"`
 	// Registries lists the registries that need more than their name.
 	Registries []registry.RegistryConfig `json:"registries"`
 }
@@ -137,6 +139,9 @@ func (c *configuration) validate() error {
 		return fmt.Errorf("certManagerUser %q: write the ServiceAccount of cert-manager's controller, such as %s", c.CertManagerUser, injection.DefaultCertManagerUser)
 	}
 	if err := c.validateTrust(); err != nil {
+		return err
+	}
+	if err := c.Access.validate(); err != nil {
 		return err
 	}
 	if problems := validation.IsDNS1123Subdomain(c.ClusterDomain); len(problems) > 0 {
