@@ -13,7 +13,6 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/posture/access"
@@ -70,8 +69,8 @@ const (
 )
 
 var (
-	wordPattern   = regexp.MustCompile(`^[!-~]{1,256}$`)
-	issuerPattern = regexp.MustCompile(`^https://[!-~]+$`)
+	wordPattern   = regexp.MustCompile(`^[[:graph:]]{1,256}$`)
+	issuerPattern = regexp.MustCompile(`^https://[[:graph:]]+$`)
 )
 
 func (s *accessSettings) validate() error {
@@ -106,7 +105,7 @@ func (m machine) validate() error {
 		return fmt.Errorf("give either namespace and serviceAccount, or user")
 	case account && m.Issuer != "":
 		return fmt.Errorf("issuer: a ServiceAccount has none")
-	case account && (len(validation.IsDNS1123Label(m.Namespace)) > 0 || len(validation.IsDNS1123Subdomain(m.ServiceAccount)) > 0):
+	case account && !isServiceAccount("system:serviceaccount:"+m.Namespace+":"+m.ServiceAccount):
 		return fmt.Errorf("%q is no name of a ServiceAccount, written as namespace and serviceAccount", m.Namespace+"/"+m.ServiceAccount)
 	case !account && !isUserName(m.User):
 		return fmt.Errorf("user %q: write the name as the API server knows it, without spaces around it", m.User)
