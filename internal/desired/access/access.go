@@ -55,10 +55,10 @@ func Static(config Config) (string, error) {
 	return text.String(), nil
 }
 
-func build(config Config, suffix string) []policy.Validating {
+func build(config Config, ending string) []policy.Validating {
 	var policies []policy.Validating
-	for namespaces := range slices.Chunk(once(config.Guarded), NamespacesPerObject) {
-		policies = append(policies, policy.Denying(number(len(policies))+suffix, config.Anchor, spec(config, namespaces)))
+	for namespaces := range slices.Chunk(names(config.asking(), func(n Namespace) bool { return n.Guarded }), NamespacesPerObject) {
+		policies = append(policies, policy.Denying(number(len(policies))+ending, config.Anchor, spec(config, namespaces)))
 	}
 	return policies
 }
@@ -74,7 +74,7 @@ func spec(config Config, namespaces []string) *admissionac.ValidatingAdmissionPo
 		)).
 		WithMatchConditions(
 			config.notBreakGlass(),
-			policy.Condition("governed", "request.?namespace.orValue('') in "+policy.QuoteAll(namespaces)),
+			policy.Condition(governed, "request.?namespace.orValue('') in "+policy.QuoteAll(namespaces)),
 			config.notKubernetes(),
 		).
 		WithVariables(

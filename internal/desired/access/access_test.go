@@ -27,9 +27,10 @@ import (
 
 func full() access.Config {
 	return access.Config{
-		Enforced:     []string{"radiology", "pathology", "radiology"},
-		Audited:      []string{"oncology", "pathology"},
-		Guarded:      []string{"pathology"},
+		Namespaces: []access.Namespace{
+			{Name: "radiology", Access: access.Enforced, Change: access.Told}, {Name: "pathology", Access: access.Told, Change: access.Enforced},
+			{Name: "pathology", Access: access.Enforced, Guarded: true}, {Name: "oncology", Access: access.Told, Change: access.Told}, {Name: "kitchen"}, {},
+		},
 		LabguardUser: "system:serviceaccount:labguard-system:labguard",
 		Machines: []access.Machine{
 			{Namespace: "gitops", Name: "argo"}, {User: "it's-a-robot"}, {User: "runner", Issuer: "https://ci.example"}, {User: "lost", Issuer: "https://nobody.example"}, {},
@@ -49,13 +50,13 @@ func full() access.Config {
 
 func outside() access.Config {
 	return access.Config{
-		Enforced: []string{"pathology"}, Guarded: []string{"pathology"}, LabguardUser: "labguard", Endpoint: policy.Endpoint{URL: "https://localhost:9443/"}, CABundle: []byte("CA"),
+		Namespaces: []access.Namespace{{Name: "pathology", Access: access.Enforced, Change: access.Enforced, Guarded: true}}, LabguardUser: "labguard", Endpoint: policy.Endpoint{URL: "https://localhost:9443/"}, CABundle: []byte("CA"),
 	}
 }
 
 func TestObjectsAreAsInTheGoldens(t *testing.T) {
 	audit := outside()
-	audit.Enforced, audit.Guarded, audit.Audited = nil, nil, []string{"pathology"}
+	audit.Namespaces = []access.Namespace{{Name: "pathology", Access: access.Told, Change: access.Told}}
 	audit.Machines = []access.Machine{{Namespace: "gitops", Name: "argo"}} // whose tokens nobody asks about where nothing is enforced
 	for name, config := range map[string]access.Config{"full": full(), "outside": outside(), "audit": audit} {
 		t.Run(name, func(t *testing.T) {
@@ -111,7 +112,7 @@ func accept[T metav1.Object](object runtime.Object) ([]T, error) {
 func TestTheLoaderOfTheAPIServerTakesTheFile(t *testing.T) {
 	config := full()
 	for i := range access.NamespacesPerObject {
-		config.Guarded = append(config.Guarded, fmt.Sprint("n", i))
+		config.Namespaces = append(config.Namespaces, access.Namespace{Name: fmt.Sprint("n", i), Guarded: true})
 	}
 	text, err := access.Static(config)
 	if err != nil {
@@ -141,9 +142,8 @@ func TestOrderAndDoublesDoNotMatter(t *testing.T) {
 	slices.Reverse(one.Machines)
 	slices.Reverse(one.Providers)
 	one.Machines = append(one.Machines, one.Machines[0], access.Machine{Namespace: "gitops", Name: "argo"})
-	one.Enforced, other.Enforced = []string{"a", "b"}, []string{"b", "a", "", "a"}
-	one.Audited, other.Audited = []string{"c", "d"}, []string{"d", "a", "c", "c"}
-	one.Guarded, other.Guarded = []string{"a", "b"}, []string{"b", "a", "a"}
+	slices.Reverse(one.Namespaces)
+	one.Namespaces = append(one.Namespaces, one.Namespaces...)
 	for name, build := range map[string]func(access.Config) any{
 		"policies":    func(config access.Config) any { return access.Policies(config) },
 		"webhooks":    func(config access.Config) any { return access.Webhooks(config) },
@@ -161,13 +161,11 @@ func TestNoNamespaceIsNoObjectAndEveryThousandHaveOneOfTheirOwn(t *testing.T) {
 	} {
 		config := access.Config{Machines: []access.Machine{{Namespace: "gitops", Name: "argo"}}}
 		for i := range names {
-			name := fmt.Sprintf("n%04d", i)
-			config.Guarded = append(config.Guarded, name)
-			if i%2 == 0 {
-				config.Enforced = append(config.Enforced, name)
-			} else {
-				config.Audited = append(config.Audited, name)
+			namespace := access.Namespace{Name: fmt.Sprintf("n%04d", i), Access: access.Enforced, Change: access.Enforced, Guarded: true}
+			if i%2 == 1 {
+				namespace.Change = access.Told
 			}
+			config.Namespaces = append(config.Namespaces, namespace)
 		}
 		var policies, configurations []string
 		for _, pair := range access.Policies(config) {
@@ -195,7 +193,7 @@ func TestNoNamespaceIsNoObjectAndEveryThousandHaveOneOfTheirOwn(t *testing.T) {
 				t.Errorf("%s would never be removed", name)
 			}
 		}
-		if listed["break-glass"] != names || listed["access"] != (names+1)/2 || listed["change-audit"] != names/2 || names > 0 && listed["tokens"] != 1 {
+		if listed["break-glass"] != names || listed["access"] != names || listed["change"] != (names+1)/2 || listed["change-audit"] != names/2 || names > 0 && listed["tokens"] != 1 {
 			t.Errorf("%d names: %v", names, listed)
 		}
 	}
@@ -209,5 +207,44 @@ func TestOnlyNumberedNamesAreNumbered(t *testing.T) {
 		if got := access.IsNumbered(name); got != want {
 			t.Errorf("IsNumbered(%q) = %v", name, got)
 		}
+	}
+}
+
+func TestWhatIsWrittenIsReadAgain(t *testing.T) {
+	want := []access.Namespace{
+		{Name: "oncology", Access: access.Told, Change: access.Told}, {Name: "pathology", Access: access.Enforced, Change: access.Enforced},
+		{Name: "radiology", Access: access.Enforced, Change: access.Told},
+	}
+	var configuration admissionregistrationv1.ValidatingWebhookConfiguration
+	as(t, access.Webhooks(full())[0], &configuration)
+	if diff := cmp.Diff(want, access.Listed(&configuration)); diff != "" {
+		t.Error(diff)
+	}
+	configuration.Name = "labguard-rollouts"
+	if got := access.Listed(&configuration); got != nil {
+		t.Errorf("a configuration of the rollout gate lists %v", got)
+	}
+	var guard admissionregistrationv1.ValidatingAdmissionPolicy
+	as(t, access.Policies(full())[0].Policy, &guard)
+	for name, want := range map[string]bool{"pathology": true, "radiology": false, "path": false} {
+		if got := access.Guards(&guard, name); got != want {
+			t.Errorf("it guards %s: %t", name, got)
+		}
+	}
+	guard.Name = "labguard-reserved"
+	if access.Guards(&guard, "pathology") {
+		t.Error("another policy guards the way into pods")
+	}
+}
+
+// as turns an intent into an object as the API server has it.
+func as(t *testing.T, intent, object any) {
+	t.Helper()
+	text, err := yaml.Marshal(intent)
+	if err == nil {
+		err = yaml.UnmarshalStrict(text, object)
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }

@@ -4,6 +4,8 @@
 package access
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,14 +24,8 @@ const (
 
 // Config is what the objects depend on. The order of the lists, and names that are there twice, change nothing.
 type Config struct {
-	// Enforced are the namespaces in which something is asked of people and enforced: the webhooks that decide fail closed there.
-	Enforced []string
-	// Audited are the namespaces in which it is only told what Enforce would do: the webhooks fail open there. One that is in Enforced as well is left
-	// out.
-	Audited []string
-	// Guarded are the namespaces in which the admission policy refuses whoever shows no claim of a login: those whose webhook would refuse them,
-	// whatever it knows.
-	Guarded []string
+	// Namespaces are those in which something is asked of people. Of a namespace that is there twice the stricter counts.
+	Namespaces []Namespace
 	// Machines are the listed accounts.
 	Machines []Machine
 	// LabguardUser is the user name of labguard itself, such as system:serviceaccount:labguard-system:labguard.
@@ -48,6 +44,34 @@ type Config struct {
 	TimeoutSeconds int32
 	// Anchor owns the objects, but for those in a file.
 	Anchor policy.Anchor
+}
+
+// Asked says how much depends on what people are asked for.
+type Asked int
+
+const (
+	// Nothing is asked for.
+	Nothing Asked = iota
+	// Told means that people are told what Enforce would do: a request goes through if nobody answers.
+	Told
+	// Enforced means that a request is refused unless labguard lets it through.
+	Enforced
+)
+
+// Namespace is one in which something is asked of people.
+type Namespace struct {
+	Name string
+	// Access is asked for ways into pods, Change for what runs.
+	Access, Change Asked
+	// Guarded says that the admission policy refuses ways into pods to whoever shows no claim of a login, as the webhook would whatever else it knows.
+	Guarded bool
+}
+
+func (n Namespace) enforced() bool { return n.Access == Enforced || n.Change == Enforced }
+
+// Stricter is the stricter of what two say about the same namespace.
+func (n Namespace) Stricter(other Namespace) Namespace {
+	return Namespace{Name: n.Name, Access: max(n.Access, other.Access), Change: max(n.Change, other.Change), Guarded: n.Guarded || other.Guarded}
 }
 
 // Machine is one account that the operator's configuration lists.
@@ -75,6 +99,29 @@ type Provider struct {
 }
 
 const serviceAccountPrefix = "system:serviceaccount:"
+
+// asking are the namespaces in which something is asked, by name, each once.
+func (c Config) asking() []Namespace {
+	byName := map[string]Namespace{}
+	for _, namespace := range c.Namespaces {
+		byName[namespace.Name] = namespace.Stricter(byName[namespace.Name])
+	}
+	sorted := slices.SortedFunc(maps.Values(byName), func(a, b Namespace) int { return cmp.Compare(a.Name, b.Name) })
+	return slices.DeleteFunc(sorted, func(n Namespace) bool {
+		return n.Name == "" || n.Access == Nothing && n.Change == Nothing && !n.Guarded
+	})
+}
+
+// names are those of the namespaces of which something holds.
+func names(namespaces []Namespace, holds func(Namespace) bool) []string {
+	var found []string
+	for _, namespace := range namespaces {
+		if holds(namespace) {
+			found = append(found, namespace.Name)
+		}
+	}
+	return found
+}
 
 // claimKeys are the keys under which any claim may arrive. The default ones are always among them, as labguard reads them where no provider is known.
 func (c Config) claimKeys() []string {

@@ -49,7 +49,7 @@ func decides(config access.Config) func(who authenticationv1.UserInfo, cover dec
 
 func configs() map[string]access.Config {
 	defaults := access.Config{
-		Enforced: []string{"pathology"}, Guarded: []string{"pathology"}, LabguardUser: "labguard", BreakGlass: "system:authenticated",
+		Namespaces: []access.Namespace{{Name: "pathology", Access: access.Enforced, Change: access.Enforced, Guarded: true}}, LabguardUser: "labguard", BreakGlass: "system:authenticated",
 		Machines: []access.Machine{{Namespace: "gitops", Name: "argo"}, {User: "system:node:one"}, {User: "system:serviceaccount:gitops:argo:x"}},
 	}
 	twice := full()

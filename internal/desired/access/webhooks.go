@@ -24,7 +24,14 @@ const (
 	ObservePath = "/observe-break-glass"
 	// observeTimeoutSeconds is how long a request may wait where the answer refuses nothing.
 	observeTimeoutSeconds int32 = 1
+
+	// accessName and changeName are the first parts of names of webhooks, with told behind them where nothing is enforced.
+	accessName, changeName = "access", "change"
+	told                   = "-audit"
 )
+
+// suffix ends the name of every webhook about people.
+var suffix = ".people." + v1alpha1.GroupVersion.Group
 
 // webhook is one webhook of a configuration.
 type webhook struct {
@@ -41,12 +48,11 @@ type webhook struct {
 // Webhooks gives the webhook configurations, each for NamespacesPerObject namespaces in which people are asked for something; none without such a
 // namespace. The first has those about tokens, too.
 func Webhooks(config Config) []*admissionac.ValidatingWebhookConfigurationApplyConfiguration {
-	enforced := once(config.Enforced)
-	all := once(slices.Concat(enforced, config.Audited))
+	asking := slices.DeleteFunc(config.asking(), func(n Namespace) bool { return n.Access == Nothing && n.Change == Nothing })
 	var configurations []*admissionac.ValidatingWebhookConfigurationApplyConfiguration
-	for names := range slices.Chunk(all, NamespacesPerObject) {
-		webhooks := people(config, names, enforced)
-		if len(configurations) == 0 && len(enforced) > 0 {
+	for namespaces := range slices.Chunk(asking, NamespacesPerObject) {
+		webhooks := people(config, namespaces)
+		if len(configurations) == 0 && slices.ContainsFunc(asking, Namespace.enforced) {
 			webhooks = append(webhooks, tokens(config)...)
 		}
 		configuration := admissionac.ValidatingWebhookConfiguration(number(len(configurations))).
@@ -61,22 +67,24 @@ func Webhooks(config Config) []*admissionac.ValidatingWebhookConfigurationApplyC
 	return configurations
 }
 
-// people are the webhooks about ways into pods and about changes. What is only told about is in webhooks of its own, which refuse nothing while labguard
-// does not answer.
-func people(config Config, names, enforced []string) []webhook {
-	closed := slices.DeleteFunc(slices.Clone(names), func(name string) bool { _, found := slices.BinarySearch(enforced, name); return !found })
-	open := slices.DeleteFunc(slices.Clone(names), func(name string) bool { _, found := slices.BinarySearch(enforced, name); return found })
+// people are the webhooks about ways into pods and about changes. What is only told is in webhooks of its own, which refuse nothing while labguard does not
+// answer.
+func people(config Config, namespaces []Namespace) []webhook {
 	asked := []*admissionac.MatchConditionApplyConfiguration{config.notBreakGlass(), config.notKubernetes()}
 	working := append(slices.Clone(asked), config.notAMachine())
 	access, change := accessRules(), changeRules(config)
+	of := func(what func(Namespace) Asked, how Asked) []string {
+		return names(namespaces, func(n Namespace) bool { return what(n) == how })
+	}
+	toAccess, toChange := func(n Namespace) Asked { return n.Access }, func(n Namespace) Asked { return n.Change }
 	return []webhook{
-		{name: "access", path: ValidatePath, rules: access, conditions: asked, namespaces: closed},
-		{name: "change", path: ValidatePath, rules: change, conditions: working, namespaces: closed},
-		{name: "access-audit", path: ValidatePath, rules: access, conditions: asked, namespaces: open, open: true},
-		{name: "change-audit", path: ValidatePath, rules: change, conditions: working, namespaces: open, open: true},
+		{name: accessName, path: ValidatePath, rules: access, conditions: asked, namespaces: of(toAccess, Enforced)},
+		{name: changeName, path: ValidatePath, rules: change, conditions: working, namespaces: of(toChange, Enforced)},
+		{name: accessName + told, path: ValidatePath, rules: access, conditions: asked, namespaces: of(toAccess, Told), open: true},
+		{name: changeName + told, path: ValidatePath, rules: change, conditions: working, namespaces: of(toChange, Told), open: true},
 		{name: "break-glass", path: ObservePath, rules: slices.Concat(access, change), conditions: []*admissionac.MatchConditionApplyConfiguration{
 			policy.Condition("break-glass", config.breakGlassMember()),
-		}, namespaces: names, open: true},
+		}, namespaces: names(namespaces, func(Namespace) bool { return true }), open: true},
 	}
 }
 
@@ -138,7 +146,7 @@ func (w webhook) configured(config Config) *admissionac.ValidatingWebhookApplyCo
 		failure, timeout = admissionv1.Ignore, observeTimeoutSeconds
 	}
 	return admissionac.ValidatingWebhook().
-		WithName(w.name + ".people." + v1alpha1.GroupVersion.Group).
+		WithName(w.name + suffix).
 		WithClientConfig(config.Endpoint.Client(w.path, config.CABundle)).
 		WithRules(w.rules...).
 		WithFailurePolicy(failure).
