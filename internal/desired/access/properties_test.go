@@ -4,6 +4,8 @@
 package access_test
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -159,5 +161,40 @@ func TestWhoNeverWaitsForLabguard(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A cluster of many namespaces and machines stays below what etcd stores and what an expression may cost.
+func TestLongListsFit(t *testing.T) {
+	config := full()
+	config.Namespaces = nil
+	for i := range access.NamespacesPerObject {
+		config.Namespaces = append(config.Namespaces, access.Namespace{
+			Name: fmt.Sprintf("%063d", i), Access: access.Enforced, Change: access.Enforced, Guarded: true,
+		})
+	}
+	for i := range 500 {
+		config.Machines = append(config.Machines, access.Machine{Namespace: fmt.Sprintf("%063d", i), Name: "deployer"}, access.Machine{User: fmt.Sprintf("robot-%d", i), Issuer: "https://ci.example"})
+	}
+	configuration := access.Webhooks(config)[0]
+	for name, object := range map[string]any{"configuration": configuration, "policy": access.Policies(config)[0].Policy} {
+		text, err := json.Marshal(object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(text) > 1<<20 {
+			t.Errorf("the %s has %d bytes", name, len(text))
+		}
+	}
+	who := authenticationv1.UserInfo{Username: "nobody", Groups: []string{"lab"}, Extra: said("ci.example/iss", "https://ci.example")}
+	for i := range 200 {
+		who.Groups = append(who.Groups, fmt.Sprint("group-", i))
+	}
+	request := execBy(who, fmt.Sprintf("%063d", access.NamespacesPerObject-1))
+	for _, webhook := range configuration.Webhooks {
+		compile(t, nil, texts(webhook.MatchConditions)...).on(t, request, false, nil, nil)
+	}
+	if got := compiled(t, access.Policies(config)[0]).refusals(t, request, false, nil, nil); len(got) > 0 {
+		t.Errorf("refused: %v", got)
 	}
 }
