@@ -129,23 +129,20 @@ func (r *Reconciler) lingerPeople(asking map[string]access.Namespace, live *obje
 
 // listedForPeople are the namespaces in which people are asked for something now.
 func (o *objects) listedForPeople() []access.Namespace {
+	guarded := map[string]bool{}
+	for i := range o.validatingPolicies.Items {
+		for _, name := range access.Guarded(&o.validatingPolicies.Items[i]) {
+			guarded[name] = true
+		}
+	}
 	var found []access.Namespace
 	for i := range o.validating.Items {
 		for _, namespace := range access.Listed(&o.validating.Items[i]) {
-			namespace.Guarded = o.guarded(namespace.Name)
+			namespace.Guarded = guarded[namespace.Name]
 			found = append(found, namespace)
 		}
 	}
 	return found
-}
-
-func (o *objects) guarded(namespace string) bool {
-	for i := range o.validatingPolicies.Items {
-		if access.Guards(&o.validatingPolicies.Items[i], namespace) {
-			return true
-		}
-	}
-	return false
 }
 
 // writeAccess applies what differs, the record of break glass first, and removes what is not needed any more. Where names are added, the last object goes

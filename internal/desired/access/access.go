@@ -74,7 +74,7 @@ func spec(config Config, namespaces []string) *admissionac.ValidatingAdmissionPo
 		)).
 		WithMatchConditions(
 			config.notBreakGlass(),
-			policy.Condition(governed, "request.?namespace.orValue('') in "+policy.QuoteAll(namespaces)),
+			isGoverned(namespaces),
 			config.notKubernetes(),
 		).
 		WithVariables(

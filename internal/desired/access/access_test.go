@@ -226,14 +226,18 @@ func TestWhatIsWrittenIsReadAgain(t *testing.T) {
 	}
 	var guard admissionregistrationv1.ValidatingAdmissionPolicy
 	as(t, access.Policies(full())[0].Policy, &guard)
-	for name, want := range map[string]bool{"pathology": true, "radiology": false, "path": false} {
-		if got := access.Guards(&guard, name); got != want {
-			t.Errorf("it guards %s: %t", name, got)
-		}
+	if diff := cmp.Diff([]string{"pathology"}, access.Guarded(&guard)); diff != "" {
+		t.Error(diff)
+	}
+	config := full()
+	config.Namespaces = append(config.Namespaces, access.Namespace{Name: "icu", Guarded: true})
+	as(t, access.Policies(config)[0].Policy, &guard)
+	if diff := cmp.Diff([]string{"icu", "pathology"}, access.Guarded(&guard)); diff != "" {
+		t.Error(diff)
 	}
 	guard.Name = "labguard-reserved"
-	if access.Guards(&guard, "pathology") {
-		t.Error("another policy guards the way into pods")
+	if got := access.Guarded(&guard); got != nil {
+		t.Errorf("another policy guards the ways into pods of %v", got)
 	}
 }
 

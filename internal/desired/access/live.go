@@ -12,6 +12,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
 
 	"github.com/labguard/labguard/internal/desired/policy"
 )
@@ -61,9 +62,27 @@ func named(selector *metav1.LabelSelector) []string {
 	return nil
 }
 
-// Guards says whether a policy about people guards a namespace.
-func Guards(guard *admissionv1.ValidatingAdmissionPolicy, namespace string) bool {
-	return IsNumbered(guard.Name) && slices.ContainsFunc(guard.Spec.MatchConditions, func(condition admissionv1.MatchCondition) bool {
-		return condition.Name == governed && strings.Contains(condition.Expression, policy.Quote(namespace))
-	})
+// isGoverned is the condition of the policy for some namespaces.
+func isGoverned(namespaces []string) *admissionac.MatchConditionApplyConfiguration {
+	return policy.Condition(governed, inNamespaces+policy.QuoteAll(namespaces))
+}
+
+const inNamespaces = "request.?namespace.orValue('') in "
+
+// Guarded reads from a policy about people which namespaces it guards. It is nothing for any other policy.
+func Guarded(guard *admissionv1.ValidatingAdmissionPolicy) []string {
+	if !IsNumbered(guard.Name) {
+		return nil
+	}
+	var found []string
+	for _, condition := range guard.Spec.MatchConditions {
+		list, isList := strings.CutPrefix(condition.Expression, inNamespaces)
+		if condition.Name != governed || !isList {
+			continue
+		}
+		for name := range strings.SplitSeq(strings.Trim(list, "[]"), ", ") {
+			found = append(found, strings.Trim(name, "'")) // no name of a namespace has a quote in it
+		}
+	}
+	return found
 }
