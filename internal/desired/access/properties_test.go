@@ -56,14 +56,19 @@ func configs() map[string]access.Config {
 	}
 	twice := full()
 	twice.Providers = append(twice.Providers, access.Provider{Issuer: "https://ci.example"}, access.Provider{Issuer: "https://ci.example", Keys: v1alpha1.ClaimKeys{Issuer: "ci.example/iss"}})
-	return map[string]access.Config{"full": full(), "defaults": defaults, "an issuer that is there twice": twice}
+	vouched := full()
+	vouched.Machines = []access.Machine{
+		{Namespace: "gitops", Name: "argo"}, {User: "runner", Issuer: "https://ci.example"}, {User: "system:robot", Issuer: "https://ci.example"},
+		{User: "anna", Issuer: "https://idp.example"},
+	}
+	return map[string]access.Config{"full": full(), "defaults": defaults, "an issuer that is there twice": twice, "machines with issuers": vouched}
 }
 
 // someUser is a user who has something of what machines, members of the group and the control plane have.
 func someUser(t *rapid.T) authenticationv1.UserInfo {
 	who := authenticationv1.UserInfo{
 		Username: rapid.SampledFrom([]string{
-			"anna", "", "labguard", full().LabguardUser, "runner", "it's-a-robot", "system:admin", "system:anonymous", "system:apiserver", "system:kube-scheduler",
+			"anna", "runner", "system:robot", "", "labguard", full().LabguardUser, "it's-a-robot", "system:admin", "system:anonymous", "system:apiserver", "system:kube-scheduler",
 			"system:node:one", "system:node:", "system:serviceaccount:gitops:argo", "system:serviceaccount:gitops:other", "system:serviceaccount:gitops:argo:x",
 			"system:serviceaccount:kube-system:job-controller", "system:serviceaccount:kube-system:", "system:serviceaccount:kube-system:a:b", "system:serviceaccount:kube-system2:a",
 		}).Draw(t, "user"),
@@ -79,7 +84,9 @@ func someUser(t *rapid.T) authenticationv1.UserInfo {
 		if who.Extra == nil {
 			who.Extra = map[string]authenticationv1.ExtraValue{}
 		}
-		who.Extra[key] = rapid.SliceOfN(rapid.SampledFrom([]string{"https://ci.example", "https://idp.example", "mfa", "", "1700000000"}), 0, 2).Draw(t, key)
+		who.Extra[key] = rapid.SampledFrom([]authenticationv1.ExtraValue{
+			{"https://ci.example"}, {"https://idp.example"}, {"mfa"}, {"1700000000"}, {""}, {}, {"https://ci.example", "https://ci.example"},
+		}).Draw(t, key)
 	}
 	return who
 }
@@ -123,8 +130,10 @@ func TestNobodyGoesAroundTheDecision(t *testing.T) {
 
 // What Kubernetes and listed machines write never waits for labguard.
 func TestWhoNeverWaitsForLabguard(t *testing.T) {
+	config := full()
+	config.Machines = append(config.Machines, access.Machine{User: "system:robot", Issuer: "https://ci.example"})
 	asked := map[string]program{}
-	for _, webhook := range access.Webhooks(full())[0].Webhooks {
+	for _, webhook := range access.Webhooks(config)[0].Webhooks {
 		short, _, _ := strings.Cut(*webhook.Name, ".")
 		asked[short] = compile(t, nil, texts(webhook.MatchConditions)...)
 	}
@@ -147,6 +156,8 @@ func TestWhoNeverWaitsForLabguard(t *testing.T) {
 		"a node":                                      {who: authenticationv1.UserInfo{Username: "system:node:one", Groups: []string{"system:nodes"}}},
 		"a pipeline for which its issuer vouches":     {who: authenticationv1.UserInfo{Username: "runner", Extra: said("ci.example/iss", "https://ci.example")}, enters: true},
 		"somebody else who calls themselves the same": {who: authenticationv1.UserInfo{Username: "runner", Extra: said("labguard.dev/issuer", "https://idp.example")}, waits: true, enters: true},
+		"one with claims of two issuers":              {who: authenticationv1.UserInfo{Username: "runner", Extra: map[string]authenticationv1.ExtraValue{"ci.example/iss": {"https://ci.example"}, "labguard.dev/issuer": {"https://idp.example"}}}, waits: true, enters: true},
+		"one whose name is a system user's":           {who: authenticationv1.UserInfo{Username: "system:robot", Extra: said("ci.example/iss", "https://ci.example")}, waits: true, enters: true},
 		"a robot with a client certificate":           {who: authenticationv1.UserInfo{Username: "it's-a-robot", Groups: []string{"system:authenticated"}}, enters: true},
 		"somebody who logs in under the robot's name": {who: authenticationv1.UserInfo{Username: "it's-a-robot", Extra: said("labguard.dev/issuer", "https://idp.example")}, waits: true, enters: true},
 		"a person": {who: authenticationv1.UserInfo{Username: "anna", Extra: said("labguard.dev/amr", "mfa")}, waits: true, enters: true},
