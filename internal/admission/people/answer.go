@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -17,11 +16,11 @@ import (
 )
 
 // answered puts an answer into the words of the API server.
-func answered(ctx context.Context, answer access.Answer, more ...string) admission.Response {
+func answered(ctx context.Context, answer access.Answer) admission.Response {
 	decision := answer.Annotations[access.AnnotationDecision]
 	metrics.AccessDecisions.WithLabelValues(decision, string(answer.Reason)).Inc()
 	response := observed(ctx)
-	response.Allowed, response.AuditAnnotations, response.Warnings = answer.Allowed, answer.Annotations, slices.Concat(answer.Warnings, more)
+	response.Allowed, response.AuditAnnotations, response.Warnings = answer.Allowed, answer.Annotations, answer.Warnings
 	if !answer.Allowed {
 		response.Result = &metav1.Status{Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden, Message: answer.Message}
 	}

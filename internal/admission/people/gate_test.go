@@ -17,7 +17,6 @@ import (
 	webhook "sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/labguard/labguard/api/v1alpha1"
-	"github.com/labguard/labguard/internal/admission/people"
 )
 
 // ways are all ways into a pod that admission sees.
@@ -362,34 +361,6 @@ func TestAProofIsALoginWithEverythingThatItsProviderProves(t *testing.T) {
 		s.ask(t, test.asked)
 		if diff := cmp.Diff(test.want, s.seen.proofs); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-	}
-}
-
-func TestLabguardsCanaryIsAnsweredAndNobodyElses(t *testing.T) {
-	s := newSite(t, laboratory()...)
-	canary := func(who user, annotations string) webhook.Request {
-		asked := dry(request(who, admissionv1.Create, "pods", "canary"))
-		asked.Object.Raw = []byte(`{"metadata":{"annotations":` + annotations + `}}`)
-		return asked
-	}
-	self, mark := serviceAccount("labguard-system", "labguard"), `{"labguard.dev/hold":"canary:4711"}`
-	written := canary(self, mark)
-	written.DryRun = nil
-	for name, test := range map[string]struct {
-		asked webhook.Request
-		want  []string
-	}{
-		"labguard's":                {canary(self, mark), []string{people.CanaryText("4711")}},
-		"of somebody else":          {canary(mia(), mark), nil},
-		"that would be written":     {written, nil},
-		"without a nonce":           {canary(self, `{"labguard.dev/hold":"canary:"}`), nil},
-		"a hold that is none":       {canary(self, `{"labguard.dev/hold":"{}"}`), nil},
-		"an object that is no JSON": {canary(self, `{`), nil},
-	} {
-		got := s.ask(t, test.asked)
-		if diff := cmp.Diff(test.want, got.Warnings); diff != "" || !got.Allowed {
-			t.Errorf("%s: allowed %t (-want +got):\n%s", name, got.Allowed, diff)
 		}
 	}
 }

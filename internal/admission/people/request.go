@@ -13,13 +13,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/json"
 	utilnet "k8s.io/apimachinery/pkg/util/net"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/labguard/labguard/api/v1alpha1"
-	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/posture/access"
 )
 
@@ -88,28 +86,6 @@ func (g *Gate) labels(ctx context.Context, request *access.Request) labels.Label
 		return nil
 	}
 	return labels.Set(pod.Labels)
-}
-
-// CanaryText is what the warning says with which labguard's own dry run is answered that proves that the webhook is called.
-func CanaryText(nonce string) string { return "labguard access canary " + nonce }
-
-// canary recognises that dry run by the annotation that the canary of the rollout gate has, too.
-func (g *Gate) canary(request *admission.Request) []string {
-	if request.UserInfo.Username != g.config.User || !dryRun(request) {
-		return nil
-	}
-	var object struct {
-		Metadata struct {
-			Annotations map[string]string `json:"annotations"`
-		} `json:"metadata"`
-	}
-	if err := json.Unmarshal(request.Object.Raw, &object); err != nil {
-		return nil
-	}
-	if nonce, found := posture.CanaryNonce(object.Metadata.Annotations[v1alpha1.HoldAnnotation]); found && nonce != "" {
-		return []string{CanaryText(nonce)}
-	}
-	return nil
 }
 
 func breakGlassRequest(request *admission.Request, now time.Time) v1alpha1.BreakGlassRequest {

@@ -4,7 +4,6 @@
 package people
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -28,21 +27,18 @@ const (
 func requirements(workloads []v1alpha1.LabWorkload, now time.Time) (asked []access.Requirement, until time.Time) {
 	for i := range workloads {
 		spec := &workloads[i].Spec
-		start, known := posture.EnforceAfter(spec.EnforceAfter)
-		delayed := spec.EnforceAfter != "" && (!known || now.Before(start))
-		if delayed && known && (spec.MFA != nil || spec.Training != nil) {
-			until = posture.Earliest(until, start)
+		if spec.MFA == nil && spec.Training == nil {
+			continue
 		}
-		inForce := func(own v1alpha1.Enforcement) bool {
-			return !delayed && cmp.Or(own, spec.Enforcement) == v1alpha1.EnforcementEnforce
-		}
-		asked = append(asked, requirementsOf(&workloads[i], inForce)...)
+		enforcement := posture.EnforcementAt(spec, now)
+		until = posture.Earliest(until, enforcement.NextChange)
+		asked = append(asked, requirementsOf(&workloads[i], &enforcement)...)
 	}
 	return asked, until
 }
 
 // requirementsOf are those of one LabWorkload: two, where only one of login and training is enforced.
-func requirementsOf(workload *v1alpha1.LabWorkload, inForce func(v1alpha1.Enforcement) bool) []access.Requirement {
+func requirementsOf(workload *v1alpha1.LabWorkload, enforcement *posture.Enforcement) []access.Requirement {
 	one := access.Requirement{Workload: workload.Name}
 	// A selector that cannot be read, which the API never lets in, takes every pod: nobody gets in because of it.
 	if selector, err := metav1.LabelSelectorAsSelector(&workload.Spec.Selector); err == nil {
@@ -51,12 +47,12 @@ func requirementsOf(workload *v1alpha1.LabWorkload, inForce func(v1alpha1.Enforc
 	var asked []access.Requirement
 	if mfa := workload.Spec.MFA; mfa != nil {
 		login := one
-		login.MFA, login.Enforce = rule(mfa), inForce(mfa.Enforcement)
+		login.MFA, login.Enforce = rule(mfa), enforcement.MFA
 		asked = append(asked, login)
 	}
 	if wanted := workload.Spec.Training; wanted != nil {
 		trained := one
-		trained.Training, trained.Enforce = courses(wanted, workload.Spec.MFA), inForce(wanted.Enforcement)
+		trained.Training, trained.Enforce = courses(wanted, workload.Spec.MFA), enforcement.Training
 		if len(asked) > 0 && asked[0].Enforce == trained.Enforce {
 			asked[0].Training = trained.Training
 			return asked
