@@ -71,6 +71,9 @@ func New(reader client.Reader, passive clock.PassiveClock, config Config) *Gate 
 	}
 }
 
+// +kubebuilder:rbac:groups=labguard.dev,resources=labworkloads;identityproviders;trainingrecords,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;watch
+
 // Watch learns of changes from the informers that the reader reads from.
 func (g *Gate) Watch(ctx context.Context, informers cache.Informers) error {
 	if err := g.policies.watch(ctx, informers); err != nil {
