@@ -184,12 +184,13 @@ func TestARequestOfNoSortIsRefused(t *testing.T) {
 	other := exec(mia())
 	other.Resource.Group = "metrics.k8s.io"
 	for name, asked := range map[string]webhook.Request{
-		"the scale of a Deployment": request(mia(), admissionv1.Update, "deployments/scale", "lis"),
-		"an eviction":               request(mia(), admissionv1.Create, "pods/eviction", "lis-0"),
-		"exec of another group":     other,
-		"exec that is created":      request(mia(), admissionv1.Create, "pods/exec", "lis-0"),
-		"the proxy of a node":       request(mia(), admissionv1.Connect, "nodes/proxy", "n1"),
-		"an operation of no name":   request(mia(), "", "pods", "lis-0"),
+		"the scale of a Deployment":         request(mia(), admissionv1.Update, "deployments/scale", "lis"),
+		"an eviction":                       request(mia(), admissionv1.Create, "pods/eviction", "lis-0"),
+		"exec of another group":             other,
+		"a debug container that is created": request(mia(), admissionv1.Create, "pods/ephemeralcontainers", "lis-0"),
+		"exec that is created":              request(mia(), admissionv1.Create, "pods/exec", "lis-0"),
+		"the proxy of a node":               request(mia(), admissionv1.Connect, "nodes/proxy", "n1"),
+		"an operation of no name":           request(mia(), "", "pods", "lis-0"),
 	} {
 		if got := s.ask(t, asked); got.Allowed || got.AuditAnnotations["reason"] != "InvalidRequest" {
 			t.Errorf("%s: %+v", name, got)
@@ -227,6 +228,7 @@ func TestWhatIsInForce(t *testing.T) {
 		"no age, which is 12 hours":            {func(s *v1alpha1.LabWorkloadSpec) { s.MFA.MaxAge = "" }, mia(claim("auth-time", seconds(now.Add(-13*time.Hour)))), "refused", "LoginTooOld"},
 		"an age that cannot be read":           {func(s *v1alpha1.LabWorkloadSpec) { s.MFA.MaxAge = "12" }, mia(), "refused", "LoginTooOld"},
 		"an age below zero":                    {func(s *v1alpha1.LabWorkloadSpec) { s.MFA.MaxAge = "-12h" }, mia(), "refused", "LoginTooOld"},
+		"no age at all":                        {func(s *v1alpha1.LabWorkloadSpec) { s.MFA.MaxAge = "0s" }, mia(), "refused", "LoginTooOld"},
 		"a course of the last half an hour":    {func(s *v1alpha1.LabWorkloadSpec) { s.Training.MaxAge = "30m" }, mia(), "refused", "TrainingMissing"},
 		"an age of training that is none":      {func(s *v1alpha1.LabWorkloadSpec) { s.Training.MaxAge = "soon" }, mia(), "refused", "TrainingMissing"},
 		"two courses":                          {func(s *v1alpha1.LabWorkloadSpec) { s.Training.Courses = []v1alpha1.Course{phishing, "gdpr"} }, mia(), "refused", "TrainingMissing"},

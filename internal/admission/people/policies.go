@@ -93,7 +93,7 @@ func (p *policies) watch(ctx context.Context, informers cache.Informers) error {
 func (p *policies) changed(before, after any) {
 	old, fine := before.(client.Object)
 	object, too := after.(client.Object)
-	if fine && too && object.GetGeneration() != 0 && old.GetGeneration() == object.GetGeneration() && old.GetUID() == object.GetUID() {
+	if fine && too && old.GetGeneration() == object.GetGeneration() && old.GetUID() == object.GetUID() {
 		return
 	}
 	p.forget(after)
@@ -126,9 +126,7 @@ func (p *policies) of(ctx context.Context, namespace string, now time.Time) (*vi
 	}
 	p.lock.Lock()
 	defer p.lock.Unlock()
-	if p.kept[namespace] == place { // else something has changed meanwhile, or another request arranges it too
-		place.view = arranged
-	}
+	place.view = arranged // found by nobody, if something has changed meanwhile or another request arranges the namespace too
 	return arranged, nil
 }
 
