@@ -104,6 +104,10 @@ bench-airlock: ## airlock beside stunnel4, haproxy and a plain copy, which apt-g
 	@go build -o $(BIN)/benchairlock ./hack/benchairlock
 	@exec $(BIN)/benchairlock -airlock $(BIN)/airlock
 
+.PHONY: bench-access
+bench-access: ## one answer about a person's access, with 10,000 training records and 1,000 LabWorkloads, in the process (docs/performance.md)
+	@go test ./internal/admission/people -run '^$$' -bench People -benchmem
+
 ##@ Before a commit
 
 .PHONY: generate
