@@ -6,6 +6,7 @@ package labworkload
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -111,7 +112,7 @@ func (c *peopleCase) look(t *testing.T, r *Reconciler, now time.Time) *v1alpha1.
 	t.Helper()
 	objects := c.objects
 	if c.provider != nil {
-		objects = append(objects[:len(objects):len(objects)], c.provider)
+		objects = append(slices.Clip(objects), c.provider)
 	}
 	r.Client = fake.NewClientBuilder().WithScheme(kinds(t)).WithObjects(objects...).Build()
 	r.People = c.people

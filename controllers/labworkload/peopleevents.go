@@ -35,7 +35,9 @@ func (r *Reconciler) askingForTraining(ctx context.Context) []reconcile.Request 
 
 // askingPeople are the LabWorkloads that ask for either, whatever has changed.
 func (r *Reconciler) askingPeople(ctx context.Context, _ client.Object) []reconcile.Request {
-	return r.list(ctx, "", func(workload *v1alpha1.LabWorkload) bool { return workload.Spec.MFA != nil || workload.Spec.Training != nil })
+	return r.list(ctx, "", func(workload *v1alpha1.LabWorkload) bool {
+		return workload.Spec.MFA != nil || workload.Spec.Training != nil
+	})
 }
 
 // peopleNews says what is known anew about people.

@@ -70,7 +70,8 @@ func TestClaimsSeenSaysWhetherClaimsHaveArrivedInADay(t *testing.T) {
 			if got := result.RequeueAfter.Truncate(time.Second); got != test.next {
 				t.Errorf("looks again after %s, want %s", got, test.next)
 			}
-			if look(t, r, "lab"); len(a.written()) != 1 {
+			look(t, r, "lab")
+			if len(a.written()) != 1 {
 				t.Errorf("a second look writes: %v", a.written())
 			}
 		})
@@ -114,7 +115,8 @@ func TestAnIssuerThatTwoNameIsAConflictUntilOneGoes(t *testing.T) {
 	if err := a.Delete(t.Context(), other); err != nil {
 		t.Fatal(err)
 	}
-	if look(t, r, "lab"); conditionOf(t, a, "lab", v1alpha1.ConditionConflict) != nil {
+	look(t, r, "lab")
+	if conditionOf(t, a, "lab", v1alpha1.ConditionConflict) != nil {
 		t.Error("the conflict stays when the other one is gone")
 	}
 }
@@ -145,13 +147,15 @@ func TestAProofOfWhatWasAskedBeforeIsWithdrawn(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	before := len(a.written())
-	if look(t, r, "lab"); len(a.written()) != before {
+	look(t, r, "lab")
+	if len(a.written()) != before {
 		t.Errorf("a second look writes: %v", a.written())
 	}
 	if err := proofs.note(t.Context(), issuer, noon.Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	if look(t, r, "lab"); conditionOf(t, a, "lab", v1alpha1.ConditionClaimsSeen).Status != metav1.ConditionTrue {
+	look(t, r, "lab")
+	if conditionOf(t, a, "lab", v1alpha1.ConditionClaimsSeen).Status != metav1.ConditionTrue {
 		t.Error("a proof of what is asked for now does not count")
 	}
 }
@@ -172,7 +176,8 @@ func TestAStatusThatCannotBeWrittenIsTriedAgain(t *testing.T) {
 	if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKey{Name: "lab"}}); err == nil || len(events.all()) != 0 {
 		t.Errorf("got %v, told %v", err, events.all())
 	}
-	if look(t, r, "lab"); len(events.all()) != 1 {
+	look(t, r, "lab")
+	if len(events.all()) != 1 {
 		t.Errorf("told %v", events.all())
 	}
 }

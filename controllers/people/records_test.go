@@ -90,8 +90,10 @@ func TestTheWebhookStandsWhereItIsAskedAndFailsClosed(t *testing.T) {
 		change func(*admissionv1.ValidatingWebhookConfiguration)
 		want   bool
 	}{
-		"as labguard writes it":             {func(*admissionv1.ValidatingWebhookConfiguration) {}, true},
-		"it lets through where nobody asks": {func(c *admissionv1.ValidatingWebhookConfiguration) { c.Webhooks[0].FailurePolicy = ptr.To(admissionv1.Ignore) }, false},
+		"as labguard writes it": {func(*admissionv1.ValidatingWebhookConfiguration) {}, true},
+		"it lets through where nobody asks": {func(c *admissionv1.ValidatingWebhookConfiguration) {
+			c.Webhooks[0].FailurePolicy = ptr.To(admissionv1.Ignore)
+		}, false},
 		"it does not say what it does then": {func(c *admissionv1.ValidatingWebhookConfiguration) { c.Webhooks[0].FailurePolicy = nil }, false},
 		"nobody vouches for labguard":       {func(c *admissionv1.ValidatingWebhookConfiguration) { c.Webhooks[0].ClientConfig.CABundle = nil }, false},
 		"other namespaces": {func(c *admissionv1.ValidatingWebhookConfiguration) {

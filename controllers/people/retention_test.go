@@ -55,7 +55,8 @@ func TestAnAcknowledgedUseIsKeptForNinetyDaysFromWhenThatWasSeen(t *testing.T) {
 		}
 	}
 	clock.Step(KeepAcknowledged - time.Second)
-	if look("done"); !there("done") {
+	look("done")
+	if !there("done") {
 		t.Fatal("it is deleted before the 90 days are over")
 	}
 	clock.Step(time.Second)
@@ -77,7 +78,8 @@ func TestTheMetricCountsOpenUses(t *testing.T) {
 		open bool
 		want float64
 	}{{first, true, 1}, {first, true, 1}, {second, true, 2}, {first, false, 1}, {first, false, 1}, {second, false, 0}} {
-		if tally.set(step.key, step.open); gauge() != step.want {
+		tally.set(step.key, step.open)
+		if gauge() != step.want {
 			t.Errorf("after %+v the metric says %v", step, gauge())
 		}
 	}

@@ -51,11 +51,11 @@ func clusterRole(name string, rules ...rbacv1.PolicyRule) *rbacv1.ClusterRole {
 	return &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: rules}
 }
 
-func bound(name, kind, holder string) *rbacv1.ClusterRoleBinding {
+func bound(name, holder string) *rbacv1.ClusterRoleBinding {
 	return &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name + "-" + holder},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
-		Subjects:   []rbacv1.Subject{{Kind: kind, Name: holder, APIGroup: rbacv1.GroupName}},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.UserKind, Name: holder, APIGroup: rbacv1.GroupName}},
 	}
 }
 
@@ -89,13 +89,13 @@ func TestRightsAreSearchedWithWhatTheClusterAndTheConfigurationSay(t *testing.T)
 	reader := rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{"secrets"}, Verbs: []string{"get"}}
 	deployer := rbacv1.PolicyRule{APIGroups: []string{"apps"}, Resources: []string{"deployments"}, Verbs: []string{"create", "patch"}}
 	bindings := apiWith(t,
-		clusterRole("proxy", nodesProxy), bound("proxy", rbacv1.UserKind, "mallory"), bound("proxy", rbacv1.UserKind, "monitoring"),
-		clusterRole("forge", forger), bound("forge", rbacv1.UserKind, "eve"),
+		clusterRole("proxy", nodesProxy), bound("proxy", "mallory"), bound("proxy", "monitoring"),
+		clusterRole("forge", forger), bound("forge", "eve"),
 		clusterRole("read", reader), &rbacv1.RoleBinding{
 			ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: "read"}, RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "read"},
 			Subjects: []rbacv1.Subject{{Kind: rbacv1.GroupKind, Name: "oncology"}},
 		},
-		clusterRole("deploy", deployer), bound("deploy", rbacv1.UserKind, "carol"), bound("deploy", rbacv1.UserKind, "system:serviceaccount:labguard-system:labguard"),
+		clusterRole("deploy", deployer), bound("deploy", "carol"), bound("deploy", "system:serviceaccount:labguard-system:labguard"),
 	)
 	named := provider("lab", issuer, func(p *v1alpha1.IdentityProvider) { p.Spec.ClaimKeys.Methods = "lab.example/amr" })
 	r, _, _ := rightsOf(t, apiWith(t, asks("pathology", &v1alpha1.MFASpec{}), named), bindings, RightsConfig{
@@ -139,7 +139,7 @@ func send(t *testing.T, all *rbac, object client.Object) {
 func TestNoBindingIsReadBeforeALabWorkloadAsksForLogins(t *testing.T) {
 	t.Parallel()
 	workloads := apiWith(t, asks("pathology", nil))
-	r, all, clock := rightsOf(t, workloads, apiWith(t, clusterRole("proxy", nodesProxy), bound("proxy", rbacv1.UserKind, "mallory")), RightsConfig{})
+	r, all, clock := rightsOf(t, workloads, apiWith(t, clusterRole("proxy", nodesProxy), bound("proxy", "mallory")), RightsConfig{})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Start(ctx) }()
@@ -176,7 +176,7 @@ func TestAChangedBindingIsFoundWithinTenSecondsAndOthersAreTold(t *testing.T) {
 	go func() { ended <- r.Start(ctx) }()
 	<-news // the first report
 	waiting(t, clock)
-	late := bound("proxy", rbacv1.UserKind, "mallory")
+	late := bound("proxy", "mallory")
 	if err := bindings.Create(ctx, late); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ func (g gathered) and(those gathered) gathered {
 	if those.last.After(both.last) {
 		both.last = those.last
 	}
-	both.requests = append(g.requests[:len(g.requests):len(g.requests)], those.requests...)
+	both.requests = slices.Concat(g.requests, those.requests)
 	both.requests = both.requests[:min(len(both.requests), maxRequests)]
 	return both
 }
