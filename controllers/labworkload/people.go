@@ -189,11 +189,20 @@ func (r *Reconciler) judgeMFA(s *scope) posture.Verdict {
 	return access.Judge(seen, s.now)
 }
 
+// asksAtTheDoor says whether people are asked for something before they get into a pod, and refused without it.
+func (s *scope) asksAtTheDoor() bool {
+	covered := func(covers []v1alpha1.AccessCover) bool {
+		return len(covers) == 0 || slices.Contains(covers, v1alpha1.CoverAccess)
+	}
+	spec := &s.workload.Spec
+	return s.enforcement.MFA && covered(spec.MFA.Covers) || s.enforcement.Training && covered(spec.Training.Covers)
+}
+
 // notAsked says why nobody is asked for logins and training where that is enforced.
 func (s *scope) notAsked() (readyAnswer, bool) {
 	answer := readyAnswer{posture.Verdict{Answer: metav1.ConditionFalse, Reason: v1alpha1.ReasonWaiting}, v1alpha1.ConditionReconciling}
 	switch {
-	case !s.enforcement.MFA && !s.enforcement.Training, s.people.stands:
+	case s.people.stands || !s.asksAtTheDoor():
 		return answer, false
 	case s.excluded:
 		answer.Reason, answer.abnormal = v1alpha1.ReasonNamespaceExcluded, v1alpha1.ConditionStalled

@@ -294,10 +294,13 @@ func TestReadyWaitsForTheWebhookThatAsksPeople(t *testing.T) {
 		changes []func(*peopleCase)
 		reason  string
 	}{
-		"it stands":                             {nil, v1alpha1.ReasonReconciled},
-		"it does not stand":                     {[]func(*peopleCase){gone}, v1alpha1.ReasonWaiting},
-		"training alone is asked for":           {[]func(*peopleCase){gone, trainingAlone}, v1alpha1.ReasonWaiting},
-		"training alone is asked for, it is":    {[]func(*peopleCase){trainingAlone}, v1alpha1.ReasonReconciled},
+		"it stands":                          {nil, v1alpha1.ReasonReconciled},
+		"it does not stand":                  {[]func(*peopleCase){gone}, v1alpha1.ReasonWaiting},
+		"training alone is asked for":        {[]func(*peopleCase){gone, trainingAlone}, v1alpha1.ReasonWaiting},
+		"training alone is asked for, it is": {[]func(*peopleCase){trainingAlone}, v1alpha1.ReasonReconciled},
+		"changes alone are asked about": {[]func(*peopleCase){gone, func(c *peopleCase) {
+			c.workload.Spec.MFA.Covers, c.workload.Spec.Training.Covers = []v1alpha1.AccessCover{v1alpha1.CoverChange}, []v1alpha1.AccessCover{v1alpha1.CoverChange}
+		}}, v1alpha1.ReasonReconciled},
 		"Audit needs none":                      {[]func(*peopleCase){gone, audit}, v1alpha1.ReasonAudit},
 		"the platform leaves the namespace out": {[]func(*peopleCase){gone, func(c *peopleCase) { c.excluded = true }}, v1alpha1.ReasonNamespaceExcluded},
 	}
