@@ -169,7 +169,7 @@ func (r *Reconciler) decidePeople(s *scope, d *decision) {
 	if asked := s.workload.Spec.Training; asked != nil {
 		answer := posture.Phrase(metav1.ConditionUnknown, string(access.ReasonTrainingUnknown), "labguard has not read the training records yet")
 		if s.people.indexKnown {
-			answer = training.Judge(training.Asked(*asked).With(s.people.index), s.now)
+			answer = r.trained.judge(training.Asked(*asked), s.people.index, s.now)
 		}
 		d.training = s.lasting(v1alpha1.ConditionStaffTrained, s.people.indexKnown, answer)
 	}

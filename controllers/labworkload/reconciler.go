@@ -75,6 +75,7 @@ type Reconciler struct {
 	People   People
 
 	began   beginning
+	trained trained
 	waiting references
 	nodes   nodePlatforms
 	tally   tally
