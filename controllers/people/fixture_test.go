@@ -72,7 +72,10 @@ func apiWith(t *testing.T, objects ...client.Object) *api {
 		WithStatusSubresource(&v1alpha1.IdentityProvider{}, &v1alpha1.LabWorkload{}).WithReturnManagedFields().
 		WithInterceptorFuncs(interceptor.Funcs{
 			Create: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.CreateOption) error {
-				return errors.Join(a.write("create "+object.GetName()), c.Create(ctx, object, options...))
+				if err := a.write("create " + object.GetName()); err != nil {
+					return err
+				}
+				return c.Create(ctx, object, options...)
 			},
 			Update: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.UpdateOption) error {
 				if err := a.write("update " + object.GetName()); err != nil {
@@ -81,7 +84,10 @@ func apiWith(t *testing.T, objects ...client.Object) *api {
 				return c.Update(ctx, object, options...)
 			},
 			Delete: func(ctx context.Context, c client.WithWatch, object client.Object, options ...client.DeleteOption) error {
-				return errors.Join(a.write("delete "+object.GetName()), c.Delete(ctx, object, options...))
+				if err := a.write("delete " + object.GetName()); err != nil {
+					return err
+				}
+				return c.Delete(ctx, object, options...)
 			},
 			SubResourceApply: func(ctx context.Context, c client.Client, name string, intent runtime.ApplyConfiguration, options ...client.SubResourceApplyOption) error {
 				if err := a.write("apply " + name); err != nil {
