@@ -56,7 +56,9 @@ type AuthenticationMethods []AuthenticationMethod
 // +kubebuilder:validation:XValidation:rule="self.matches('^[!-~]+$')",message="a context is one word of visible characters, as it stands in the claim acr"
 type AuthenticationContext string
 
-// MFASpec says what login a person needs who gets into the pods or changes what runs there.
+// MFASpec says what login a person needs who gets into the pods or changes what runs there. An empty one asks for its defaults.
+//
+// +kubebuilder:validation:MinProperties=1
 type MFASpec struct {
 	// enforcement of logins. Default: spec.enforcement.
 	// +optional

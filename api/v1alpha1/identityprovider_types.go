@@ -13,6 +13,8 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 type ClaimKey string
 
 // ClaimKeys name the keys of userInfo.extra, as the AuthenticationConfiguration of the API server fills them.
+//
+// +kubebuilder:validation:MinProperties=1
 type ClaimKeys struct {
 	// issuer is the key of the issuer (iss). Default: labguard.dev/issuer.
 	// +optional
@@ -37,11 +39,11 @@ type ClaimKeys struct {
 type ProvenClaim string
 
 const (
-	// ProvesMethods: the claim amr says how the person has logged in.
+	// ProvesMethods is for the claim amr, which says how the person has logged in.
 	ProvesMethods ProvenClaim = "Methods"
-	// ProvesContext: the claim acr says what class of login it was.
+	// ProvesContext is for the claim acr, which says what class of login it was.
 	ProvesContext ProvenClaim = "Context"
-	// ProvesAuthTime: the claim auth_time says when the person has logged in.
+	// ProvesAuthTime is for the claim auth_time, which says when the person has logged in.
 	ProvesAuthTime ProvenClaim = "AuthTime"
 )
 

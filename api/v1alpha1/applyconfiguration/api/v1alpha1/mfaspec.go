@@ -12,7 +12,7 @@ import (
 // MFASpecApplyConfiguration represents a declarative configuration of the MFASpec type for use
 // with apply.
 //
-// MFASpec says what login a person needs who gets into the pods or changes what runs there.
+// MFASpec says what login a person needs who gets into the pods or changes what runs there. An empty one asks for its defaults.
 type MFASpecApplyConfiguration struct {
 	// enforcement of logins. Default: spec.enforcement.
 	Enforcement *apiv1alpha1.Enforcement `json:"enforcement,omitempty"`
