@@ -67,21 +67,21 @@ type Client struct {
 	CertificateAuthority string
 }
 
-// File is the file for some providers. Keys are those of providers that name none of their own.
-func File(client Client, keys v1alpha1.ClaimKeys, providers ...v1alpha1.IdentityProviderSpec) Configuration {
+// File is the file for some providers.
+func File(client Client, providers ...v1alpha1.IdentityProviderSpec) Configuration {
 	file := Configuration{APIVersion: "apiserver.config.k8s.io/v1", Kind: "AuthenticationConfiguration"}
 	for _, provider := range providers {
-		file.JWT = append(file.JWT, entry(client, keys, provider))
+		file.JWT = append(file.JWT, entry(client, provider))
 	}
 	return file
 }
 
-func entry(client Client, keys v1alpha1.ClaimKeys, provider v1alpha1.IdentityProviderSpec) Entry {
+func entry(client Client, provider v1alpha1.IdentityProviderSpec) Entry {
 	made := Entry{
 		Issuer: Issuer{URL: provider.Issuer, Audiences: client.Audiences, CertificateAuthority: client.CertificateAuthority},
 		ClaimMappings: ClaimMappings{
 			Username: Username{Expression: username(provider)},
-			Extra:    extra(keys, provider),
+			Extra:    extra(provider),
 		},
 		UserValidationRules: []Rule{
 			{Expression: "!user.username.startsWith('system:')", Message: "user names that begin with system: are for Kubernetes itself"},
@@ -115,20 +115,20 @@ func subjectOf(provider v1alpha1.IdentityProviderSpec) string {
 }
 
 // extra are the keys for what the provider proves. What it does not prove does not arrive: labguard would not believe it.
-func extra(keys v1alpha1.ClaimKeys, provider v1alpha1.IdentityProviderSpec) []Extra {
+func extra(provider v1alpha1.IdentityProviderSpec) []Extra {
 	own := provider.ClaimKeys
 	made := []Extra{
-		{Key: string(cmp.Or(own.Issuer, keys.Issuer)), ValueExpression: text("iss")},
-		{Key: string(cmp.Or(own.Subject, keys.Subject)), ValueExpression: text(subjectOf(provider))},
+		{Key: string(cmp.Or(own.Issuer, v1alpha1.ClaimIssuer)), ValueExpression: text("iss")},
+		{Key: string(cmp.Or(own.Subject, v1alpha1.ClaimSubject)), ValueExpression: text(subjectOf(provider))},
 	}
 	for _, proven := range []struct {
 		what  v1alpha1.ProvenClaim
 		key   v1alpha1.ClaimKey
 		value string
 	}{
-		{v1alpha1.ProvesMethods, cmp.Or(own.Methods, keys.Methods), texts("amr")},
-		{v1alpha1.ProvesContext, cmp.Or(own.Context, keys.Context), text("acr")},
-		{v1alpha1.ProvesAuthTime, cmp.Or(own.AuthTime, keys.AuthTime), seconds("auth_time")},
+		{v1alpha1.ProvesMethods, cmp.Or(own.Methods, v1alpha1.ClaimMethods), texts("amr")},
+		{v1alpha1.ProvesContext, cmp.Or(own.Context, v1alpha1.ClaimContext), text("acr")},
+		{v1alpha1.ProvesAuthTime, cmp.Or(own.AuthTime, v1alpha1.ClaimAuthTime), seconds("auth_time")},
 	} {
 		if slices.Contains(provider.Proves, proven.what) {
 			made = append(made, Extra{Key: string(proven.key), ValueExpression: proven.value})

@@ -13,11 +13,6 @@ import (
 
 const issuer = "https://login.lab.example/realms/lab"
 
-// standard are the keys of which labguard's documentation speaks.
-var standard = v1alpha1.ClaimKeys{
-	Issuer: "labguard.dev/issuer", Subject: "labguard.dev/subject", Methods: "labguard.dev/amr", Context: "labguard.dev/acr", AuthTime: "labguard.dev/auth-time",
-}
-
 // everything is a provider that proves all there is.
 func everything() v1alpha1.IdentityProviderSpec {
 	return v1alpha1.IdentityProviderSpec{
@@ -39,11 +34,11 @@ func TestFilesAreAsInTheGoldens(t *testing.T) {
 	byEmail := everything()
 	byEmail.SubjectClaim, byEmail.Proves = "email", []v1alpha1.ProvenClaim{v1alpha1.ProvesAuthTime}
 	for name, file := range map[string]authentication.Configuration{
-		"everything": authentication.File(client, standard, everything()),
-		"email":      authentication.File(client, standard, byEmail),
+		"everything": authentication.File(client, everything()),
+		"email":      authentication.File(client, byEmail),
 		"two": authentication.File(authentication.Client{
 			Audiences: []string{"kubernetes", "kubelogin"}, CertificateAuthority: "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
-		}, standard, everything(), special()),
+		}, everything(), special()),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -75,7 +75,7 @@ func open(t *testing.T, provider v1alpha1.IdentityProviderSpec) door {
 	if err != nil {
 		t.Fatal(err)
 	}
-	configuration := load(t, authentication.File(authentication.Client{Audiences: []string{"kubernetes"}}, standard, provider))
+	configuration := load(t, authentication.File(authentication.Client{Audiences: []string{"kubernetes"}}, provider))
 	tokens, err := oidc.New(t.Context(), oidc.Options{
 		JWTAuthenticator: configuration.JWT[0], KeySet: keys{private.Public()}, SupportedSigningAlgs: []string{string(jose.ES256)},
 	})
@@ -217,7 +217,7 @@ func TestAnAddressCountsOnlyIfTheProviderHasVerifiedIt(t *testing.T) {
 
 func TestTheAPIServerTakesFilesOfSeveralProviders(t *testing.T) {
 	client := authentication.Client{Audiences: []string{"kubernetes", "kubelogin"}}
-	if got := load(t, authentication.File(client, standard, everything(), special())); len(got.JWT) != 2 {
+	if got := load(t, authentication.File(client, everything(), special())); len(got.JWT) != 2 {
 		t.Errorf("%d providers", len(got.JWT))
 	}
 }
