@@ -90,7 +90,7 @@ func longWinded(use v1alpha1.BreakGlassUse) v1alpha1.BreakGlassUse {
 
 func TestOpenUsesAreListedFirstAndTheNewestAtTheTop(t *testing.T) {
 	t.Parallel()
-	s := newSession("")
+	s := newSession()
 	store := &shelf{uses: []v1alpha1.BreakGlassUse{
 		acknowledged(useOf("pathology", "sealed-1", 1, 5)), longWinded(useOf("pathology", "sealed-4", 1, 6)), useOf("pathology", "sealed-2", 2, 90), useOf("radiology", "sealed-3", 30, 10),
 	}}
@@ -113,7 +113,7 @@ func TestOpenUsesAreListedFirstAndTheNewestAtTheTop(t *testing.T) {
 func TestNoUsesAreSaidToBeNone(t *testing.T) {
 	t.Parallel()
 	for namespace, want := range map[string]string{"": "No uses of break glass.\n", "lab": "No uses of break glass in namespace lab.\n"} {
-		s := newSession("")
+		s := newSession()
 		if err := s.listUses(t.Context(), &shelf{}, namespace); err != nil || s.err.String() != want || s.out.Len() > 0 {
 			t.Errorf("%q: %v, %q, %q", namespace, err, s.out, s.err)
 		}
@@ -122,7 +122,7 @@ func TestNoUsesAreSaidToBeNone(t *testing.T) {
 
 func TestAUseIsShownWithItsRequests(t *testing.T) {
 	t.Parallel()
-	s := newSession("")
+	s := newSession()
 	store := &shelf{uses: []v1alpha1.BreakGlassUse{useOf("radiology", "sealed-3", 30, 10)}}
 	if err := s.showUse(t.Context(), store, "radiology", "sealed-3"); err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestAUseIsShownWithItsRequests(t *testing.T) {
 
 func TestAcknowledgingSaysWhatWasAcknowledgedAndByWhom(t *testing.T) {
 	t.Parallel()
-	s := newSession("")
+	s := newSession()
 	store := &shelf{uses: []v1alpha1.BreakGlassUse{useOf("pathology", "sealed-2", 2, 90)}}
 	if err := s.acknowledgeUse(t.Context(), store, "pathology", "sealed-2", " INC-4711: login was down\n"); err != nil {
 		t.Fatal(err)
@@ -184,7 +184,7 @@ func TestWhatIsNotAcknowledged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSession("")
+			s := newSession()
 			reason := c.reason
 			if reason == "" {
 				reason = "INC-4711"

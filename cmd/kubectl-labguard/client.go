@@ -13,7 +13,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/serializer"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
-	"k8s.io/utils/ptr"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/training"
@@ -80,7 +79,7 @@ func (c clusterRecords) apply(ctx context.Context, record training.Record, dryRu
 	}
 	var written v1alpha1.TrainingRecord
 	err = c.api.Patch(types.ApplyPatchType).Resource("trainingrecords").Name(object.Name).
-		VersionedParams(&metav1.PatchOptions{FieldManager: fieldManager, Force: ptr.To(true), DryRun: dry(dryRun)}, c.api.parameters).
+		VersionedParams(&metav1.PatchOptions{FieldManager: fieldManager, Force: new(true), DryRun: dry(dryRun)}, c.api.parameters).
 		Body(patch).Do(ctx).Into(&written)
 	if err != nil || record.Is(written.Spec) {
 		return err

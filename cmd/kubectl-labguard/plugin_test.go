@@ -24,9 +24,8 @@ type session struct {
 	out, err *bytes.Buffer
 }
 
-func newSession(in string) session {
+func newSession() session {
 	streams, _, out, errOut := genericiooptions.NewTestIOStreams()
-	streams.In = strings.NewReader(in)
 	clock := testclock.NewFakePassiveClock(noon)
 	return session{plugin: &plugin{IOStreams: streams, flags: clusterFlags(), clock: clock}, clock: clock, out: out, err: errOut}
 }
@@ -119,7 +118,7 @@ func TestAColumnThatIsEmptyIsADash(t *testing.T) {
 
 func TestProgressIsSaidInAWhileAndNotAtOnce(t *testing.T) {
 	t.Parallel()
-	s := newSession("")
+	s := newSession()
 	report := newProgress(s.ErrOut, s.clock)
 	for done := range 4 {
 		report.at(done, 10)
@@ -128,7 +127,7 @@ func TestProgressIsSaidInAWhileAndNotAtOnce(t *testing.T) {
 	report.end()
 	expect(t, "progress in a log", s.err.String(), "2 of 10 records written\n")
 
-	s = newSession("")
+	s = newSession()
 	report = &progress{out: s.ErrOut, clock: s.clock, terminal: true, every: terminalEvery, last: s.clock.Now()}
 	report.at(1, 10)
 	s.clock.SetTime(s.clock.Now().Add(time.Second))

@@ -65,7 +65,7 @@ func (m *memory) apply(_ context.Context, record training.Record, dryRun bool) e
 // runImport imports a CSV file with a header, and gives what a person reads.
 func runImport(t *testing.T, store recordStore, rows string, dryRun bool) (out string, fault error) {
 	t.Helper()
-	s := newSession("")
+	s := newSession()
 	records, problems := training.Read(strings.NewReader(csvHeader+rows), training.CSV)
 	result, err := importRecords(t.Context(), store, records, dryRun, newProgress(s.ErrOut, s.clock))
 	if err != nil {
@@ -109,8 +109,7 @@ func TestWhatHasChangedIsWrittenAndAnOlderExportIsNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	later := strings.ReplaceAll(phishing, "2027", "2028")
-	earlier := strings.ReplaceAll(ben, "2027", "2026-06-30,#")
-	earlier = earlier[:strings.Index(earlier, "#")] + "\n"
+	earlier := strings.ReplaceAll(ben, "2027-01-15", "2026-06-30")
 	out, err := runImport(t, store, later+hl7+earlier, false)
 	expect(t, "the import", out, `
 		COURSE                CREATED   CHANGED   UNCHANGED
@@ -228,7 +227,7 @@ func TestAnInterruptLeavesWhatIsWrittenAndSaysWhatIsNot(t *testing.T) {
 		rows.WriteString(strings.Replace(phishing, "ann", fmt.Sprint("person-", i), 1))
 	}
 	records, _ := training.Read(strings.NewReader(csvHeader+rows.String()), training.CSV)
-	s := newSession("")
+	s := newSession()
 	result, err := importRecords(ctx, store, records, false, newProgress(s.ErrOut, s.clock))
 	if err != nil {
 		t.Fatal(err)

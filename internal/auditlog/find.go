@@ -100,15 +100,16 @@ func (f *Finder) Read(name string, source io.Reader) error {
 	reader := bufio.NewReaderSize(source, 64<<10)
 	for number := 1; ; number++ {
 		line, whole, err := readLine(reader)
+		ended := errors.Is(err, io.EOF)
 		switch {
-		case err != nil && !errors.Is(err, io.EOF):
+		case err != nil && !ended:
 			return fmt.Errorf("read %s: %w", name, err)
 		case !whole:
 			f.problem(name, number, "is longer than 16 MiB")
 		case len(bytes.TrimSpace(line)) > 0:
 			f.take(name, number, line)
 		}
-		if err != nil {
+		if ended {
 			return nil
 		}
 	}
