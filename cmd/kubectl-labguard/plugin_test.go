@@ -119,7 +119,7 @@ func TestAColumnThatIsEmptyIsADash(t *testing.T) {
 func TestProgressIsSaidInAWhileAndNotAtOnce(t *testing.T) {
 	t.Parallel()
 	s := newSession()
-	report := newProgress(s.ErrOut, s.clock)
+	report := newProgress(s.ErrOut, s.clock, false)
 	for done := range 4 {
 		report.at(done, 10)
 		s.clock.SetTime(s.clock.Now().Add(6 * time.Second))
@@ -128,12 +128,12 @@ func TestProgressIsSaidInAWhileAndNotAtOnce(t *testing.T) {
 	expect(t, "progress in a log", s.err.String(), "2 of 10 records written\n")
 
 	s = newSession()
-	report = &progress{out: s.ErrOut, clock: s.clock, terminal: true, every: terminalEvery, last: s.clock.Now()}
+	report = &progress{out: s.ErrOut, clock: s.clock, doing: "checked", terminal: true, every: terminalEvery, last: s.clock.Now()}
 	report.at(1, 10)
 	s.clock.SetTime(s.clock.Now().Add(time.Second))
 	report.at(2, 10)
 	report.end()
-	if got, want := s.err.String(), "\r\x1b[K2 of 10 records written\r\x1b[K"; got != want {
+	if got, want := s.err.String(), "\r\x1b[K2 of 10 records checked\r\x1b[K"; got != want {
 		t.Errorf("progress on a terminal is %q, want %q", got, want)
 	}
 }

@@ -22,14 +22,18 @@ const (
 type progress struct {
 	out      io.Writer
 	clock    clock.PassiveClock
+	doing    string
 	terminal bool
 	every    time.Duration
 	last     time.Time
 	spoken   bool
 }
 
-func newProgress(out io.Writer, clock clock.PassiveClock) *progress {
-	p := &progress{out: out, clock: clock, terminal: printers.IsTerminal(out), every: logEvery, last: clock.Now()}
+func newProgress(out io.Writer, clock clock.PassiveClock, dryRun bool) *progress {
+	p := &progress{out: out, clock: clock, doing: "written", terminal: printers.IsTerminal(out), every: logEvery, last: clock.Now()}
+	if dryRun {
+		p.doing = "checked"
+	}
 	if p.terminal {
 		p.every = terminalEvery
 	}
@@ -43,10 +47,10 @@ func (p *progress) at(done, all int) {
 	}
 	p.last, p.spoken = p.clock.Now(), true
 	if p.terminal {
-		_, _ = fmt.Fprintf(p.out, "\r\x1b[K%d of %d records written", done, all)
+		_, _ = fmt.Fprintf(p.out, "\r\x1b[K%d of %d records %s", done, all, p.doing)
 		return
 	}
-	_, _ = fmt.Fprintf(p.out, "%d of %d records written\n", done, all)
+	_, _ = fmt.Fprintf(p.out, "%d of %d records %s\n", done, all, p.doing)
 }
 
 // end leaves the terminal as it was.

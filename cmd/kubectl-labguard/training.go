@@ -91,7 +91,7 @@ func (p *plugin) importFile(ctx context.Context, name string, format training.Fo
 	if err != nil {
 		return err
 	}
-	result, err := importRecords(ctx, clusterRecords{api}, records, dryRun, newProgress(p.ErrOut, p.clock))
+	result, err := importRecords(ctx, clusterRecords{api}, records, dryRun, newProgress(p.ErrOut, p.clock, dryRun))
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func importFault(name string, result imported, problems []training.Problem, dryR
 	case len(faults) == 0:
 		return nil
 	case result.stopped != nil:
-		return fmt.Errorf("%s; run it again when that is mended: what is there is not written twice", strings.Join(faults, ", "))
+		return fmt.Errorf("%s; run it again later: what is there is not written twice", strings.Join(faults, ", "))
 	case dryRun:
 		return fmt.Errorf("%s; the rest can be imported", strings.Join(faults, ", "))
 	default:

@@ -67,7 +67,7 @@ func runImport(t *testing.T, store recordStore, rows string, dryRun bool) (out s
 	t.Helper()
 	s := newSession()
 	records, problems := training.Read(strings.NewReader(csvHeader+rows), training.CSV)
-	result, err := importRecords(t.Context(), store, records, dryRun, newProgress(s.ErrOut, s.clock))
+	result, err := importRecords(t.Context(), store, records, dryRun, newProgress(s.ErrOut, s.clock, false))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestAnErrorThatMeetsEveryRecordEndsTheImport(t *testing.T) {
 		phishing-basics   0         0         0           200
 		(all)             0         0         0           200
 		`)
-	want := "200 records not written: the API server is gone; run it again when that is mended: what is there is not written twice"
+	want := "200 records not written: the API server is gone; run it again later: what is there is not written twice"
 	if err == nil || err.Error() != want || tries > writers {
 		t.Errorf("%d tries, and it says %v", tries, err)
 	}
@@ -228,7 +228,7 @@ func TestAnInterruptLeavesWhatIsWrittenAndSaysWhatIsNot(t *testing.T) {
 	}
 	records, _ := training.Read(strings.NewReader(csvHeader+rows.String()), training.CSV)
 	s := newSession()
-	result, err := importRecords(ctx, store, records, false, newProgress(s.ErrOut, s.clock))
+	result, err := importRecords(ctx, store, records, false, newProgress(s.ErrOut, s.clock, false))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func TestAnInterruptLeavesWhatIsWrittenAndSaysWhatIsNot(t *testing.T) {
 	if sum.created != store.writes || sum.created == 0 || sum.created > writers || sum.created+sum.left != 100 {
 		t.Errorf("%d writes: %+v", store.writes, sum)
 	}
-	if err := importFault("lms.csv", result, nil, false); err == nil || !strings.Contains(err.Error(), "not written: it was interrupted; run it again") {
+	if err := importFault("lms.csv", result, nil, false); err == nil || !strings.Contains(err.Error(), "not written: it was interrupted; run it again later") {
 		t.Error(err)
 	}
 }
