@@ -39,7 +39,7 @@ func newBreakGlassList(p *plugin) *cobra.Command {
 		Short: "uses that labguard saw, open ones first; of one use, its requests",
 		Long: "Lists the uses of break glass that labguard saw, open ones first. With a name, it lists the requests of that use; labguard keeps the\n" +
 			"first 20. What happened while labguard was down is not here: see `kubectl labguard break-glass find`.",
-		Example: "  kubectl labguard break-glass list -A\n  kubectl labguard break-glass list -n pathology sealed-1795662729",
+		Example: "  kubectl labguard break-glass list -A\n  kubectl labguard break-glass list -n pathology break-glass-5b0e1c2f9a7d4e63",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(command *cobra.Command, names []string) error {
 			namespace, err := p.namespace()
@@ -168,7 +168,7 @@ func newBreakGlassAcknowledge(p *plugin) *cobra.Command {
 		Long: "Says that you have looked into a use of break glass, and what you found. Your user name and the reason stand in the use from then on,\n" +
 			"for auditors. You need the verb acknowledge on breakglassuses.labguard.dev and a login with a second factor, and you must not be a\n" +
 			"member of the group yourself. A use to which requests are added meanwhile is not acknowledged.",
-		Example: "  kubectl labguard break-glass acknowledge sealed-1795662729 -n pathology --reason 'INC-4711: login provider was down, LIS restarted'",
+		Example: "  kubectl labguard break-glass acknowledge break-glass-5b0e1c2f9a7d4e63 -n pathology --reason 'INC-4711: login provider was down, LIS restarted'",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(command *cobra.Command, names []string) error {
 			namespace, err := p.namespace()

@@ -208,7 +208,7 @@ func auditEvent(id, namespace, group string, minutes int, annotation string) str
 func TestUsesAreFoundInAnAuditLog(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "audit.log")
 	text := auditEvent("a", "pathology", "labguard:break-glass", 90, "") +
-		auditEvent("b", "radiology", "labguard:break-glass", 30, `"break-glass.access.labguard.dev/decision":"allowed"`) +
+		auditEvent("b", "radiology", "labguard:break-glass", 30, `"break-glass.people.labguard.dev/decision":"allowed"`) +
 		auditEvent("c", "pathology", "system:masters", 20, "") + auditEvent("d", "pathology", "site:emergency", 10, "")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -19,14 +19,14 @@ var (
 	}
 	// changed are the kinds whose objects are what runs, what leads to it, or who may change it.
 	changed = map[string][]string{
-		"":                  {"pods", "podtemplates", "replicationcontrollers", "services", "endpoints"},
+		"":                  {"pods", "replicationcontrollers", "services", "endpoints"},
 		"apps":              {"deployments", "statefulsets", "daemonsets", "replicasets"},
 		"batch":             {"jobs", "cronjobs"},
 		"discovery.k8s.io":  {"endpointslices"},
 		"networking.k8s.io": {"networkpolicies"},
-		"rbac.authorization.k8s.io": {
-			"roles", "rolebindings",
-		},
+		"argoproj.io":       {"rollouts"},
+
+		"rbac.authorization.k8s.io": {"roles", "rolebindings"},
 	}
 	writes = []string{"create", "update", "patch", "delete", "deletecollection"}
 )
