@@ -56,7 +56,7 @@ func TestWhatIsDocumentedCanBeCalled(t *testing.T) {
 		if command.Short == "" || len(command.Short) > 100 {
 			t.Errorf("%s says of itself %q", command.CommandPath(), command.Short)
 		}
-		for _, line := range strings.Split(command.Long+"\n"+command.Example, "\n") {
+		for line := range strings.SplitSeq(command.Long+"\n"+command.Example, "\n") {
 			if len(line) > 160 {
 				t.Errorf("%s has a line that no terminal shows: %q", command.CommandPath(), line)
 			}
