@@ -58,8 +58,9 @@ demo: ## a local Kubernetes with labguard at work; stays up until Ctrl-C (DEMO_E
 ##@ Every day
 
 .PHONY: build
-build: ## compile the operator to bin/manager
+build: ## compile the operator to bin/manager and the kubectl plugin to bin/kubectl-labguard
 	go build -o $(BIN)/manager ./cmd/manager
+	go build -o $(BIN)/kubectl-labguard ./cmd/kubectl-labguard
 
 .PHONY: unit
 unit: ## tests that need no API server
