@@ -204,12 +204,22 @@ type signingKey struct {
 	key *rsa.PrivateKey
 }
 
+// SignatureAlgorithm implements op.SigningKey.
 func (signingKey) SignatureAlgorithm() jose.SignatureAlgorithm { return jose.RS256 }
-func (k signingKey) Key() any                                  { return k.key }
-func (k signingKey) ID() string                                { return k.id }
+
+// Key implements op.SigningKey.
+func (k signingKey) Key() any { return k.key }
+
+// ID implements op.SigningKey.
+func (k signingKey) ID() string { return k.id }
 
 type publicKey struct{ signingKey }
 
+// Algorithm implements op.Key.
 func (publicKey) Algorithm() jose.SignatureAlgorithm { return jose.RS256 }
-func (publicKey) Use() string                        { return "sig" }
-func (k publicKey) Key() any                         { return k.key.Public() }
+
+// Use implements op.Key.
+func (publicKey) Use() string { return "sig" }
+
+// Key implements op.Key.
+func (k publicKey) Key() any { return k.key.Public() }

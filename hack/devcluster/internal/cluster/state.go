@@ -26,6 +26,9 @@ type state struct {
 	Node *nodeState `json:"node,omitempty"`
 	// AuditLog is the path of the JSON lines of what the operator wrote.
 	AuditLog string `json:"auditLog"`
+	// AuthenticationConfig is the path of the file that says whose tokens the API
+	// server takes besides its own; there is none without it.
+	AuthenticationConfig string `json:"authenticationConfig,omitempty"`
 	// Components are the running programs by name.
 	Components map[string]componentState `json:"components"`
 }
