@@ -405,3 +405,32 @@ func TestConfigurationsThatAreNone(t *testing.T) {
 		}
 	}
 }
+
+func TestDocumentationShowsTheExpressions(t *testing.T) {
+	documentation, err := os.ReadFile("../../../docs/identity-providers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(filepath.Join(folder, "keycloak.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	configuration, err := authentication.Load(content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Join(strings.Fields(string(documentation)), " ")
+	for _, mapping := range configuration.JWT[0].ClaimMappings.Extra {
+		if mapping.Key != keyMethods && mapping.Key != keyAuthTime {
+			continue
+		}
+		if !strings.Contains(words, strings.Join(strings.Fields(mapping.ValueExpression), " ")) {
+			t.Errorf("the documentation has another expression for %s", mapping.Key)
+		}
+	}
+	for _, product := range products() {
+		if !strings.Contains(words, "config/authentication/"+product+".yaml") {
+			t.Errorf("the documentation does not have %s", product)
+		}
+	}
+}
