@@ -68,7 +68,7 @@ func (client) IDTokenUserinfoClaimsAssertion() bool { return true }
 
 // RestrictAdditionalIdTokenScopes implements op.Client.
 //
-//nolint:staticcheck // The interface spells it so.
+//nolint:revive,staticcheck // The interface spells it so.
 func (client) RestrictAdditionalIdTokenScopes() func([]string) []string { return same }
 
 // RestrictAdditionalAccessTokenScopes implements op.Client.
