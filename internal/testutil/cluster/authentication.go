@@ -5,9 +5,18 @@ package cluster
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -79,4 +88,50 @@ func TokenConfig(token string) *rest.Config {
 	config.QPS = -1
 	config.BearerToken = token
 	return config
+}
+
+// CertificateConfig is the access of whoever has a client certificate of the
+// cluster with this name and these groups: of somebody who breaks the glass, say.
+// Such users have no claims. It is valid for an hour.
+func CertificateConfig(tb testing.TB, user string, groups ...string) *rest.Config {
+	tb.Helper()
+	authority := filepath.Join(shared.dir, "pki", "ca")
+	pair, err := tls.LoadX509KeyPair(authority+".crt", authority+".key")
+	if err != nil {
+		tb.Fatalf("make a certificate of %s: %v", user, err)
+	}
+	certificate, key, err := clientCertificate(pair, pkix.Name{CommonName: user, Organization: groups})
+	if err != nil {
+		tb.Fatalf("make a certificate of %s: %v", user, err)
+	}
+	config := rest.AnonymousClientConfig(Config())
+	config.QPS = -1
+	config.CertData, config.KeyData = certificate, key
+	return config
+}
+
+func clientCertificate(authority tls.Certificate, subject pkix.Name) (certificate, private []byte, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	const serialBits = 120
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), serialBits))
+	if err != nil {
+		return nil, nil, err
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: serial, Subject: subject, NotBefore: now.Add(-time.Minute), NotAfter: now.Add(time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, BasicConstraintsValid: true,
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, template, authority.Leaf, key.Public(), authority.PrivateKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	encoded, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: encoded}), nil
 }

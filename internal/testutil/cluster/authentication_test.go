@@ -5,6 +5,9 @@ package cluster
 
 import (
 	"context"
+	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,4 +78,34 @@ func TestTokensOfAProviderAreTakenWhileItIsConfigured(t *testing.T) {
 		_, err := whoAmI(ctx, TokenConfig(token))
 		return apierrors.IsUnauthorized(err), nil
 	})
+}
+
+func TestCertificatesNameUsersAndGroups(t *testing.T) {
+	config := CertificateConfig(t, "oncall", "labguard:break-glass", "lab")
+	user, err := whoAmI(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if user.Username != "oncall" || !slices.Contains(user.Groups, "labguard:break-glass") || !slices.Contains(user.Groups, "lab") {
+		t.Errorf("got %+v", user)
+	}
+	// What is asked for by break glass is found in the audit log afterwards, also what is refused.
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace := Namespace(t)
+	if _, err := client.CoreV1().Secrets(namespace).List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("got %v, want the refusal of somebody without rights", err)
+	}
+	content, err := os.ReadFile(AuditLog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(content)) {
+		if strings.Contains(line, `"username":"oncall"`) && strings.Contains(line, `"resource":"secrets"`) && strings.Contains(line, namespace) {
+			return
+		}
+	}
+	t.Error("the audit log does not have the request")
 }
