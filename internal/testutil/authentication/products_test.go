@@ -52,7 +52,7 @@ func base(product string) map[string]any {
 	return claims
 }
 
-func issuer(t *testing.T, product string) *authentication.Issuer {
+func issuer(t testing.TB, product string) *authentication.Issuer {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(folder, product+".yaml"))
 	if err != nil {
