@@ -6,6 +6,8 @@ package provider
 import (
 	"crypto/rand"
 	"crypto/tls"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"sync"
@@ -83,7 +85,9 @@ func New(t testing.TB, options ...Option) *Provider {
 	if err != nil {
 		t.Fatalf("run a provider: %v", err)
 	}
-	p.server = &http.Server{Handler: handler, ConnState: p.watch, ReadHeaderTimeout: headerTimeout}
+	// A stopped provider would write a line for each connection.
+	silent := log.New(io.Discard, "", 0)
+	p.server = &http.Server{Handler: handler, ConnState: p.watch, ReadHeaderTimeout: headerTimeout, ErrorLog: silent}
 	go func() { _ = p.server.Serve(tls.NewListener(listener, p.certificate.server())) }()
 	t.Cleanup(func() { _ = p.server.Close() })
 	return p
