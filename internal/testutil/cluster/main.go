@@ -21,6 +21,9 @@ type Option func(*options)
 type options struct {
 	crds []string
 	node bool
+	// authentication is the file that the cluster is started with; empty for none.
+	authentication     string
+	withAuthentication bool
 }
 
 // WithCRDs installs the custom resource definitions in paths, which are YAML
@@ -34,6 +37,12 @@ func WithCRDs(paths ...string) Option {
 // it use package node.
 func WithNode() Option {
 	return func(o *options) { o.node = true }
+}
+
+// WithAuthentication has the API server take tokens of OpenID Connect providers. It
+// begins with none: Authenticate says which.
+func WithAuthentication() Option {
+	return func(o *options) { o.withAuthentication = true }
 }
 
 // shared is the cluster of this test binary. Main sets it before any test runs.
@@ -71,6 +80,9 @@ func runWithCluster(ctx context.Context, m *testing.M, o options) (code int, err
 		if o.node && shared.Node == nil {
 			return 0, fmt.Errorf("use the cluster of %s=%s: it has no node: start it with --node", dirVariable, dir)
 		}
+		if o.withAuthentication && shared.AuthenticationConfig == "" {
+			return 0, fmt.Errorf("use the cluster of %s=%s: start it with --authentication-config", dirVariable, dir)
+		}
 		return m.Run(), nil
 	}
 	dir, err := os.MkdirTemp("", "labguard-cluster-")
@@ -78,6 +90,12 @@ func runWithCluster(ctx context.Context, m *testing.M, o options) (code int, err
 		return 0, fmt.Errorf("start a cluster: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	if o.withAuthentication {
+		o.authentication = filepath.Join(dir, "authentication.yaml")
+		if err := os.WriteFile(o.authentication, []byte(noProviders), 0o600); err != nil {
+			return 0, fmt.Errorf("start a cluster: %w", err)
+		}
+	}
 	up, err := start(ctx, program, filepath.Join(dir, "cluster"), o, os.Stderr)
 	if err != nil {
 		return 0, err
