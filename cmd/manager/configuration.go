@@ -135,9 +135,6 @@ func (c *configuration) validate() error {
 	if err := c.validateIssuers(); err != nil {
 		return err
 	}
-	if c.CertManagerUser != "" && !isServiceAccount(c.CertManagerUser) {
-		return fmt.Errorf("certManagerUser %q: write the ServiceAccount of cert-manager's controller, such as %s", c.CertManagerUser, injection.DefaultCertManagerUser)
-	}
 	if err := c.validateTrust(); err != nil {
 		return err
 	}
@@ -180,6 +177,9 @@ func (c *configuration) validateIssuers() error {
 		case (one.Kind == "Issuer") != (one.Namespace != ""):
 			return fmt.Errorf("issuers[%d].namespace: an Issuer has one, a ClusterIssuer has none", i)
 		}
+	}
+	if c.CertManagerUser != "" && !isServiceAccount(c.CertManagerUser) {
+		return fmt.Errorf("certManagerUser %q: write the ServiceAccount of cert-manager's controller, such as %s", c.CertManagerUser, injection.DefaultCertManagerUser)
 	}
 	return nil
 }
