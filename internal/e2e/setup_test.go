@@ -33,7 +33,7 @@ const (
 
 func TestMain(m *testing.M) {
 	log.SetLogger(logr.Discard())
-	os.Exit(node.Main(m, cluster.WithCRDs("../../config/crd/bases")))
+	os.Exit(node.Main(m, cluster.WithCRDs("../../config/crd/bases"), cluster.WithAuthentication()))
 }
 
 // images are what the pods run, by digest.
