@@ -27,6 +27,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	webhook "sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/labguard/labguard/api/v1alpha1"
@@ -36,7 +37,10 @@ import (
 	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
-func TestMain(m *testing.M) { os.Exit(cluster.Main(m, cluster.WithCRDs("../../config/crd/bases"))) }
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard())
+	os.Exit(cluster.Main(m, cluster.WithCRDs("../../config/crd/bases")))
+}
 
 const (
 	course   = "phishing-basics"

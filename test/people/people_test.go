@@ -70,10 +70,10 @@ var whole = map[string]request{
 // refusedFor fails the test unless labguard has refused for a reason; empty: unless it has let through.
 func refusedFor(l *lab, name, reason string, err error) {
 	l.Helper()
-	switch refused := err != nil && strings.Contains(err.Error(), "people.labguard.dev"); {
+	switch refused := apierrors.IsForbidden(err) || err != nil && strings.Contains(err.Error(), "people.labguard.dev"); {
 	case reason == "" && refused:
 		l.Errorf("%s: %v", name, err)
-	case reason != "" && (!refused || !apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "is refused ("+reason+")")):
+	case reason != "" && (!apierrors.IsForbidden(err) || !strings.Contains(err.Error(), "is refused ("+reason+")")):
 		l.Errorf("%s: %v, want %s", name, err, reason)
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/identity"
 	"github.com/labguard/labguard/internal/posture/access"
+	"github.com/labguard/labguard/internal/posture/logins"
 )
 
 // maxPolicies bounds the memory: so many namespaces are kept, and then all are arranged anew when they are asked for.
@@ -165,7 +166,7 @@ func (p *policies) arrange(namespace string, workloads []v1alpha1.LabWorkload, k
 	settings := access.Settings{BreakGlassGroup: p.config.BreakGlassGroup, Machines: p.config.Machines, Tokens: p.config.Tokens}
 	times := map[string]int{}
 	for i := range known {
-		one := provider(&known[i].Spec)
+		one := logins.Provider(&known[i].Spec)
 		settings.Providers, arranged.sources = append(settings.Providers, one), append(arranged.sources, source(&known[i].Spec))
 		arranged.provable[one.Issuer] = one
 		times[one.Issuer]++

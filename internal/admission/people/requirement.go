@@ -4,7 +4,6 @@
 package people
 
 import (
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,14 +12,8 @@ import (
 	"github.com/labguard/labguard/internal/identity"
 	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/posture/access"
+	"github.com/labguard/labguard/internal/posture/logins"
 	"github.com/labguard/labguard/internal/posture/training"
-)
-
-const (
-	// defaultLoginAge is what the API server writes where mfa.maxAge is not given.
-	defaultLoginAge = 12 * time.Hour
-	// noAge stands for an age that cannot be read, which the API never lets in: no login is young enough.
-	noAge = time.Nanosecond
 )
 
 // requirements are what LabWorkloads ask for at an instant, and when time alone changes that; zero if it does not.
@@ -47,7 +40,8 @@ func requirementsOf(workload *v1alpha1.LabWorkload, enforcement *posture.Enforce
 	var asked []access.Requirement
 	if mfa := workload.Spec.MFA; mfa != nil {
 		login := one
-		login.MFA, login.Enforce = rule(mfa), enforcement.MFA
+		rule := logins.Rule(mfa)
+		login.MFA, login.Enforce = &rule, enforcement.MFA
 		asked = append(asked, login)
 	}
 	if wanted := workload.Spec.Training; wanted != nil {
@@ -62,34 +56,14 @@ func requirementsOf(workload *v1alpha1.LabWorkload, enforcement *posture.Enforce
 	return asked
 }
 
-func rule(mfa *v1alpha1.MFASpec) *access.Rule {
-	return &access.Rule{
-		MaxAge: loginAge(mfa.MaxAge, defaultLoginAge), Methods: methods(mfa.Methods), Contexts: texts(mfa.Contexts), Covers: covers(mfa.Covers),
-		OnUnproven: onUnproven(mfa),
-	}
-}
-
 // courses takes what to do without a proof from mfa, which alone can say it: whoever cannot show a login cannot be found in the records, either.
 func courses(wanted *v1alpha1.TrainingSpec, mfa *v1alpha1.MFASpec) *access.Courses {
 	asked := training.Asked(*wanted)
-	return &access.Courses{Names: asked.Courses, MaxAge: asked.MaxAge, Covers: covers(wanted.Covers), OnUnproven: onUnproven(mfa)}
-}
-
-func onUnproven(mfa *v1alpha1.MFASpec) access.OnUnproven {
-	if mfa != nil && mfa.OnUnproven == v1alpha1.OnUnprovenWarn {
-		return access.UnprovenWarn
+	onUnproven := access.UnprovenDeny
+	if mfa != nil {
+		onUnproven = logins.Rule(mfa).OnUnproven
 	}
-	return access.UnprovenDeny
-}
-
-// provider is what an IdentityProvider says.
-func provider(spec *v1alpha1.IdentityProviderSpec) access.Provider {
-	return access.Provider{
-		Issuer:        spec.Issuer,
-		ProvesMethods: slices.Contains(spec.Proves, v1alpha1.ProvesMethods), ProvesContext: slices.Contains(spec.Proves, v1alpha1.ProvesContext),
-		ProvesAuthTime: slices.Contains(spec.Proves, v1alpha1.ProvesAuthTime),
-		Rule:           access.Override{Methods: methods(spec.Methods), Contexts: texts(spec.Contexts), MaxAge: loginAge(spec.MaxAge, 0)},
-	}
+	return &access.Courses{Names: asked.Courses, MaxAge: asked.MaxAge, Covers: covers(wanted.Covers), OnUnproven: onUnproven}
 }
 
 // source says under which keys the claims of an IdentityProvider arrive.
@@ -100,37 +74,10 @@ func source(spec *v1alpha1.IdentityProviderSpec) identity.Source {
 	}}
 }
 
-func loginAge(age v1alpha1.LoginAge, standard time.Duration) time.Duration {
-	if age == "" {
-		return standard
-	}
-	parsed, err := time.ParseDuration(string(age))
-	if err != nil || parsed <= 0 {
-		return noAge
-	}
-	return parsed
-}
-
-func methods(sets []v1alpha1.AuthenticationMethods) [][]string {
-	var all [][]string
-	for _, set := range sets {
-		all = append(all, texts(set))
-	}
-	return all
-}
-
 func covers(list []v1alpha1.AccessCover) []access.Cover {
 	var all []access.Cover
 	for _, cover := range list {
 		all = append(all, access.Cover(cover))
-	}
-	return all
-}
-
-func texts[T ~string](values []T) []string {
-	var all []string
-	for _, value := range values {
-		all = append(all, string(value))
 	}
 	return all
 }
