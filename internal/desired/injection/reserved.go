@@ -65,13 +65,14 @@ func Reserved(c Config) policy.Validating {
 	return policy.Denying(ReservedName, c.Anchor, spec)
 }
 
-// own is true if the volume v is that of airlock in a pod that airlock was added to. Without a profile it cannot be said here that it is as it should be: that is for the
+// own is true if the volume v is that of airlock in a pod that airlock was added to. It is a projected volume: the backstop looks at no other kind, and the pod may have the label of
+// a workload that does not exist, of which no profile says anything. Without a profile it cannot be said here that it is as it should be: that is for the
 // backstop, which every pod with the label meets.
 func (c Config) own() string {
 	if c.KindMissing {
 		return "false"
 	}
-	return `v.name == '%VOLUME%' && '%WORKLOAD%' in dyn(object).metadata.?labels.orValue({})
+	return `v.name == '%VOLUME%' && dyn(v).all(k, k in ['name', 'projected']) && '%WORKLOAD%' in dyn(object).metadata.?labels.orValue({})
     && dyn(object).spec.?initContainers[?0].?name.orValue('') == '%AIRLOCK%'`
 }
 
@@ -83,7 +84,7 @@ var volumeApart = "[" + strings.Join([]string{
 	"v.?cephfs.?secretRef.?name", "v.?cinder.?secretRef.?name", "v.?iscsi.?secretRef.?name", "v.?rbd.?secretRef.?name", "v.?scaleIO.?secretRef.?name",
 	"v.?storageos.?secretRef.?name",
 }, ", ") + `].all(n, !n.orValue('').startsWith('%PREFIX%'))
-  && v.?projected.?sources.orValue([]).all(s, !s.?secret.?name.orValue('').startsWith('%PREFIX%') && !s.?configMap.?name.orValue('').startsWith('%PREFIX%'))`
+  && ` + sources + `.all(s, !s.?secret.?name.orValue('').startsWith('%PREFIX%') && !s.?configMap.?name.orValue('').startsWith('%PREFIX%'))`
 
 // containerApart is true if the environment of the container c reads nothing of labguard's.
 const containerApart = `c.?env.orValue([]).all(e, !e.?valueFrom.?secretKeyRef.?name.orValue('').startsWith('%PREFIX%')
