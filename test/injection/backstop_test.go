@@ -85,7 +85,7 @@ var tampering = map[string]func(pod *corev1.Pod, airlock *corev1.Container){
 	},
 	"standard input": func(_ *corev1.Pod, a *corev1.Container) { a.Stdin = true },
 	"another secret": func(pod *corev1.Pod, _ *corev1.Container) {
-		ours(pod).Sources[0].Secret.Name = "labguard-engine-identity"
+		ours(pod).Sources[0].Secret.Name = "labguard-engine" + salted
 	},
 	"all of the secret":     func(pod *corev1.Pod, _ *corev1.Container) { ours(pod).Sources[0].Secret.Items = nil },
 	"another configuration": func(pod *corev1.Pod, _ *corev1.Container) { ours(pod).Sources[1].ConfigMap.Name = "mine" },

@@ -20,7 +20,14 @@ import (
 	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
-const stolen = "labguard-lis-identity"
+// salted ends the names of the Secrets of sidecars.
+const salted = "-identity-0123abcd"
+
+// stolen is the Secret of the sidecar of lis, temporary the one that cert-manager makes while it issues.
+const (
+	stolen    = "labguard-lis" + salted
+	temporary = "labguard-lis-identity-x7k2p"
+)
 
 func source(volume corev1.VolumeSource) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) { pod.Spec.Volumes = []corev1.Volume{{Name: "keys", VolumeSource: volume}} }
@@ -82,6 +89,9 @@ var references = map[string]func(*corev1.Pod){
 		pod.Spec.Volumes = []corev1.Volume{airlockVolume("lis")}
 		pod.Spec.InitContainers = []corev1.Container{{Name: "airlock", Image: appImage}}
 	},
+	"a Secret that cert-manager makes while it issues": source(corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+		{Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: temporary}}},
+	}}}),
 	"a name that is made up": func(pod *corev1.Pod) {
 		pod.Name, pod.GenerateName = "", "thief-"
 		source(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: stolen}})(pod)
