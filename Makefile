@@ -73,7 +73,7 @@ test: devcluster ## all tests, with the race detector, against a real API server
 	go test -race -coverprofile=$(BIN)/coverage.out $(UNIT_PACKAGES)
 	@go run ./hack/verify coverage -profile $(BIN)/coverage.out -min $(PURE_COVERAGE) $(PURE)
 	@echo "== tests against the API server of hack/devcluster, one package after the other"
-	go test -race -p 1 -timeout 30m $(or $(CLUSTER_PACKAGES),$(error no package imports $(CLUSTER_MAIN)))
+	go test -race -p 1 -timeout 50m $(or $(CLUSTER_PACKAGES),$(error no package imports $(CLUSTER_MAIN)))
 	@echo "== tests of hack/devcluster"
 	go -C hack/node test -race ./...
 	go -C hack/devcluster test -race $(or $(DEVCLUSTER_RACE),$(error hack/devcluster has no tests))

@@ -29,7 +29,7 @@ import (
 // Guards says where the policies stand that keep the keys of sidecars.
 type Guards struct{ client.Reader }
 
-// Stand says whether the policies that keep keys name a namespace, and are bound.
+// Stand says whether the policies that keep keys name a namespace, and the one that adds the sidecar does, and are bound: a profile whose pods get no sidecar keeps them from starting.
 func (g Guards) Stand(ctx context.Context, namespace string) (bool, error) {
 	for name, bindings := range map[string][]string{
 		injection.ReservedName: {injection.ReservedName}, injection.BackstopName: {injection.BackstopName, injection.ClaimsName, injection.RelabelledName},
@@ -47,7 +47,14 @@ func (g Guards) Stand(ctx context.Context, namespace string) (bool, error) {
 			}
 		}
 	}
-	return true, nil
+	var adds admissionv1.MutatingAdmissionPolicy
+	if there, err := g.have(ctx, injection.InjectionName, &adds); !there || err != nil {
+		return false, err
+	}
+	if !injection.Names(adds.Spec.MatchConstraints, adds.Spec.MatchConditions, namespace) {
+		return false, nil
+	}
+	return g.have(ctx, injection.InjectionName, &admissionv1.MutatingAdmissionPolicyBinding{})
 }
 
 // have gets a policy or a binding. It is false if it is not there.
@@ -126,14 +133,24 @@ func (r *Reconciler) governed(ctx context.Context) ([]string, time.Time, error) 
 	return slices.Compact(names), next, nil
 }
 
+// writeGuard applies what differs of a policy and its bindings, in their order: a binding that is narrower now relies on those before it.
+func (r *Reconciler) writeGuard(ctx context.Context, live *objects, guard policy.Validating) error {
+	if err := one(ctx, r, "ValidatingAdmissionPolicy", *guard.Policy.Name, live.validatingPolicies.Items, admissionac.ExtractValidatingAdmissionPolicy, guard.Policy); err != nil {
+		return err
+	}
+	for _, binding := range guard.Bindings {
+		if err := one(ctx, r, "ValidatingAdmissionPolicyBinding", *binding.Name, live.validatingBindings.Items, admissionac.ExtractValidatingAdmissionPolicyBinding, binding); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // writeInjection applies what differs: what guards keys and pods before what gives them to pods.
 func (r *Reconciler) writeInjection(ctx context.Context, live *objects, config injection.Config) error {
 	var failed []error
 	for _, guard := range injection.Guards(config) {
-		failed = append(failed, one(ctx, r, "ValidatingAdmissionPolicy", *guard.Policy.Name, live.validatingPolicies.Items, admissionac.ExtractValidatingAdmissionPolicy, guard.Policy))
-		for _, binding := range guard.Bindings {
-			failed = append(failed, one(ctx, r, "ValidatingAdmissionPolicyBinding", *binding.Name, live.validatingBindings.Items, admissionac.ExtractValidatingAdmissionPolicyBinding, binding))
-		}
+		failed = append(failed, r.writeGuard(ctx, live, guard))
 	}
 	if err := errors.Join(failed...); err != nil {
 		return err

@@ -109,6 +109,8 @@ func written(t *testing.T, config injection.Config) []client.Object {
 			pairs[&admissionv1.ValidatingAdmissionPolicyBinding{}] = binding
 		}
 	}
+	mutating, binding := injection.Injection(config)
+	pairs[&admissionv1.MutatingAdmissionPolicy{}], pairs[&admissionv1.MutatingAdmissionPolicyBinding{}] = mutating, binding
 	var objects []client.Object
 	for object, configuration := range pairs {
 		encoded, err := json.Marshal(configuration)
@@ -126,8 +128,12 @@ func written(t *testing.T, config injection.Config) []client.Object {
 func TestGuardsStandWhereAllOfThemNameTheNamespace(t *testing.T) {
 	without := func(name string, objects []client.Object) []client.Object {
 		return slices.DeleteFunc(objects, func(object client.Object) bool {
-			_, binding := object.(*admissionv1.ValidatingAdmissionPolicyBinding)
-			return binding && object.GetName() == name
+			switch object.(type) {
+			case *admissionv1.ValidatingAdmissionPolicyBinding, *admissionv1.MutatingAdmissionPolicyBinding:
+				return object.GetName() == name
+			default:
+				return false
+			}
 		})
 	}
 	config := injection.Config{Namespaces: []string{"pathology", "radiology"}, LabguardUser: "labguard"}
@@ -144,6 +150,7 @@ func TestGuardsStandWhereAllOfThemNameTheNamespace(t *testing.T) {
 		"nothing is written yet": {nil, "pathology", false},
 		"not bound":              {without(injection.ReservedName, written(t, config)), "pathology", false},
 		"claims are not bound":   {without(injection.ClaimsName, written(t, config)), "pathology", false},
+		"nothing is added":       {without(injection.InjectionName, written(t, config)), "pathology", false},
 		"updates are not bound":  {without(injection.RelabelledName, written(t, config)), "pathology", false},
 		"the kind is missing":    {written(t, missing), "pathology", false},
 	} {

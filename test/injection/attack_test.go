@@ -97,7 +97,7 @@ func TestASidecarThatAPodBringsIsReplacedOrRefused(t *testing.T) {
 	l.govern()
 	l.declare(l.profile("lis", func(spec *v1alpha1.AirlockProfileSpec) {
 		before := revision("lis", "before", newerImage)
-		before.Secret = "labguard-lis-before-identity"
+		before.Secret = "labguard-lis-before" + salted
 		spec.Known = []v1alpha1.AirlockRevision{revision("lis", "zero", newerImage), before}
 	}))
 	l.declare(l.profile("engine"))

@@ -108,7 +108,7 @@ func volume() corev1.Volume {
 		DefaultMode: &mode,
 		Sources: []corev1.VolumeProjection{
 			{Secret: &corev1.SecretProjection{
-				LocalObjectReference: corev1.LocalObjectReference{Name: "labguard-lis-identity"}, Optional: &yes,
+				LocalObjectReference: corev1.LocalObjectReference{Name: stolen}, Optional: &yes,
 				Items: []corev1.KeyToPath{{Key: "tls.crt", Path: config.CertificateFile}, {Key: "tls.key", Path: config.KeyFile}},
 			}},
 			{ConfigMap: &corev1.ConfigMapProjection{

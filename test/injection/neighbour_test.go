@@ -164,6 +164,22 @@ func TestTheSidecarIsTheFirstWhateverElseChangesThePod(t *testing.T) {
 	l.Passes(err)
 }
 
+// A copy of a pod comes with its sidecar and needs none. What a webhook puts before it is not put right then, since the API server asks only those policies again that have changed the pod.
+func TestACopyOfAPodIsRefusedWhereSomethingIsPutBeforeItsSidecar(t *testing.T) {
+	l := newLab(t)
+	l.govern()
+	l.declare(l.profile("lis"))
+	_, err := l.dryRun(t.Context(), l.equipped("lis-0"))
+	l.Passes(err)
+	l.meshWebhook()
+	l.Eventually("the webhook acts", func(ctx ctx) (bool, error) {
+		pod, err := l.dryRun(ctx, l.pod("lis-1", "lis"))
+		return err == nil && len(pod.Spec.InitContainers) == 2, nil
+	})
+	_, err = l.dryRun(t.Context(), l.equipped("lis-0"))
+	l.refusedByGuards(err)
+}
+
 func TestRedirectIsTheSecondInitContainer(t *testing.T) {
 	l := newLab(t)
 	l.govern()

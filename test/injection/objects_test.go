@@ -43,7 +43,7 @@ func (l lab) profile(name string, change ...func(*v1alpha1.AirlockProfileSpec)) 
 // revision is a state of the sidecar with everything but a redirect.
 func revision(name, hash, image string) v1alpha1.AirlockRevision {
 	return v1alpha1.AirlockRevision{
-		Hash: name + "-" + hash, Image: image, Memory: 64 << 20, Secret: "labguard-" + name + "-identity", ConfigMap: "labguard-" + name,
+		Hash: name + "-" + hash, Image: image, Memory: 64 << 20, Secret: "labguard-" + name + salted, ConfigMap: "labguard-" + name,
 		Bundles: []v1alpha1.AirlockBundle{
 			{Name: "labguard-trust-lab.example", Path: "trust/lab.example.pem"}, {Name: "labguard-authority-vendor", Path: "authorities/vendor.pem"},
 		},
@@ -124,7 +124,7 @@ func airlockVolume(name string) corev1.Volume {
 	return corev1.Volume{Name: config.VolumeName, VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{
 		DefaultMode: &mode,
 		Sources: []corev1.VolumeProjection{{Secret: &corev1.SecretProjection{
-			LocalObjectReference: corev1.LocalObjectReference{Name: "labguard-" + name + "-identity"},
+			LocalObjectReference: corev1.LocalObjectReference{Name: "labguard-" + name + salted},
 		}}},
 	}}}
 }

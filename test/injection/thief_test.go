@@ -15,11 +15,19 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/airlock/config"
 	"github.com/labguard/labguard/internal/desired/injection"
 	"github.com/labguard/labguard/internal/testutil/tenancy"
 )
 
-const stolen = "labguard-lis-identity"
+// salted ends the names of the Secrets of sidecars.
+const salted = "-identity-0123abcd"
+
+// stolen is the Secret of the sidecar of lis, temporary the one that cert-manager makes while it issues.
+const (
+	stolen    = "labguard-lis" + salted
+	temporary = "labguard-lis-identity-x7k2p"
+)
 
 func source(volume corev1.VolumeSource) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) { pod.Spec.Volumes = []corev1.Volume{{Name: "keys", VolumeSource: volume}} }
@@ -36,7 +44,22 @@ var references = map[string]func(*corev1.Pod){
 		{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "labguard-trust"}}},
 	}}}),
 	"a storage driver": source(corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "csi.example", NodePublishSecretRef: &corev1.LocalObjectReference{Name: stolen}}}),
-	"a flex volume":    source(corev1.VolumeSource{FlexVolume: &corev1.FlexVolumeSource{Driver: "x/flex", SecretRef: &corev1.LocalObjectReference{Name: stolen}}}),
+	"a share of Azure": source(corev1.VolumeSource{AzureFile: &corev1.AzureFileVolumeSource{SecretName: stolen, ShareName: "share"}}),
+	"Ceph": source(corev1.VolumeSource{CephFS: &corev1.CephFSVolumeSource{
+		Monitors: []string{"10.0.0.1"}, SecretRef: &corev1.LocalObjectReference{Name: stolen},
+	}}),
+	"Cinder": source(corev1.VolumeSource{Cinder: &corev1.CinderVolumeSource{VolumeID: "volume", SecretRef: &corev1.LocalObjectReference{Name: stolen}}}),
+	"iSCSI": source(corev1.VolumeSource{ISCSI: &corev1.ISCSIVolumeSource{
+		TargetPortal: "10.0.0.1", IQN: "iqn.2026-01.example:storage", SessionCHAPAuth: true, SecretRef: &corev1.LocalObjectReference{Name: stolen},
+	}}),
+	"a block device of Ceph": source(corev1.VolumeSource{RBD: &corev1.RBDVolumeSource{
+		CephMonitors: []string{"10.0.0.1"}, RBDImage: "image", SecretRef: &corev1.LocalObjectReference{Name: stolen},
+	}}),
+	"ScaleIO": source(corev1.VolumeSource{ScaleIO: &corev1.ScaleIOVolumeSource{
+		Gateway: "https://10.0.0.1", System: "system", VolumeName: "volume", SecretRef: &corev1.LocalObjectReference{Name: stolen},
+	}}),
+	"StorageOS":     source(corev1.VolumeSource{StorageOS: &corev1.StorageOSVolumeSource{VolumeName: "volume", SecretRef: &corev1.LocalObjectReference{Name: stolen}}}),
+	"a flex volume": source(corev1.VolumeSource{FlexVolume: &corev1.FlexVolumeSource{Driver: "x/flex", SecretRef: &corev1.LocalObjectReference{Name: stolen}}}),
 	"an environment variable": func(pod *corev1.Pod) {
 		pod.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "KEY", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
 			LocalObjectReference: corev1.LocalObjectReference{Name: stolen}, Key: "tls.key",
@@ -66,13 +89,51 @@ var references = map[string]func(*corev1.Pod){
 		pod.Spec.Volumes = []corev1.Volume{airlockVolume("lis")}
 		pod.Spec.InitContainers = []corev1.Container{{Name: "airlock", Image: appImage}}
 	},
+	"a Secret that cert-manager makes while it issues": source(corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
+		{Secret: &corev1.SecretProjection{LocalObjectReference: corev1.LocalObjectReference{Name: temporary}}},
+	}}}),
 	"a name that is made up": func(pod *corev1.Pod) {
 		pod.Name, pod.GenerateName = "", "thief-"
 		source(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: stolen}})(pod)
 	},
 }
 
+// disguised gives a pod the label of a workload that does not exist, which no profile speaks for, and a sidecar of its own. Its volume is called as the real one is.
+func disguised(pod *corev1.Pod) {
+	always := corev1.ContainerRestartPolicyAlways
+	pod.Labels[v1alpha1.WorkloadLabel] = "nobody"
+	for i := range pod.Spec.Volumes {
+		pod.Spec.Volumes[i].Name = config.VolumeName
+	}
+	for i := range pod.Spec.InitContainers {
+		pod.Spec.InitContainers[i].Name = "second"
+	}
+	pod.Spec.Containers[0].Name = "app"
+	pod.Spec.InitContainers = append([]corev1.Container{{Name: config.ContainerName, Image: "registry.example/evil", RestartPolicy: &always}}, pod.Spec.InitContainers...)
+}
+
+// refusedByGuards fails the test unless one of the policies that keep keys has refused a disguised pod; where there is no profile, nothing may carry the label.
+func (l lab) refusedByGuards(err error) {
+	l.Helper()
+	for _, guard := range []string{injection.ReservedName, injection.BackstopName, injection.ClaimsName, injection.LiveName} {
+		if l.by(err, guard) {
+			return
+		}
+	}
+	l.Errorf("not refused by a guard: %v", err)
+}
+
 func (l lab) attackReferences() {
+	for name, change := range references {
+		if name == "a projected ConfigMap" {
+			continue // of a workload that does not exist, in the volume of the sidecar: the ConfigMaps have public roots and addresses, and no key
+		}
+		l.Run(name+", disguised", func(t *testing.T) {
+			l := l.in(t)
+			_, err := l.create(l.pod("thief", "other", change, disguised))
+			l.refusedByGuards(err)
+		})
+	}
 	for name, change := range references {
 		l.Run(name, func(t *testing.T) {
 			l := l.in(t)
@@ -121,6 +182,8 @@ func TestNoPodGetsAtTheSecretsOfASidecar(t *testing.T) {
 	t.Run("other Secrets are for everybody", func(t *testing.T) {
 		l := l.in(t)
 		_, err := l.dryRun(t.Context(), l.pod("app", "other", source(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "lis-labguard-"}}))) //nolint:gosec // a name
+		l.Passes(err)
+		_, err = l.dryRun(t.Context(), l.pod("app", "other", source(corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{}})))
 		l.Passes(err)
 	})
 	l.withdraw(profile)

@@ -61,7 +61,7 @@ func Backstop(c Config) policy.Validating {
 }
 
 // backstopBindings share the pods among them, so that each write is evaluated once for each profile of its namespace: pods that are created without the label of a workload, those
-// with it, and live pods. With the label there has to be a profile: what a deleted one leaves behind, its Secret above all, is not there for whoever still
+// with it, and live pods. They are to be written in this order: the last one was once for all of them. With the label there has to be a profile: what a deleted one leaves behind, its Secret above all, is not there for whoever still
 // knows its name. Live pods outlive their profiles.
 func (c Config) backstopBindings() []*admissionac.ValidatingAdmissionPolicyBindingApplyConfiguration {
 	labelled := func(is metav1.LabelSelectorOperator) *metav1ac.LabelSelectorApplyConfiguration {
@@ -73,9 +73,9 @@ func (c Config) backstopBindings() []*admissionac.ValidatingAdmissionPolicyBindi
 		return binding
 	}
 	return []*admissionac.ValidatingAdmissionPolicyBindingApplyConfiguration{
-		bound(BackstopName, creates, labelled(metav1.LabelSelectorOpDoesNotExist), admissionv1.AllowAction),
 		bound(ClaimsName, creates, labelled(metav1.LabelSelectorOpExists), admissionv1.DenyAction),
 		bound(RelabelledName, updates, metav1ac.LabelSelector(), admissionv1.AllowAction),
+		bound(BackstopName, creates, labelled(metav1.LabelSelectorOpDoesNotExist), admissionv1.AllowAction),
 	}
 }
 
@@ -92,7 +92,7 @@ func backstopVariables(Config) []*admissionac.VariableApplyConfiguration {
 }
 
 // sidecarIs is true if the container a is that of the revision r, as far as it depends on the revision.
-const sidecarIs = `a.image == r.image
+const sidecarIs = `a.?image.orValue('') == r.image
   && quantity(string(a.?resources.?requests.?memory.orValue('0'))).compareTo(quantity(string(r.memory))) == 0
   && quantity(string(a.?resources.?limits.?memory.orValue('0'))).compareTo(quantity(string(r.memory))) == 0`
 
@@ -101,6 +101,7 @@ const sidecarIs = `a.image == r.image
 const sidecarRunsAs = `dyn(a).all(k, k in ['name', 'image', 'imagePullPolicy', 'restartPolicy', 'args', 'terminationMessagePath', 'terminationMessagePolicy', 'env',
     'startupProbe', 'resources', 'securityContext', 'volumeMounts'])
   && a.?restartPolicy.orValue('') == 'Always' && a.?args.orValue([]) == ['run'] && a.?imagePullPolicy.orValue('') in ['IfNotPresent', 'Always']
+  && ` + messageIs + `
   && a.?env.orValue([]) == [{'name': dyn('%HOSTIPS%'), 'valueFrom': dyn({'fieldRef': {'apiVersion': 'v1', 'fieldPath': 'status.hostIPs'}})}]
   && dyn(a.?startupProbe.orValue({})) == dyn({'httpGet': dyn({'path': dyn('/healthz'), 'port': dyn(%HEALTH%), 'scheme': dyn('HTTP')}),
        'periodSeconds': dyn(1), 'timeoutSeconds': dyn(1), 'successThreshold': dyn(1), 'failureThreshold': dyn(%FAILURES%)})
@@ -108,6 +109,9 @@ const sidecarRunsAs = `dyn(a).all(k, k in ['name', 'image', 'imagePullPolicy', '
   && dyn(a.?securityContext.orValue({})) == dyn({'runAsNonRoot': dyn(true), 'runAsUser': dyn(%UID%), 'runAsGroup': dyn(%UID%), 'allowPrivilegeEscalation': dyn(false),
        'readOnlyRootFilesystem': dyn(true), 'capabilities': dyn({'drop': ['ALL']}), 'seccompProfile': dyn({'type': 'RuntimeDefault'})})
   && a.?volumeMounts.orValue([]) == ['%DIRECTORY%', '%TOKEN%'].map(p, {'name': dyn('%VOLUME%'), 'mountPath': dyn(p), 'readOnly': dyn(true)})`
+
+// messageIs is true if the kubelet writes nothing over the files of airlock: it mounts a file of its own at this path.
+const messageIs = `a.?terminationMessagePath.orValue('') == '/dev/termination-log' && a.?terminationMessagePolicy.orValue('') == 'File'`
 
 // resourcesAre is true if nothing but processor and memory is asked for.
 const resourcesAre = `dyn(a.?resources.orValue({})).all(k, k in ['requests', 'limits'])
@@ -118,6 +122,7 @@ const resourcesAre = `dyn(a.?resources.orValue({})).all(k, k in ['requests', 'li
 const redirectIs = `dyn(a).all(k, k in ['name', 'image', 'imagePullPolicy', 'args', 'terminationMessagePath', 'terminationMessagePolicy', 'resources', 'securityContext', 'volumeMounts'])
   && ` + sidecarIs + `
   && a.?args.orValue([]) == ['redirect'] + r.redirect && a.?imagePullPolicy.orValue('') in ['IfNotPresent', 'Always']
+  && ` + messageIs + `
   && ` + resourcesAre + `
   && dyn(a.?securityContext.orValue({})) == dyn({'runAsNonRoot': dyn(false), 'runAsUser': dyn(0), 'runAsGroup': dyn(0), 'allowPrivilegeEscalation': dyn(false),
        'readOnlyRootFilesystem': dyn(true), 'capabilities': dyn({'drop': ['ALL'], 'add': ['NET_ADMIN']}), 'seccompProfile': dyn({'type': 'RuntimeDefault'})})
@@ -146,13 +151,16 @@ const apart = `!object.spec.?hostNetwork.orValue(false) && !object.spec.?hostPID
   && !object.spec.?shareProcessNamespace.orValue(false)
   && variables.others.all(c, c.?ports.orValue([]).all(p, p.?hostPort.orValue(0) == 0))`
 
-// inPlace is true of a pod that has the sidecar of the current revision as Injection adds it, and no redirecting container, which it has the API server's token taken out of again.
+// inPlace is true of a pod that has the sidecar of the current revision in every field as Injection adds it, and no redirecting container, which it has the API server's token taken
+// out of again.
 func (c Config) inPlace() string {
 	return expression(`[params.spec.current].all(r, size(r.?redirect.orValue([])) == 0
   && object.metadata.?labels[?'%WORKLOAD%'] == optional.of(params.spec.workload) && object.metadata.?labels[?'%HASH%'] == optional.of(r.hash)
   && object.spec.?initContainers.orValue([]).filter(a, a.name in ['%AIRLOCK%', '%REDIRECT%']).size() == 1
   && object.spec.?initContainers[?0].orValue({}).?name == optional.of('%AIRLOCK%')
-  && [object.spec.initContainers[0]].all(a, ` + sidecarIs + ` && ` + sidecarRunsAs + `)
+  && [object.spec.initContainers[0]].all(a, ` + sidecarIs + ` && ` + sidecarRunsAs + `
+    && a.?imagePullPolicy.orValue('') == (` + pullPolicy + `)
+    && string(a.?resources.?limits.?cpu.orValue('')) == string(object.spec.?containers[?0].?resources.?limits.?cpu.orValue('')))
   && object.spec.?volumes.orValue([]).filter(v, v.name.startsWith('%PREFIX%')) == [` + c.volume() + `]
   && r.?hostAliases.orValue([]).all(h, h in object.spec.?hostAliases.orValue([])))`)
 }
@@ -160,4 +168,7 @@ func (c Config) inPlace() string {
 // claimed is true if the pod says that it is one of the profile, or reads a Secret of one of its revisions.
 const claimed = `object.metadata.?labels[?'%WORKLOAD%'] == optional.of(params.spec.workload)
   || ([dyn(params.spec.current)] + dyn(params.spec.?known.orValue([]))).exists(r, object.metadata.?labels[?'%HASH%'] == optional.of(r.hash)
-    || object.spec.?volumes.orValue([]).exists(v, v.?projected.?sources.orValue([]).exists(s, s.?secret.?name.orValue('') == r.secret)))`
+    || object.spec.?volumes.orValue([]).exists(v, ` + sources + `.exists(s, s.?secret.?name.orValue('') == r.secret)))`
+
+// sources are those of the projected volume v. A volume without any is valid, and they are null then.
+const sources = `(dyn(v.?projected.?sources.orValue([])) == null ? [] : v.?projected.?sources.orValue([]))`

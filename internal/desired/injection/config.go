@@ -97,11 +97,16 @@ var collectors = []string{
 // endpointWriters keep the addresses behind Services.
 var endpointWriters = []string{
 	"system:serviceaccount:kube-system:endpointslice-controller", "system:serviceaccount:kube-system:endpointslicemirroring-controller",
-	"system:serviceaccount:kube-system:endpoint-controller",
+	"system:serviceaccount:kube-system:endpoint-controller", "system:kube-controller-manager",
 }
 
 // loadBalancers put a finalizer on Services of type LoadBalancer.
-var loadBalancers = []string{"system:serviceaccount:kube-system:service-controller", "system:cloud-controller-manager"}
+var loadBalancers = []string{"system:serviceaccount:kube-system:service-controller", "system:cloud-controller-manager", "system:kube-controller-manager"}
+
+// notCollected is true but for what the collectors do. What they create is looked at: where all controllers are one user, that is every pod of a Deployment.
+func notCollected() *admissionac.MatchConditionApplyConfiguration {
+	return policy.Condition("not-collected", "request.operation == 'CREATE' || !("+userIn(collectors)+")")
+}
 
 func userIn(users []string) string {
 	return "request.userInfo.username in " + policy.QuoteAll(users)

@@ -23,7 +23,7 @@ func Issuers(c Config) policy.Validating {
 			policy.Rule(changes, "cert-manager.io", "v1", "certificates", "certificaterequests"),
 			policy.Rule(changes, "certificates.k8s.io", "v1", "certificatesigningrequests", "certificatesigningrequests/approval"),
 		)).
-		WithMatchConditions(policy.Condition("not-collected", "!("+userIn(collectors)+")"), policy.Condition("protected", c.named())).
+		WithMatchConditions(notCollected(), policy.Condition("protected", c.named())).
 		WithValidations(
 			policy.Forbid("!("+is("certificates")+") || "+c.isLabguard(),
 				"this issuer is for labguard's own Certificates: use another issuer"),

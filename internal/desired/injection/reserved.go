@@ -26,15 +26,18 @@ func Reserved(c Config) policy.Validating {
 			policy.Rule(writes, "", "v1", "secrets", "configmaps", "services", "endpoints"),
 			policy.Rule(writes, "networking.k8s.io", "v1", "networkpolicies"),
 			policy.Rule(changes, "networking.k8s.io", "v1", "ingresses"),
-			policy.Rule(changes, "gateway.networking.k8s.io", "v1", "gateways"),
+			policy.Rule(changes, "gateway.networking.k8s.io", "v1", "gateways", "listenersets"),
 			policy.Rule(writes, "discovery.k8s.io", "v1", "endpointslices"),
 			policy.Rule(writes, "cert-manager.io", "v1", "certificates", "certificaterequests"),
+			policy.Rule(updates, "cert-manager.io", "v1", "certificates/status", "certificaterequests/status"),
+			policy.Rule(changes, "cert-manager.io", "v1", "issuers"),
 			policy.Rule(creates, "", "v1", "pods"),
 			policy.Rule(updates, "", "v1", "pods/ephemeralcontainers"),
 		)).
-		WithMatchConditions(c.governed(), policy.Condition("not-labguard", "!("+c.isLabguard()+")"), policy.Condition("not-collected", "!("+userIn(collectors)+")")).
+		WithMatchConditions(c.governed(), policy.Condition("not-labguard", "!("+c.isLabguard()+")"), notCollected()).
 		WithVariables(
 			policy.Variable("pod", is("pods")),
+			policy.Variable("status", "request.?subResource.orValue('') == 'status'"),
 			policy.Variable("found", "[object, oldObject].filter(o, o != null)"),
 			policy.Variable("ours", expression(`variables.found.exists(o, o.?metadata.?name.orValue('').startsWith('%PREFIX%')
   || o.?metadata.?labels[?'%MANAGED%'].orValue('') == '%LABGUARD%')`)),
@@ -45,18 +48,28 @@ func Reserved(c Config) policy.Validating {
   dyn(object).spec.?volumes.orValue([]).filter(v, !(`+c.own()+`))`)),
 		).
 		WithValidations(
-			policy.Forbid("variables.pod || !variables.ours"+
+			policy.Forbid("variables.pod || variables.status || !variables.ours"+
 				" || ("+is("secrets", "certificaterequests")+" && "+c.isCertManager()+")"+
 				" || ("+is("endpoints", "endpointslices")+" && "+userIn(endpointWriters)+")"+
 				" || ("+is("services")+" && request.operation == 'UPDATE' && "+userIn(loadBalancers)+")",
 				"names that begin with labguard-, and the label app.kubernetes.io/managed-by: labguard, are labguard's own in this namespace: choose another name"),
 			policy.Forbid("!("+is("endpointslices")+") || !variables.companion || "+userIn(endpointWriters),
 				"Services whose names end with -mtls are labguard's own in this namespace: nobody adds addresses to them"),
-			policy.Forbid(expression("!("+is("certificates")+") || object == null || !dyn(object).?spec.?secretName.orValue('').startsWith('%PREFIX%')"),
+			policy.Forbid("!variables.status || !variables.ours || "+c.isCertManager()+" || "+onlyConditions,
+				"of the status of labguard's own Certificates, and of requests for them, others than cert-manager change the conditions alone"),
+			policy.Forbid("!("+is("secrets")+") || object == null || "+c.isCertManager()+" || !('cert-manager.io/next-private-key' in object.metadata.?labels.orValue({}))",
+				"Secrets with the label cert-manager.io/next-private-key are cert-manager's own in this namespace: it would issue a certificate for the key that is in it"),
+			policy.Forbid("!("+is("issuers")+") || object == null || "+issuerApart,
+				"Secrets whose names begin with labguard- are labguard's own: no Issuer may use them"),
+			policy.Forbid("!("+is("ingresses", "gateways", "listenersets", "services")+") || object == null || object.metadata.?annotations.orValue({}).all(k, !object.metadata.annotations[k].matches('"+identityPattern+"'))",
+				"Secrets whose names begin with labguard- are labguard's own: no annotation may name one"),
+			policy.Forbid(expression("variables.status || !("+is("certificates")+") || object == null || !dyn(object).?spec.?secretName.orValue('').startsWith('%PREFIX%')"),
 				"Secrets whose names begin with labguard- are labguard's own: choose another secretName"),
 			policy.Forbid(expression("!("+is("ingresses")+") || object == null || dyn(object).?spec.?tls.orValue([]).all(t, !t.?secretName.orValue('').startsWith('%PREFIX%'))"),
 				"Secrets whose names begin with labguard- are labguard's own: no Ingress may serve them"),
-			policy.Forbid(expression("!("+is("gateways")+") || object == null || dyn(object).?spec.?listeners.orValue([]).all(l, l.?tls.?certificateRefs.orValue([]).all(r, !r.?name.orValue('').startsWith('%PREFIX%')))"),
+			policy.Forbid(expression("!("+is("gateways")+") || object == null || !dyn(object).?spec.?tls.?backend.?clientCertificateRef.?name.orValue('').startsWith('%PREFIX%')"),
+				"Secrets whose names begin with labguard- are labguard's own: no Gateway may show them"),
+			policy.Forbid(expression("!("+is("gateways", "listenersets")+") || object == null || dyn(object).?spec.?listeners.orValue([]).all(l, l.?tls.?certificateRefs.orValue([]).all(r, !r.?name.orValue('').startsWith('%PREFIX%')))"),
 				"Secrets whose names begin with labguard- are labguard's own: no Gateway may serve them"),
 			policy.Forbid(expression("variables.volumes.all(v, "+volumeApart+")"), podReads),
 			policy.Forbid(expression("variables.containers.all(c, "+containerApart+")"), podReads),
@@ -65,15 +78,46 @@ func Reserved(c Config) policy.Validating {
 	return policy.Denying(ReservedName, c.Anchor, spec)
 }
 
-// own is true if the volume v is that of airlock in a pod that airlock was added to. Without a profile it cannot be said here that it is as it should be: that is for the
+// own is true if the volume v is that of airlock in a pod that airlock was added to. It is a projected volume: the backstop looks at no other kind, and the pod may have the label of
+// a workload that does not exist, of which no profile says anything. Without a profile it cannot be said here that it is as it should be: that is for the
 // backstop, which every pod with the label meets.
 func (c Config) own() string {
 	if c.KindMissing {
 		return "false"
 	}
-	return `v.name == '%VOLUME%' && '%WORKLOAD%' in dyn(object).metadata.?labels.orValue({})
+	return `v.name == '%VOLUME%' && dyn(v).all(k, k in ['name', 'projected'])
+    && ` + sources + `.all(s, !s.?secret.?name.orValue('').startsWith('%PREFIX%') || s.?secret.?name.orValue('').matches('-identity-[0-9a-f]{8}$')) && '%WORKLOAD%' in dyn(object).metadata.?labels.orValue({})
     && dyn(object).spec.?initContainers[?0].?name.orValue('') == '%AIRLOCK%'`
 }
+
+// onlyConditions is true if nothing of the status changes but its conditions: cmctl renew sets one, and approvers do. With a key that is named in the status cert-manager would issue the
+// next certificate.
+const onlyConditions = `(dyn(object).?status.orValue({}).all(k, k == 'conditions' || dyn(object).status[?k] == dyn(oldObject).?status[?k])
+  && dyn(oldObject).?status.orValue({}).all(k, k == 'conditions' || dyn(object).?status[?k] == dyn(oldObject).status[?k]))`
+
+// identityPattern finds the name of a Secret of an identity in a text.
+const identityPattern = `(^|[^a-z0-9.-])labguard-[a-z0-9.-]+-identity-[0-9a-z]`
+
+// issuerApart is true if an Issuer uses nothing of labguard's: cert-manager would send what is in a Secret to the server that the Issuer names. These are all references of
+// cert-manager 1.21 (issuers of the kind ClusterIssuer are not a tenant's).
+var issuerApart = func() string {
+	const name = `.?name.orValue('').startsWith('%PREFIX%')`
+	of := func(from string, paths ...string) string {
+		refused := make([]string, 0, len(paths))
+		for _, path := range paths {
+			refused = append(refused, "!"+from+path+name)
+		}
+		return strings.Join(refused, " && ")
+	}
+	spec := "dyn(object).?spec"
+	return expression("!" + spec + ".?ca.?secretName.orValue('').startsWith('%PREFIX%') && !" + spec + ".?vault.?auth.?clientCertificate.?secretName.orValue('').startsWith('%PREFIX%') && " +
+		of(spec, ".?vault.?auth.?tokenSecretRef", ".?vault.?auth.?appRole.?secretRef", ".?vault.?auth.?kubernetes.?secretRef", ".?vault.?caBundleSecretRef",
+			".?vault.?clientCertSecretRef", ".?vault.?clientKeySecretRef", ".?venafi.?tpp.?credentialsRef", ".?venafi.?tpp.?caBundleSecretRef", ".?venafi.?cloud.?apiTokenSecretRef", ".?venafi.?ngts.?credentialsRef",
+			".?acme.?privateKeySecretRef", ".?acme.?externalAccountBinding.?keySecretRef") + ` && ` + spec + `.?acme.?solvers.orValue([]).all(s, ` +
+		of("s.?dns01", ".?akamai.?clientTokenSecretRef", ".?akamai.?clientSecretSecretRef", ".?akamai.?accessTokenSecretRef", ".?azureDNS.?clientSecretSecretRef",
+			".?cloudDNS.?serviceAccountSecretRef", ".?cloudflare.?apiKeySecretRef", ".?cloudflare.?apiTokenSecretRef", ".?digitalocean.?tokenSecretRef",
+			".?acmeDNS.?accountSecretRef", ".?rfc2136.?tsigSecretSecretRef", ".?route53.?accessKeyIDSecretRef", ".?route53.?secretAccessKeySecretRef") + `)`)
+}()
 
 const podReads = "Secrets and ConfigMaps whose names begin with labguard- are labguard's own: no pod may use them but the sidecar airlock that labguard adds"
 
@@ -83,7 +127,7 @@ var volumeApart = "[" + strings.Join([]string{
 	"v.?cephfs.?secretRef.?name", "v.?cinder.?secretRef.?name", "v.?iscsi.?secretRef.?name", "v.?rbd.?secretRef.?name", "v.?scaleIO.?secretRef.?name",
 	"v.?storageos.?secretRef.?name",
 }, ", ") + `].all(n, !n.orValue('').startsWith('%PREFIX%'))
-  && v.?projected.?sources.orValue([]).all(s, !s.?secret.?name.orValue('').startsWith('%PREFIX%') && !s.?configMap.?name.orValue('').startsWith('%PREFIX%'))`
+  && ` + sources + `.all(s, !s.?secret.?name.orValue('').startsWith('%PREFIX%') && !s.?configMap.?name.orValue('').startsWith('%PREFIX%'))`
 
 // containerApart is true if the environment of the container c reads nothing of labguard's.
 const containerApart = `c.?env.orValue([]).all(e, !e.?valueFrom.?secretKeyRef.?name.orValue('').startsWith('%PREFIX%')
@@ -100,7 +144,7 @@ func Profiles(c Config) policy.Validating {
 			policy.Rule(writes, "labguard.dev", "*", "airlockprofiles"),
 			policy.Rule([]admissionv1.OperationType{admissionv1.Delete}, "apiextensions.k8s.io", "v1", "customresourcedefinitions"),
 		)).
-		WithMatchConditions(policy.Condition("not-labguard", "!("+c.isLabguard()+")"), policy.Condition("not-collected", "!("+userIn(collectors)+")")).
+		WithMatchConditions(policy.Condition("not-labguard", "!("+c.isLabguard()+")"), notCollected()).
 		WithValidations(
 			policy.Forbid("request.resource.resource != 'airlockprofiles'",
 				"labguard alone writes AirlockProfiles: change the LabWorkload"),
