@@ -64,7 +64,11 @@ func (p *parts) people(ctx context.Context) (labworkload.People, error) {
 			return labworkload.People{}, fmt.Errorf("set up %s: %w", what, err)
 		}
 	}
-	return labworkload.People{Rights: holders, Training: records, Webhook: people.Webhooks{Reader: p.manager.GetClient()}}, nil
+	return labworkload.People{
+		Rights: holders, Training: records, Webhook: people.Webhooks{Reader: p.manager.GetClient()},
+		// What a listed machine writes takes effect by itself, whoever has pushed it to Git.
+		GitTrusted: len(p.config.Access.Machines) > 0,
+	}, nil
 }
 
 // rights is what the platform team says of those who hold rights.
