@@ -66,7 +66,8 @@ func (e Everything) releaseKind(ctx context.Context, kind schema.GroupVersionKin
 	}
 }
 
-// releasePods takes the gate off pods that wait for a node. One whose mark was put back, by a policy that was still there when its gate was taken off, has its turn again.
+// releasePods takes the gate off pods that wait for a node. One whose mark was put back, by a policy that was still there when its gate was taken off, has its
+// turn again.
 func (e Everything) releasePods(ctx context.Context) error {
 	var failed []error
 	page := ""
