@@ -29,7 +29,8 @@ import (
 // Guards says where the policies stand that keep the keys of sidecars.
 type Guards struct{ client.Reader }
 
-// Stand says whether the policies that keep keys name a namespace, and the one that adds the sidecar does, and are bound: a profile whose pods get no sidecar keeps them from starting.
+// Stand says whether the policies that keep keys name a namespace and are bound, and so does and is the one that adds the sidecar: a profile whose pods get no
+// sidecar keeps them from starting.
 func (g Guards) Stand(ctx context.Context, namespace string) (bool, error) {
 	for name, bindings := range map[string][]string{
 		injection.ReservedName: {injection.ReservedName}, injection.BackstopName: {injection.BackstopName, injection.ClaimsName, injection.RelabelledName},

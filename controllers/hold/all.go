@@ -66,7 +66,8 @@ func (e Everything) releaseKind(ctx context.Context, kind schema.GroupVersionKin
 	}
 }
 
-// releasePods takes the gate off pods that wait for a node.
+// releasePods takes the gate off pods that wait for a node. One whose mark was put back, by a policy that was still there when its gate was taken off, has its
+// turn again.
 func (e Everything) releasePods(ctx context.Context) error {
 	var failed []error
 	page := ""
@@ -77,7 +78,7 @@ func (e Everything) releasePods(ctx context.Context) error {
 			return errors.Join(append(failed, fmt.Errorf("list pods that wait for a node: %w", err))...)
 		}
 		for i := range list.Items {
-			if hold.Gated(list.Items[i].Spec.SchedulingGates) {
+			if hold.Gated(list.Items[i].Spec.SchedulingGates) || hold.Marked(list.Items[i].Annotations) {
 				failed = append(failed, e.undo(ctx, corev1.SchemeGroupVersion.WithKind("Pod"), client.ObjectKeyFromObject(&list.Items[i])))
 			}
 		}

@@ -60,9 +60,10 @@ func Backstop(c Config) policy.Validating {
 	return backstop
 }
 
-// backstopBindings share the pods among them, so that each write is evaluated once for each profile of its namespace: pods that are created without the label of a workload, those
-// with it, and live pods. They are to be written in this order: the last one was once for all of them. With the label there has to be a profile: what a deleted one leaves behind, its Secret above all, is not there for whoever still
-// knows its name. Live pods outlive their profiles.
+// backstopBindings share the pods among them, so that each write is evaluated once for each profile of its namespace: pods that are created with the label of a
+// workload, live pods, and pods that are created without the label. With the label there has to be a profile: what a deleted one leaves behind, its Secret
+// above all, is not there for whoever still knows its name. Live pods outlive their profiles. They are to be written in this order: the last one leaves to the
+// others what it looks away from.
 func (c Config) backstopBindings() []*admissionac.ValidatingAdmissionPolicyBindingApplyConfiguration {
 	labelled := func(is metav1.LabelSelectorOperator) *metav1ac.LabelSelectorApplyConfiguration {
 		return metav1ac.LabelSelector().WithMatchExpressions(metav1ac.LabelSelectorRequirement().WithKey(v1alpha1.WorkloadLabel).WithOperator(is))

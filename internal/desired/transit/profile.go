@@ -84,8 +84,8 @@ func shortHash(text []byte) string {
 }
 
 // SecretName is the Secret of the sidecar's identity: that of the profile as it is, or for a new one a name of its own. A LabWorkload that comes back under
-// the name of an earlier one must not take over a key of before, and neither does one that has left its stage and comes back to it: a pod may hold the former Secret. With a salt nobody knows it beforehand: a pod that named it before the guards stood would
-// wait for the Secret and get it.
+// the name of an earlier one must not take over a key of before, and neither must one that has left its stage and comes back to it: a pod may hold the former
+// Secret. With a salt nobody knows the name beforehand: a pod that named it before the guards stood would wait for the Secret and get it.
 func SecretName(lw *v1alpha1.LabWorkload, previous *v1alpha1.AirlockProfile, salt string) string {
 	if previous != nil && previous.Spec.Current.Secret != "" {
 		return previous.Spec.Current.Secret

@@ -306,7 +306,12 @@ func TestWhatPodsKnowNeverChanges(t *testing.T) {
 	if one == other || one == transit.SecretName(lis, nil, "") {
 		t.Errorf("the name %s of a new Secret is known from the LabWorkload alone", one)
 	}
-	if kept := transit.SecretName(lis, facts.Previous, "other"); kept != first.Current.Secret {
+	returned := lis.DeepCopy()
+	returned.Generation++
+	if name := transit.SecretName(returned, nil, "one"); name == one {
+		t.Errorf("a LabWorkload that came back to its stage takes over the Secret %s of before", name)
+	}
+	if kept := transit.SecretName(returned, facts.Previous, "other"); kept != first.Current.Secret {
 		t.Errorf("Secret %s has become %s with another salt", first.Current.Secret, kept)
 	}
 }

@@ -20,7 +20,7 @@ import (
 var Forced = metav1.ApplyOptions{FieldManager: v1alpha1.FieldManager, Force: true}
 
 // Mutate installs a policy that changes objects, under names of the space's own.
-func (s Space) Mutate(policy *admissionac.MutatingAdmissionPolicyApplyConfiguration, bindings ...*admissionac.MutatingAdmissionPolicyBindingApplyConfiguration) {
+func (s Space) Mutate(policy *admissionac.MutatingAdmissionPolicyApplyConfiguration, binding *admissionac.MutatingAdmissionPolicyBindingApplyConfiguration) {
 	s.Helper()
 	api := s.Typed("").AdmissionregistrationV1()
 	policyName := s.Own(policy.Name)
@@ -29,15 +29,13 @@ func (s Space) Mutate(policy *admissionac.MutatingAdmissionPolicyApplyConfigurat
 	s.Afterwards(func(ctx context.Context) error {
 		return api.MutatingAdmissionPolicies().Delete(ctx, policyName, metav1.DeleteOptions{})
 	})
-	for _, binding := range bindings {
-		s.Own(binding.Spec.PolicyName)
-		name := s.Own(binding.Name)
-		_, err = api.MutatingAdmissionPolicyBindings().Apply(s.Context(), binding, Forced)
-		s.Must(err)
-		s.Afterwards(func(ctx context.Context) error {
-			return api.MutatingAdmissionPolicyBindings().Delete(ctx, name, metav1.DeleteOptions{})
-		})
-	}
+	s.Own(binding.Spec.PolicyName)
+	bindingName := s.Own(binding.Name)
+	_, err = api.MutatingAdmissionPolicyBindings().Apply(s.Context(), binding, Forced)
+	s.Must(err)
+	s.Afterwards(func(ctx context.Context) error {
+		return api.MutatingAdmissionPolicyBindings().Delete(ctx, bindingName, metav1.DeleteOptions{})
+	})
 }
 
 // Validate installs a policy that refuses objects, under names of the space's own.
