@@ -33,7 +33,8 @@ type Guards struct{ client.Reader }
 // sidecar keeps them from starting.
 func (g Guards) Stand(ctx context.Context, namespace string) (bool, error) {
 	for name, bindings := range map[string][]string{
-		injection.ReservedName: {injection.ReservedName}, injection.BackstopName: {injection.BackstopName, injection.ClaimsName, injection.RelabelledName},
+		injection.ReservedName: {injection.ReservedName}, injection.ReadersName: {injection.ReadersName},
+		injection.BackstopName: {injection.BackstopName, injection.ClaimsName, injection.RelabelledName},
 	} {
 		var guard admissionv1.ValidatingAdmissionPolicy
 		if there, err := g.have(ctx, name, &guard); !there || err != nil {

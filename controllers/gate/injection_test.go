@@ -149,6 +149,7 @@ func TestGuardsStandWhereAllOfThemNameTheNamespace(t *testing.T) {
 		"no namespace":           {written(t, injection.Config{LabguardUser: "labguard"}), "pathology", false},
 		"nothing is written yet": {nil, "pathology", false},
 		"not bound":              {without(injection.ReservedName, written(t, config)), "pathology", false},
+		"pods may read":          {without(injection.ReadersName, written(t, config)), "pathology", false},
 		"claims are not bound":   {without(injection.ClaimsName, written(t, config)), "pathology", false},
 		"nothing is added":       {without(injection.InjectionName, written(t, config)), "pathology", false},
 		"updates are not bound":  {without(injection.RelabelledName, written(t, config)), "pathology", false},

@@ -109,6 +109,6 @@ func TestCertManagerGivesNoKeyAway(t *testing.T) {
 		l := l.in(t)
 		pod := l.pod("thief", "other", source(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: stolen}}))
 		l.Bind("edit", "system:kube-controller-manager")
-		l.refused(l.write("system:kube-controller-manager", pod), injection.ReservedName, "no pod may use them")
+		l.refused(l.write("system:kube-controller-manager", pod), injection.ReadersName, "no pod may use them")
 	})
 }

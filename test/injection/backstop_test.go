@@ -184,7 +184,7 @@ func TestOnlyTheSidecarOfTheProfileIsLetIn(t *testing.T) {
 			pod := l.equipped("thief")
 			tamper(pod, &pod.Spec.InitContainers[0])
 			_, err := l.dryRun(t.Context(), pod)
-			if !l.by(err, injection.BackstopName) && !l.by(err, injection.LiveName) && !l.by(err, injection.ReservedName) {
+			if !l.by(err, injection.BackstopName) && !l.by(err, injection.LiveName) && !l.by(err, injection.ReadersName) {
 				t.Errorf("not refused by a guard: %v", err)
 			}
 		})

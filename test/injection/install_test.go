@@ -72,13 +72,15 @@ func (l lab) awaitGuards() {
 	hostile := l.pod("probe", "probe")
 	hostile.Spec.HostPID = true
 	reserved := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "labguard-probe", Namespace: l.Namespace}}
-	self := l.pod("probe", "none")
+	self, reader := l.pod("probe", "none"), l.pod("probe", "none")
+	reader.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "labguard-probe"}}
 	for policy, try := range map[string]func(context.Context) error{
 		injection.LiveName:     func(ctx context.Context) error { _, err := l.dryRun(ctx, bare); return err },
 		injection.BackstopName: func(ctx context.Context) error { _, err := l.dryRun(ctx, hostile); return err },
 		injection.ReservedName: func(ctx context.Context) error {
 			return l.client("").Create(ctx, reserved.DeepCopy(), client.DryRunAll)
 		},
+		injection.ReadersName:  func(ctx context.Context) error { _, err := l.dryRun(ctx, reader); return err },
 		injection.ProfilesName: func(ctx context.Context) error { return l.client("").Create(ctx, l.profile("other"), client.DryRunAll) },
 		injection.SelfName: func(ctx context.Context) error {
 			return l.client(tenancy.Labguard).Create(ctx, self.DeepCopy(), client.DryRunAll)

@@ -71,7 +71,7 @@ func TestWithoutTheKindOfProfilesTheKeysStaySafe(t *testing.T) {
 	})
 	l.Eventually("nobody gets at the keys", func(ctx ctx) (bool, error) {
 		_, err := l.dryRun(ctx, l.forged("thief", "lis", "lis", "lis-one"))
-		return l.by(err, injection.ReservedName), nil
+		return l.by(err, injection.ReadersName), nil
 	})
 	l.attackWithoutKind(live, true)
 }
@@ -90,7 +90,7 @@ func (l lab) attackWithoutKind(live *podOf, use bool) {
 	})
 	for name, change := range references {
 		_, err := l.dryRun(l.Context(), l.pod("thief", "other", change))
-		if err == nil || !l.by(err, injection.ReservedName) && !strings.Contains(err.Error(), "AirlockProfile") {
+		if err == nil || !l.by(err, injection.ReadersName) && !strings.Contains(err.Error(), "AirlockProfile") {
 			l.Errorf("%s: %v", name, err)
 		}
 	}

@@ -115,7 +115,7 @@ func disguised(pod *corev1.Pod) {
 // refusedByGuards fails the test unless one of the policies that keep keys has refused a disguised pod; where there is no profile, nothing may carry the label.
 func (l lab) refusedByGuards(err error) {
 	l.Helper()
-	for _, guard := range []string{injection.ReservedName, injection.BackstopName, injection.ClaimsName, injection.LiveName} {
+	for _, guard := range []string{injection.ReadersName, injection.BackstopName, injection.ClaimsName, injection.LiveName} {
 		if l.by(err, guard) {
 			return
 		}
@@ -142,7 +142,7 @@ func (l lab) attackReferences() {
 				l.refused(err, injection.BackstopName, "reads the Secret")
 				return
 			}
-			l.refused(err, injection.ReservedName, "no pod may use them")
+			l.refused(err, injection.ReadersName, "no pod may use them")
 		})
 	}
 }
@@ -170,14 +170,14 @@ func TestNoPodGetsAtTheSecretsOfASidecar(t *testing.T) {
 				}
 				continue
 			}
-			l.in(t).refused(err, injection.ReservedName, "no pod may use them")
+			l.in(t).refused(err, injection.ReadersName, "no pod may use them")
 		}
 	})
 	t.Run("a debug container", func(t *testing.T) {
 		l := l.in(t)
 		l.refused(l.patch(l.Tenant, live, types.StrategicMergePatchType,
 			`{"spec":{"ephemeralContainers":[{"name":"debug","image":"debug","envFrom":[{"secretRef":{"name":"`+stolen+`"}}]}]}}`, "ephemeralcontainers"),
-			injection.ReservedName, "no pod may use them")
+			injection.ReadersName, "no pod may use them")
 	})
 	t.Run("other Secrets are for everybody", func(t *testing.T) {
 		l := l.in(t)

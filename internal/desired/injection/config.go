@@ -25,6 +25,7 @@ const (
 	RelabelledName = "labguard-relabelled"
 	LiveName       = "labguard-live"
 	ReservedName   = "labguard-reserved"
+	ReadersName    = "labguard-readers"
 	ProfilesName   = "labguard-profiles"
 	IssuersName    = "labguard-issuers"
 	SelfName       = "labguard-self"

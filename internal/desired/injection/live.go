@@ -91,5 +91,5 @@ const metadataKept = `['labels', 'ownerReferences', 'finalizers'].all(k, dyn(obj
 
 // Guards are the policies that refuse, in the order in which they are to be written: what protects a Secret before what lets a pod have it.
 func Guards(c Config) []policy.Validating {
-	return []policy.Validating{Profiles(c), Reserved(c), Live(c), Self(c), Issuers(c), Backstop(c)}
+	return []policy.Validating{Profiles(c), Readers(c), Reserved(c), Live(c), Self(c), Issuers(c), Backstop(c)}
 }

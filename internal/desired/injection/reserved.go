@@ -12,12 +12,12 @@ import (
 	"github.com/labguard/labguard/internal/desired/policy"
 )
 
-// Reserved gives the policy that keeps everybody but labguard from writing labguard's objects in governed namespaces, and everything but airlock from reading its Secrets: by a
-// pod, an Ingress or a Gateway that names one, or a Certificate that writes to one. Labguard's are names that begin with labguard-, and what carries its label,
-// as companion Services have names of their own. Certificates are not cert-manager's to write: it makes them of Ingresses that tenants write.
+// Reserved gives the policy that keeps everybody but labguard from writing labguard's objects in governed namespaces, and from having its Secrets read by others than pods: by
+// an Ingress, a Gateway or an Issuer that names one, or a Certificate that writes to one. Of pods see Readers. Labguard's are names that begin with labguard-, and what carries
+// its label, as companion Services have names of their own. Certificates are not cert-manager's to write: it makes them of Ingresses that tenants write.
 //
 // The rules say who may write, never who asks: a request without a name (deletecollection) or an object that is on its way out must not become an
-// error, which would keep a namespace from going away. Pod templates are not looked at: their pods are.
+// error, which would keep a namespace from going away.
 func Reserved(c Config) policy.Validating {
 	is := func(resources ...string) string { return "request.resource.resource in " + policy.QuoteAll(resources) }
 	spec := admissionac.ValidatingAdmissionPolicySpec().
@@ -31,24 +31,17 @@ func Reserved(c Config) policy.Validating {
 			policy.Rule(writes, "cert-manager.io", "v1", "certificates", "certificaterequests"),
 			policy.Rule(updates, "cert-manager.io", "v1", "certificates/status", "certificaterequests/status"),
 			policy.Rule(changes, "cert-manager.io", "v1", "issuers"),
-			policy.Rule(creates, "", "v1", "pods"),
-			policy.Rule(updates, "", "v1", "pods/ephemeralcontainers"),
 		)).
 		WithMatchConditions(c.governed(), policy.Condition("not-labguard", "!("+c.isLabguard()+")"), notCollected()).
 		WithVariables(
-			policy.Variable("pod", is("pods")),
 			policy.Variable("status", "request.?subResource.orValue('') == 'status'"),
 			policy.Variable("found", "[object, oldObject].filter(o, o != null)"),
 			policy.Variable("ours", expression(`variables.found.exists(o, o.?metadata.?name.orValue('').startsWith('%PREFIX%')
   || o.?metadata.?labels[?'%MANAGED%'].orValue('') == '%LABGUARD%')`)),
 			policy.Variable("companion", expression(`variables.found.exists(o, o.?metadata.?labels[?'kubernetes.io/service-name'].orValue('').endsWith('%SUFFIX%'))`)),
-			policy.Variable("containers", `object == null || !variables.pod ? [] : request.?subResource.orValue('') == 'ephemeralcontainers' ? dyn(object).spec.?ephemeralContainers.orValue([]) :
-  dyn(object).spec.?containers.orValue([]) + dyn(object).spec.?initContainers.orValue([])`),
-			policy.Variable("volumes", expression(`object == null || !variables.pod || request.?subResource.orValue('') != '' ? [] :
-  dyn(object).spec.?volumes.orValue([]).filter(v, !(`+c.own()+`))`)),
 		).
 		WithValidations(
-			policy.Forbid("variables.pod || variables.status || !variables.ours"+
+			policy.Forbid("variables.status || !variables.ours"+
 				" || ("+is("secrets", "certificaterequests")+" && "+c.isCertManager()+")"+
 				" || ("+is("endpoints", "endpointslices")+" && "+userIn(endpointWriters)+")"+
 				" || ("+is("services")+" && request.operation == 'UPDATE' && "+userIn(loadBalancers)+")",
@@ -71,23 +64,8 @@ func Reserved(c Config) policy.Validating {
 				"Secrets whose names begin with labguard- are labguard's own: no Gateway may show them"),
 			policy.Forbid(expression("!("+is("gateways", "listenersets")+") || object == null || dyn(object).?spec.?listeners.orValue([]).all(l, l.?tls.?certificateRefs.orValue([]).all(r, !r.?name.orValue('').startsWith('%PREFIX%')))"),
 				"Secrets whose names begin with labguard- are labguard's own: no Gateway may serve them"),
-			policy.Forbid(expression("variables.volumes.all(v, "+volumeApart+")"), podReads),
-			policy.Forbid(expression("variables.containers.all(c, "+containerApart+")"), podReads),
-			policy.Forbid(expression("!variables.pod || object == null || dyn(object).spec.?imagePullSecrets.orValue([]).all(s, !s.?name.orValue('').startsWith('%PREFIX%'))"), podReads),
 		)
 	return policy.Denying(ReservedName, c.Anchor, spec)
-}
-
-// own is true if the volume v is that of airlock in a pod that airlock was added to. It is a projected volume: the backstop looks at no other kind, and the pod may have the label of
-// a workload that does not exist, of which no profile says anything. Without a profile it cannot be said here that it is as it should be: that is for the
-// backstop, which every pod with the label meets.
-func (c Config) own() string {
-	if c.KindMissing {
-		return "false"
-	}
-	return `v.name == '%VOLUME%' && dyn(v).all(k, k in ['name', 'projected'])
-    && ` + sources + `.all(s, !s.?secret.?name.orValue('').startsWith('%PREFIX%') || s.?secret.?name.orValue('').matches('-identity-[0-9a-f]{8}$')) && '%WORKLOAD%' in dyn(object).metadata.?labels.orValue({})
-    && dyn(object).spec.?initContainers[?0].?name.orValue('') == '%AIRLOCK%'`
 }
 
 // onlyConditions is true if nothing of the status changes but its conditions: cmctl renew sets one, and approvers do. With a key that is named in the status cert-manager would issue the
@@ -118,21 +96,6 @@ var issuerApart = func() string {
 			".?cloudDNS.?serviceAccountSecretRef", ".?cloudflare.?apiKeySecretRef", ".?cloudflare.?apiTokenSecretRef", ".?digitalocean.?tokenSecretRef",
 			".?acmeDNS.?accountSecretRef", ".?rfc2136.?tsigSecretSecretRef", ".?route53.?accessKeyIDSecretRef", ".?route53.?secretAccessKeySecretRef") + `)`)
 }()
-
-const podReads = "Secrets and ConfigMaps whose names begin with labguard- are labguard's own: no pod may use them but the sidecar airlock that labguard adds"
-
-// volumeApart is true if the volume v reads nothing of labguard's, whatever kind of volume it is.
-var volumeApart = "[" + strings.Join([]string{
-	"v.?secret.?secretName", "v.?configMap.?name", "v.?csi.?nodePublishSecretRef.?name", "v.?flexVolume.?secretRef.?name", "v.?azureFile.?secretName",
-	"v.?cephfs.?secretRef.?name", "v.?cinder.?secretRef.?name", "v.?iscsi.?secretRef.?name", "v.?rbd.?secretRef.?name", "v.?scaleIO.?secretRef.?name",
-	"v.?storageos.?secretRef.?name",
-}, ", ") + `].all(n, !n.orValue('').startsWith('%PREFIX%'))
-  && ` + sources + `.all(s, !s.?secret.?name.orValue('').startsWith('%PREFIX%') && !s.?configMap.?name.orValue('').startsWith('%PREFIX%'))`
-
-// containerApart is true if the environment of the container c reads nothing of labguard's.
-const containerApart = `c.?env.orValue([]).all(e, !e.?valueFrom.?secretKeyRef.?name.orValue('').startsWith('%PREFIX%')
-    && !e.?valueFrom.?configMapKeyRef.?name.orValue('').startsWith('%PREFIX%'))
-  && c.?envFrom.orValue([]).all(e, !e.?secretRef.?name.orValue('').startsWith('%PREFIX%') && !e.?configMapRef.?name.orValue('').startsWith('%PREFIX%'))`
 
 // Profiles gives the policy that lets labguard alone write AirlockProfiles, in every namespace, and nobody delete their kind by accident: pods come
 // back without a sidecar, or not at all, once it is gone. The expression language cannot count profiles; an administrator who means it sets
