@@ -35,9 +35,10 @@ type Training interface {
 	Index() (*training.Index, bool)
 }
 
-// AccessWebhook knows whether the API server asks labguard before anybody gets into a pod of a namespace, and refuses where labguard does not answer.
+// AccessWebhook knows whether the API server asks labguard before anybody gets into a pod of a namespace and, if changes is set, before anybody changes what runs
+// there, and refuses where labguard does not answer.
 type AccessWebhook interface {
-	Stands(ctx context.Context, namespace string) (bool, error)
+	Stands(ctx context.Context, namespace string, changes bool) (bool, error)
 }
 
 // PeopleEvents is what Rights and Training may offer beyond that: listen is called whenever they know something else.
@@ -105,8 +106,9 @@ func (r *Reconciler) gatherPeople(ctx context.Context, s *scope) error {
 		return err
 	}
 	if r.People.Webhook != nil {
+		changes := spec.MFA != nil && coversChange(spec.MFA.Covers) || spec.Training != nil && coversChange(spec.Training.Covers)
 		var err error
-		if s.people.stands, err = r.People.Webhook.Stands(ctx, s.workload.Namespace); err != nil {
+		if s.people.stands, err = r.People.Webhook.Stands(ctx, s.workload.Namespace, changes); err != nil {
 			return fmt.Errorf("look for the webhook about people in namespace %s: %w", s.workload.Namespace, err)
 		}
 	}
@@ -114,6 +116,10 @@ func (r *Reconciler) gatherPeople(ctx context.Context, s *scope) error {
 		return nil
 	}
 	return r.gatherLogins(ctx, s)
+}
+
+func coversChange(covers []v1alpha1.AccessCover) bool {
+	return len(covers) == 0 || slices.Contains(covers, v1alpha1.CoverChange)
 }
 
 // gatherLogins reads whose word about logins counts, and who could go around it.

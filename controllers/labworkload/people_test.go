@@ -48,7 +48,9 @@ func (k *knownRecords) Index() (*training.Index, bool) { return k.index, k.known
 
 type standing map[string]bool
 
-func (s standing) Stands(_ context.Context, namespace string) (bool, error) { return s[namespace], nil }
+func (s standing) Stands(_ context.Context, namespace string, _ bool) (bool, error) {
+	return s[namespace], nil
+}
 
 // peopleCase is a LabWorkload that asks for logins and training, with all that proves them, changed.
 type peopleCase struct {

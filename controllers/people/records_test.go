@@ -89,31 +89,48 @@ func TestTheWebhookStandsWhereItIsAskedAndFailsClosed(t *testing.T) {
 	tests := map[string]struct {
 		change func(*admissionv1.ValidatingWebhookConfiguration)
 		want   bool
+		// changes is what is said of changes as well.
+		changes bool
 	}{
-		"as labguard writes it": {func(*admissionv1.ValidatingWebhookConfiguration) {}, true},
+		"as labguard writes it": {func(*admissionv1.ValidatingWebhookConfiguration) {}, true, false},
+		"changes too": {func(c *admissionv1.ValidatingWebhookConfiguration) {
+			change := c.Webhooks[0].DeepCopy()
+			change.Rules[0] = admissionv1.RuleWithOperations{Operations: []admissionv1.OperationType{admissionv1.Create}, Rule: admissionv1.Rule{Resources: []string{"pods"}}}
+			c.Webhooks = append(c.Webhooks, *change)
+		}, true, true},
+		"changes are let through where nobody asks": {func(c *admissionv1.ValidatingWebhookConfiguration) {
+			change := c.Webhooks[0].DeepCopy()
+			change.FailurePolicy = ptr.To(admissionv1.Ignore)
+			change.Rules[0] = admissionv1.RuleWithOperations{Operations: []admissionv1.OperationType{admissionv1.Create}, Rule: admissionv1.Rule{Resources: []string{"pods"}}}
+			c.Webhooks = append(c.Webhooks, *change)
+		}, true, false},
 		"it lets through where nobody asks": {func(c *admissionv1.ValidatingWebhookConfiguration) {
 			c.Webhooks[0].FailurePolicy = ptr.To(admissionv1.Ignore)
-		}, false},
-		"it does not say what it does then": {func(c *admissionv1.ValidatingWebhookConfiguration) { c.Webhooks[0].FailurePolicy = nil }, false},
-		"nobody vouches for labguard":       {func(c *admissionv1.ValidatingWebhookConfiguration) { c.Webhooks[0].ClientConfig.CABundle = nil }, false},
+		}, false, false},
+		"it does not say what it does then": {func(c *admissionv1.ValidatingWebhookConfiguration) { c.Webhooks[0].FailurePolicy = nil }, false, false},
+		"nobody vouches for labguard":       {func(c *admissionv1.ValidatingWebhookConfiguration) { c.Webhooks[0].ClientConfig.CABundle = nil }, false, false},
 		"other namespaces": {func(c *admissionv1.ValidatingWebhookConfiguration) {
 			c.Webhooks[0].NamespaceSelector.MatchExpressions[0].Values = []string{"pathology-2"}
-		}, false},
+		}, false, false},
 		"all others": {func(c *admissionv1.ValidatingWebhookConfiguration) {
 			c.Webhooks[0].NamespaceSelector.MatchExpressions[0].Operator = metav1.LabelSelectorOpNotIn
-		}, false},
-		"no selector at all": {func(c *admissionv1.ValidatingWebhookConfiguration) { c.Webhooks[0].NamespaceSelector = nil }, false},
+		}, false, false},
+		"no selector at all": {func(c *admissionv1.ValidatingWebhookConfiguration) { c.Webhooks[0].NamespaceSelector = nil }, false, false},
 		"no ways into pods": {func(c *admissionv1.ValidatingWebhookConfiguration) {
 			c.Webhooks[0].Rules[0].Operations = []admissionv1.OperationType{admissionv1.Update}
-		}, false},
-		"somebody else's": {func(c *admissionv1.ValidatingWebhookConfiguration) { c.Labels = nil }, false},
+		}, false, false},
+		"somebody else's": {func(c *admissionv1.ValidatingWebhookConfiguration) { c.Labels = nil }, false, false},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := Webhooks{Reader: apiWith(t, configuration(test.change))}.Stands(t.Context(), "pathology")
+			reader := apiWith(t, configuration(test.change))
+			got, err := Webhooks{Reader: reader}.Stands(t.Context(), "pathology", false)
 			if err != nil || got != test.want {
 				t.Errorf("got %t, %v, want %t", got, err, test.want)
+			}
+			if got, err := (Webhooks{Reader: reader}).Stands(t.Context(), "pathology", true); err != nil || got != test.changes {
+				t.Errorf("changes: got %t, %v, want %t", got, err, test.changes)
 			}
 		})
 	}

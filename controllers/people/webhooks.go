@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/desired/access"
 )
 
 // Webhooks looks at labguard's own webhook configurations.
@@ -24,26 +25,30 @@ type Webhooks struct {
 
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,verbs=get;list;watch
 
-// Stands says whether the API server asks labguard, and refuses where labguard does not answer, before anybody runs a command in a pod of the namespace.
+// Stands says whether the API server asks labguard, and refuses where labguard does not answer, before anybody runs a command in a pod of the namespace and, if
+// changes is set, before anybody makes a pod there.
 // That labguard has answered is shown by claims that were seen to arrive: nothing else notes them.
-func (w Webhooks) Stands(ctx context.Context, namespace string) (bool, error) {
+func (w Webhooks) Stands(ctx context.Context, namespace string, changes bool) (bool, error) {
 	var list admissionv1.ValidatingWebhookConfigurationList
 	err := w.Reader.List(ctx, &list, client.MatchingLabels{v1alpha1.ManagedByLabel: v1alpha1.ManagedByValue}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return false, fmt.Errorf("list webhook configurations: %w", err)
 	}
-	return slices.ContainsFunc(list.Items, func(configuration admissionv1.ValidatingWebhookConfiguration) bool {
-		return slices.ContainsFunc(configuration.Webhooks, func(webhook admissionv1.ValidatingWebhook) bool { return guards(&webhook, namespace) })
-	}), nil
+	asks := func(operation admissionv1.OperationType, resource string) bool {
+		return slices.ContainsFunc(list.Items, func(configuration admissionv1.ValidatingWebhookConfiguration) bool {
+			return access.IsNumbered(configuration.Name) && slices.ContainsFunc(configuration.Webhooks, func(webhook admissionv1.ValidatingWebhook) bool {
+				return guards(&webhook, namespace) && slices.ContainsFunc(webhook.Rules, func(rule admissionv1.RuleWithOperations) bool {
+					return slices.Contains(rule.Operations, operation) && slices.Contains(rule.Resources, resource)
+				})
+			})
+		})
+	}
+	return asks(admissionv1.Connect, "pods/exec") && (!changes || asks(admissionv1.Create, "pods")), nil
 }
 
 func guards(webhook *admissionv1.ValidatingWebhook, namespace string) bool {
 	refuses := webhook.FailurePolicy != nil && *webhook.FailurePolicy == admissionv1.Fail && len(webhook.ClientConfig.CABundle) > 0
-	return refuses && selects(webhook.NamespaceSelector, namespace) && slices.ContainsFunc(webhook.Rules, connects)
-}
-
-func connects(rule admissionv1.RuleWithOperations) bool {
-	return slices.Contains(rule.Operations, admissionv1.Connect) && slices.Contains(rule.Resources, "pods/exec")
+	return refuses && selects(webhook.NamespaceSelector, namespace)
 }
 
 // selects says whether a selector takes the namespace by its name alone, as labguard's do.

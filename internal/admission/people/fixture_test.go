@@ -323,7 +323,7 @@ func groupOf(resource string) string {
 		return "networking.k8s.io"
 	case "roles", "rolebindings":
 		return "rbac.authorization.k8s.io"
-	case "labworkloads", "breakglassuses":
+	case "labworkloads", "breakglassuses", "trainingrecords", "identityproviders":
 		return "labguard.dev"
 	default:
 		return ""

@@ -39,7 +39,6 @@ var changes = map[string]func(user) webhook.Request{
 	"delete a network policy": func(u user) webhook.Request { return request(u, admissionv1.Delete, "networkpolicies", "lis") },
 	"create a RoleBinding":    func(u user) webhook.Request { return request(u, admissionv1.Create, "rolebindings", "lis") },
 	"update the LabWorkload":  func(u user) webhook.Request { return request(u, admissionv1.Update, "labworkloads", "lis") },
-	"acknowledge":             func(u user) webhook.Request { return request(u, admissionv1.Update, "breakglassuses", "night") },
 }
 
 func TestWhoGetsInAndWhoChangesWhatRuns(t *testing.T) {
@@ -91,6 +90,77 @@ func TestWhoGetsInAndWhoChangesWhatRuns(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// platform are writes of what all answers rest on.
+var platform = map[string]func(user) webhook.Request{
+	"acknowledge": func(u user) webhook.Request { return request(u, admissionv1.Update, "breakglassuses", "night") },
+	"record a course": func(u user) webhook.Request {
+		return withoutNamespace(request(u, admissionv1.Create, "trainingrecords", "eve"))
+	},
+	"change a provider": func(u user) webhook.Request {
+		return withoutNamespace(request(u, admissionv1.Update, "identityproviders", "idp"))
+	},
+}
+
+func withoutNamespace(asked webhook.Request) webhook.Request {
+	asked.Namespace = ""
+	return asked
+}
+
+// TestWhatAnswersRestOnNeedsALogin wherever it stands, and no course: whoever records courses may be in no laboratory.
+func TestWhatAnswersRestOnNeedsALogin(t *testing.T) {
+	s := newSite(t, laboratory()...)
+	for name, test := range map[string]struct {
+		who    user
+		reason string
+	}{
+		"a second factor, lately":     {mia(), "Proven"},
+		"without a course":            {mia(claim("subject", "eve")), "Proven"},
+		"a password alone":            {mia(claim("amr", "pwd")), "MethodsMissing"},
+		"a login of yesterday":        {mia(claim("auth-time", seconds(now.Add(-24*time.Hour)))), "LoginTooOld"},
+		"an administrator's own file": {certificate("kubernetes-admin", "system:masters"), "NoClaims"},
+		"a machine of nobody's":       {serviceAccount(lab, "ci"), "UnlistedMachine"},
+		"a listed machine":            {serviceAccount("flux-system", "kustomize"), "ListedMachine"},
+		"labguard itself":             {serviceAccount("labguard-system", "labguard"), "ListedMachine"},
+	} {
+		for what, asking := range platform {
+			got := s.ask(t, asking(test.who))
+			if reason := got.AuditAnnotations["reason"]; reason != test.reason || got.AuditAnnotations["cover"] != "Platform" {
+				t.Errorf("%s: %s: %s (%s)", name, what, reason, got.Result.Message)
+			}
+		}
+	}
+	if s.listed("") != 2 { // IdentityProviders, once for what is in the namespace and once for what is in none
+		t.Errorf("%d lists of the whole cluster", s.listed(""))
+	}
+}
+
+// TestTheFirstProviderIsWrittenByWhoeverMay: before it nobody can prove anything. What else the platform has waits for it.
+func TestTheFirstProviderIsWrittenByWhoeverMay(t *testing.T) {
+	s := newSite(t, workload())
+	for what, reason := range map[string]string{"change a provider": "NotRequired", "record a course": "NoProvider", "acknowledge": "NoProvider"} {
+		if got := s.ask(t, platform[what](certificate("kubernetes-admin", "system:masters"))); got.AuditAnnotations["reason"] != reason {
+			t.Errorf("%s: %s", what, got.AuditAnnotations["reason"])
+		}
+	}
+}
+
+// TestWhatALaboratoryAsksForIsChangedWithALogin, whatever it covers: otherwise a change of it would be a way into its pods.
+func TestWhatALaboratoryAsksForIsChangedWithALogin(t *testing.T) {
+	for _, cover := range []v1alpha1.AccessCover{v1alpha1.CoverAccess, v1alpha1.CoverChange} {
+		s := newSite(t, laboratory(func(w *v1alpha1.LabWorkload) {
+			w.Spec.MFA.Covers, w.Spec.Training.Covers = []v1alpha1.AccessCover{cover}, []v1alpha1.AccessCover{cover}
+		})...)
+		for _, operation := range []admissionv1.Operation{admissionv1.Create, admissionv1.Update, admissionv1.Delete} {
+			for who, reason := range map[string]string{"pwd": "MethodsMissing", "mfa": "Proven"} {
+				got := s.ask(t, request(mia(claim("amr", who)), operation, "labworkloads", "lis"))
+				if got.AuditAnnotations["reason"] != reason || got.AuditAnnotations["cover"] != "Posture" {
+					t.Errorf("%s, with %s, where %s is covered: %v", operation, who, cover, got.AuditAnnotations)
+				}
+			}
+		}
 	}
 }
 

@@ -151,8 +151,10 @@ func (p *policies) find(namespace string, now time.Time) (ready *view, place *ke
 
 func (p *policies) read(ctx context.Context, namespace string, now time.Time) (*view, error) {
 	var workloads v1alpha1.LabWorkloadList
-	if err := p.reader.List(ctx, &workloads, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
-		return nil, fmt.Errorf("list LabWorkloads of namespace %s: %w", namespace, err)
+	if namespace != "" { // what has no namespace is nothing of a LabWorkload's
+		if err := p.reader.List(ctx, &workloads, client.InNamespace(namespace), client.UnsafeDisableDeepCopy); err != nil {
+			return nil, fmt.Errorf("list LabWorkloads of namespace %s: %w", namespace, err)
+		}
 	}
 	var providers v1alpha1.IdentityProviderList
 	if err := p.reader.List(ctx, &providers, client.UnsafeDisableDeepCopy); err != nil {

@@ -56,6 +56,8 @@ func cover(request *admission.Request) access.Cover {
 		}
 	case admissionv1.Create, admissionv1.Update, admissionv1.Delete:
 		switch {
+		case request.SubResource == "" && request.Resource.Group == v1alpha1.GroupVersion.Group:
+			return own(request.Resource.Resource)
 		case request.SubResource == "":
 			return access.Change // which kinds are asked about is the webhook's matter
 		case core && what == "pods/ephemeralcontainers" && request.Operation == admissionv1.Update:
@@ -65,6 +67,16 @@ func cover(request *admission.Request) access.Cover {
 		}
 	}
 	return ""
+}
+
+// own is what a write of one of labguard's kinds is about.
+func own(resource string) access.Cover {
+	switch resource {
+	case "identityproviders", "trainingrecords", "breakglassuses":
+		return access.Platform
+	default:
+		return access.Posture
+	}
 }
 
 // labels are those of the pod that Access is about, as the cache has them; nil where there is no one pod or it is not known, so that all requirements of

@@ -23,6 +23,8 @@ const unchanged = `['user', 'first', 'last', 'count', 'requests'].all(f, dyn(obj
 // hide no use of it, and nobody answers for their own. Whether the login of whoever acknowledges is good enough is for the webhook.
 func BreakGlass(config Config) policy.Validating {
 	acknowledgement := func(object string) string { return object + ".spec.?acknowledgement" }
+	// A write that acknowledges nothing, as a migration of what is stored does, is nobody's answer for anything.
+	answered := "request.operation != 'UPDATE' || " + acknowledgement("object") + " == " + acknowledgement("oldObject") + " || "
 	spec := admissionac.ValidatingAdmissionPolicySpec().
 		WithFailurePolicy(admissionv1.Fail).
 		WithMatchConstraints(policy.Everywhere(policy.Rule(
@@ -39,14 +41,13 @@ func BreakGlass(config Config) policy.Validating {
 			policy.Forbid("request.operation != 'UPDATE' || "+acknowledgement("oldObject")+" == optional.none() || "+
 				acknowledgement("object")+" == "+acknowledgement("oldObject"),
 				"an acknowledgement stays as it was written"),
-			policy.Forbid("request.operation != 'UPDATE' || "+acknowledgement("object")+" == "+acknowledgement("oldObject")+" || "+
-				acknowledgement("object")+".?by.orValue('') == "+username,
+			policy.Forbid(answered+acknowledgement("object")+".?by.orValue('') == "+username,
 				"acknowledgement.by has to be the user name of whoever writes it; kubectl auth whoami says it"),
-			policy.Forbid("request.operation != 'UPDATE' || oldObject.spec.user != "+username+" && !("+config.breakGlassMember()+")",
+			policy.Forbid(answered+"oldObject.spec.user != "+username+" && !("+config.breakGlassMember()+")",
 				"whoever uses break glass, or could, does not acknowledge its use: have it done by somebody else"),
-			policy.Forbid("request.operation != 'UPDATE' || !"+username+".startsWith('system:') && "+config.shows(),
+			policy.Forbid(answered+"!"+username+".startsWith('system:') && "+config.shows(),
 				"a person acknowledges, with a login at an identity provider: client certificates and ServiceAccounts say nothing about a login"),
-			policy.Forbid("request.operation != 'UPDATE' || authorizer.group('"+v1alpha1.GroupVersion.Group+"').resource('breakglassuses')"+
+			policy.Forbid(answered+"authorizer.group('"+v1alpha1.GroupVersion.Group+"').resource('breakglassuses')"+
 				".namespace(request.namespace).name(request.name).check('"+v1alpha1.AcknowledgeVerb+"').allowed()",
 				"to acknowledge a use of break glass needs the verb "+v1alpha1.AcknowledgeVerb+" on breakglassuses.labguard.dev in this namespace"),
 		)

@@ -106,8 +106,10 @@ func TestNobodyGoesAroundTheDecision(t *testing.T) {
 				who := someUser(t)
 				exec := execBy(who, "pathology")
 				token := admissionv1.AdmissionRequest{UserInfo: who, Operation: admissionv1.Create, Namespace: "gitops", Name: "argo", SubResource: "token"}
-				for webhook, request := range map[string]admissionv1.AdmissionRequest{"access": exec, "change": exec, "tokens": token} {
-					cover := map[string]decision.Cover{"access": decision.Access, "change": decision.Change, "tokens": decision.Token}[webhook]
+				for webhook, request := range map[string]admissionv1.AdmissionRequest{"access": exec, "change": exec, "posture": exec, "platform": exec, "tokens": token} {
+					cover := map[string]decision.Cover{
+						"access": decision.Access, "change": decision.Change, "posture": decision.Posture, "platform": decision.Platform, "tokens": decision.Token,
+					}[webhook]
 					if answer := decide(who, cover); !answer.Allowed && !all(asked[webhook].on(t, request, false, nil, nil)) {
 						t.Fatalf("%s does not ask about %+v, whom the decision refuses: %s", webhook, who, answer.Reason)
 					}
@@ -166,7 +168,7 @@ func TestWhoNeverWaitsForLabguard(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			request := execBy(c.who, "pathology")
-			for webhook, want := range map[string]bool{"access": c.enters, "access-audit": c.enters, "change": c.waits, "change-audit": c.waits} {
+			for webhook, want := range map[string]bool{"access": c.enters, "access-audit": c.enters, "change": c.waits, "change-audit": c.waits, "posture": c.waits, "posture-audit": c.waits, "platform": c.waits} {
 				if got := all(asked[webhook].on(t, request, false, nil, nil)); got != want {
 					t.Errorf("%s asks: %t, want %t", webhook, got, want)
 				}

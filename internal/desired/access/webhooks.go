@@ -6,6 +6,7 @@ package access
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -26,8 +27,8 @@ const (
 	observeTimeoutSeconds int32 = 1
 
 	// accessName and changeName are the first parts of names of webhooks, with told behind them where nothing is enforced.
-	accessName, changeName = "access", "change"
-	told                   = "-audit"
+	accessName, changeName, postureName = "access", "change", "posture"
+	told                                = "-audit"
 )
 
 // suffix ends the name of every webhook about people.
@@ -41,24 +42,26 @@ type webhook struct {
 	rules      []*admissionac.RuleWithOperationsApplyConfiguration
 	conditions []*admissionac.MatchConditionApplyConfiguration
 	namespaces []string
+	// everywhere says that namespaces do not matter.
+	everywhere bool
 	// open says that a request goes through if nobody answers.
 	open bool
 }
 
 // Webhooks gives the webhook configurations, each for NamespacesPerObject namespaces in which people are asked for something; none without such a
-// namespace. The first has those about tokens, too.
+// namespace. The first has those about tokens and what belongs to the platform, too.
 func Webhooks(config Config) []*admissionac.ValidatingWebhookConfigurationApplyConfiguration {
 	asking := slices.DeleteFunc(config.asking(), func(n Namespace) bool { return n.Access == Nothing && n.Change == Nothing })
 	var configurations []*admissionac.ValidatingWebhookConfigurationApplyConfiguration
 	for namespaces := range slices.Chunk(asking, NamespacesPerObject) {
 		webhooks := people(config, namespaces)
 		if len(configurations) == 0 && slices.ContainsFunc(asking, Namespace.enforced) {
-			webhooks = append(webhooks, tokens(config)...)
+			webhooks = append(webhooks, append(tokens(config), platform(config)...)...)
 		}
 		configuration := admissionac.ValidatingWebhookConfiguration(number(len(configurations))).
 			WithLabels(policy.Labels()).WithOwnerReferences(config.Anchor.Owners()...)
 		for _, one := range webhooks {
-			if len(one.namespaces) > 0 { // an empty list of names is no selector
+			if len(one.namespaces) > 0 || one.everywhere { // an empty list of names is no selector
 				configuration.WithWebhooks(one.configured(config))
 			}
 		}
@@ -72,29 +75,34 @@ func Webhooks(config Config) []*admissionac.ValidatingWebhookConfigurationApplyC
 func people(config Config, namespaces []Namespace) []webhook {
 	asked := []*admissionac.MatchConditionApplyConfiguration{config.notBreakGlass(), config.notKubernetes()}
 	working := append(slices.Clone(asked), config.notAMachine())
-	access, change := accessRules(), changeRules(config)
+	access, change, own := accessRules(), changeRules(config), postureRules()
 	of := func(what func(Namespace) Asked, how Asked) []string {
 		return names(namespaces, func(n Namespace) bool { return what(n) == how })
 	}
 	toAccess, toChange := func(n Namespace) Asked { return n.Access }, func(n Namespace) Asked { return n.Change }
+	toEither := func(n Namespace) Asked { return max(n.Access, n.Change) }
 	return []webhook{
 		{name: accessName, path: ValidatePath, rules: access, conditions: asked, namespaces: of(toAccess, Enforced)},
 		{name: changeName, path: ValidatePath, rules: change, conditions: working, namespaces: of(toChange, Enforced)},
+		{name: postureName, path: ValidatePath, rules: own, conditions: working, namespaces: of(toEither, Enforced)},
 		{name: accessName + told, path: ValidatePath, rules: access, conditions: asked, namespaces: of(toAccess, Told), open: true},
 		{name: changeName + told, path: ValidatePath, rules: change, conditions: working, namespaces: of(toChange, Told), open: true},
-		{name: "break-glass", path: ObservePath, rules: slices.Concat(access, change), conditions: []*admissionac.MatchConditionApplyConfiguration{
+		{name: postureName + told, path: ValidatePath, rules: own, conditions: working, namespaces: of(toEither, Told), open: true},
+		{name: "break-glass", path: ObservePath, rules: slices.Concat(access, change, own), conditions: []*admissionac.MatchConditionApplyConfiguration{
 			policy.Condition("break-glass", config.breakGlassMember()),
 		}, namespaces: names(namespaces, func(Namespace) bool { return true }), open: true},
 	}
 }
 
-// tokens are the webhooks about tokens of listed ServiceAccounts. Their namespaces are none in which anything else is asked.
+// tokens are the webhooks about tokens of listed ServiceAccounts and of labguard's own, which writes what runs in governed namespaces. Their namespaces are none in which
+// anything else is asked.
 func tokens(config Config) []webhook {
 	var namespaces, accounts []string
-	for _, machine := range config.Machines {
-		if machine.User == "" && machine.Namespace != "" && machine.Name != "" {
-			namespaces = append(namespaces, machine.Namespace)
-			accounts = append(accounts, machine.Namespace+"/"+machine.Name)
+	for _, user := range config.users() {
+		rest, _ := strings.CutPrefix(user, serviceAccountPrefix)
+		if namespace, name, isAccount := strings.Cut(rest, ":"); isAccount && rest != user {
+			namespaces = append(namespaces, namespace)
+			accounts = append(accounts, namespace+"/"+name)
 		}
 	}
 	rules := []*admissionac.RuleWithOperationsApplyConfiguration{rule([]admissionv1.OperationType{admissionv1.Create}, "", "v1", "serviceaccounts/token")}
@@ -109,6 +117,23 @@ func tokens(config Config) []webhook {
 	}
 }
 
+// platform are the webhooks about what answers rest on, wherever it stands: who is believed, who is trained, and who takes note of an emergency.
+func platform(config Config) []webhook {
+	group, version := v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version
+	rules := []*admissionac.RuleWithOperationsApplyConfiguration{
+		rule(writes, group, version, "identityproviders", "trainingrecords").WithScope(admissionv1.ClusterScope),
+		rule([]admissionv1.OperationType{admissionv1.Update}, group, version, "breakglassuses"),
+	}
+	return []webhook{
+		{name: "platform", path: ValidatePath, rules: rules, everywhere: true, conditions: []*admissionac.MatchConditionApplyConfiguration{
+			config.notBreakGlass(), config.notKubernetes(), config.notAMachine(),
+		}},
+		{name: "break-glass-platform", path: ObservePath, rules: rules[:1], everywhere: true, conditions: []*admissionac.MatchConditionApplyConfiguration{
+			policy.Condition("break-glass", config.breakGlassMember()),
+		}, open: true},
+	}
+}
+
 func accessRules() []*admissionac.RuleWithOperationsApplyConfiguration {
 	return []*admissionac.RuleWithOperationsApplyConfiguration{
 		rule([]admissionv1.OperationType{admissionv1.Connect}, "", "v1", ways...),
@@ -116,10 +141,19 @@ func accessRules() []*admissionac.RuleWithOperationsApplyConfiguration {
 	}
 }
 
-// changeRules are what runs, what leads to it, who may change it, and what labguard asks for. Subresources are left out: of all that somebody with the
+// postureRules are what labguard asks for. What is written there decides about ways into pods and about changes alike. Records of break glass have a policy, and a
+// webhook for the whole cluster.
+func postureRules() []*admissionac.RuleWithOperationsApplyConfiguration {
+	return []*admissionac.RuleWithOperationsApplyConfiguration{
+		rule(writes, v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version, "labworkloads", "airlockprofiles", "rolloutrecords"),
+	}
+}
+
+var writes = []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete}
+
+// changeRules are what runs, what leads to it, and who may change it. Subresources are left out: of all that somebody with the
 // role edit may write, scale alone changes what runs, and only how many there are of it.
 func changeRules(config Config) []*admissionac.RuleWithOperationsApplyConfiguration {
-	writes := []admissionv1.OperationType{admissionv1.Create, admissionv1.Update, admissionv1.Delete}
 	rules := []*admissionac.RuleWithOperationsApplyConfiguration{
 		rule(writes, "", "v1", "pods", "replicationcontrollers", "services", "endpoints"),
 		rule(writes, "apps", "v1", "deployments", "statefulsets", "daemonsets", "replicasets"),
@@ -127,7 +161,6 @@ func changeRules(config Config) []*admissionac.RuleWithOperationsApplyConfigurat
 		rule(writes, "discovery.k8s.io", "v1", "endpointslices"),
 		rule(writes, "networking.k8s.io", "v1", "networkpolicies"),
 		rule(writes, "rbac.authorization.k8s.io", "v1", "roles", "rolebindings"),
-		rule(writes, v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version, "labworkloads", "airlockprofiles", "rolloutrecords", "breakglassuses"),
 	}
 	if config.ArgoRollouts {
 		rules = append(rules, rule(writes, "argoproj.io", "v1alpha1", "rollouts"))
@@ -145,14 +178,17 @@ func (w webhook) configured(config Config) *admissionac.ValidatingWebhookApplyCo
 	if w.open {
 		failure, timeout = admissionv1.Ignore, observeTimeoutSeconds
 	}
+	selector := metav1ac.LabelSelector()
+	if !w.everywhere {
+		selector.WithMatchExpressions(metav1ac.LabelSelectorRequirement().WithKey(corev1.LabelMetadataName).WithOperator(metav1.LabelSelectorOpIn).WithValues(w.namespaces...))
+	}
 	return admissionac.ValidatingWebhook().
 		WithName(w.name + suffix).
 		WithClientConfig(config.Endpoint.Client(w.path, config.CABundle)).
 		WithRules(w.rules...).
 		WithFailurePolicy(failure).
 		WithMatchPolicy(admissionv1.Equivalent).
-		WithNamespaceSelector(metav1ac.LabelSelector().WithMatchExpressions(metav1ac.LabelSelectorRequirement().
-								WithKey(corev1.LabelMetadataName).WithOperator(metav1.LabelSelectorOpIn).WithValues(w.namespaces...))).
+		WithNamespaceSelector(selector).
 		WithObjectSelector(metav1ac.LabelSelector()). // owned, so that nobody narrows it; another one would never match a CONNECT
 		WithSideEffects(admissionv1.SideEffectClassNoneOnDryRun).
 		WithTimeoutSeconds(timeout).

@@ -139,7 +139,7 @@ func configured(d *decision) (Answer, bool) {
 	switch {
 	case d.Policy == nil:
 		return Answer{Reason: ReasonNotConfigured, Message: "labguard: refused (NotConfigured): labguard does not know yet what this cluster asks for: try again in a moment"}, true
-	case d.Request.Cover != Access && d.Request.Cover != Change && d.Request.Cover != Token:
+	case !slices.Contains([]Cover{Access, Change, Posture, Token, Platform}, d.Request.Cover):
 		return Answer{Reason: ReasonInvalidRequest, Message: "labguard: refused (InvalidRequest): this is nothing that labguard should be asked about: let the platform team look at its webhooks"}, true
 	default:
 		return Answer{}, false
@@ -151,11 +151,8 @@ func configured(d *decision) (Answer, bool) {
 func notRequired(d *decision) (Answer, bool) {
 	request := &d.Request
 	requirements := d.Policy.requirements[request.Namespace]
-	if request.Cover == Token {
-		requirements = nil
-		if len(d.Policy.machines[serviceAccountUser(request.Namespace, request.Name)]) > 0 {
-			requirements = d.Policy.tokens
-		}
+	if request.Cover == Token || request.Cover == Platform {
+		requirements = d.platform()
 	}
 	byPod := request.Cover == Access && request.Pod != nil
 	if !byPod {
@@ -171,6 +168,19 @@ func notRequired(d *decision) (Answer, bool) {
 		d.asked = append(d.asked, asked{requirement: each, mfa: mfa, training: training})
 	}
 	return Answer{Allowed: true, Reason: ReasonNotRequired}, len(d.asked) == 0
+}
+
+// platform is what is asked of whoever takes a token or writes what answers rest on. The first IdentityProvider is written by somebody whose login nobody can know.
+func (d *decision) platform() []requirement {
+	request := &d.Request
+	switch {
+	case request.Cover == Token && len(d.Policy.machines[serviceAccountUser(request.Namespace, request.Name)]) == 0:
+		return nil
+	case request.Cover == Platform && request.Resource == "identityproviders" && !d.Policy.provable():
+		return nil
+	default:
+		return d.Policy.tokens
+	}
 }
 
 func listedMachine(d *decision) (Answer, bool) {

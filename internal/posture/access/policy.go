@@ -23,8 +23,14 @@ const (
 	Access Cover = "Access"
 	// Change is CREATE, UPDATE or DELETE of what runs in a governed namespace, of what leads to it, and of labguard's own kinds.
 	Change Cover = "Change"
-	// Token is CREATE of serviceaccounts/token. It is asked about for listed machines alone.
+	// Posture is CREATE, UPDATE or DELETE of what labguard asks for in a governed namespace, its LabWorkloads above all. It counts as Access and as Change, as it would
+	// switch either off.
+	Posture Cover = "Posture"
+	// Token is CREATE of serviceaccounts/token. It is asked about for listed machines and labguard alone.
 	Token Cover = "Token"
+	// Platform is a write of what all answers rest on, wherever it stands: IdentityProviders, TrainingRecords, and acknowledgements of break glass. The rule about tokens
+	// is asked about it.
+	Platform Cover = "Platform"
 )
 
 // OnUnproven says what happens where nobody can prove what a rule needs. It is never about a login that was not good enough.
@@ -277,8 +283,8 @@ func breakGlassGroup(name string) string {
 }
 
 func covers(list []Cover, cover Cover) bool {
-	if cover == Token {
-		return true // Only the rule about tokens is ever asked about them.
+	if cover != Access && cover != Change { // of tokens and of the platform, only the rule about tokens is ever asked
+		return true
 	}
 	return len(list) == 0 || slices.Contains(list, cover)
 }

@@ -71,7 +71,7 @@ const (
 	AnnotationDecision = "decision"
 	// AnnotationReason is the reason of the answer.
 	AnnotationReason = "reason"
-	// AnnotationCover is Access, Change or Token.
+	// AnnotationCover is Access, Change, Posture, Token or Platform.
 	AnnotationCover = "cover"
 	// AnnotationKind is what sort of user it is.
 	AnnotationKind = "kind"

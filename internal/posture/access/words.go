@@ -66,10 +66,13 @@ func (d *decision) told(fate string, reason Reason, sentences string) string {
 		resource += "/" + request.Subresource
 	}
 	what := strings.TrimSpace(posture.Plain(resource, maxName) + " " + posture.Plain(request.Name, maxName))
-	if request.Cover == Change {
+	if request.Cover != Access && request.Cover != Token {
 		what = posture.Plain(request.Operation, maxName) + " of " + what
 	}
-	return posture.Plain(fmt.Sprintf("labguard: %s in namespace %s %s (%s): %s", what, posture.Plain(request.Namespace, maxName), fate, reason, sentences), maxText)
+	if request.Namespace != "" {
+		what += " in namespace " + posture.Plain(request.Namespace, maxName)
+	}
+	return posture.Plain(fmt.Sprintf("labguard: %s %s (%s): %s", what, fate, reason, sentences), maxText)
 }
 
 // sentence says what one group of requirements misses and what to do about it.
