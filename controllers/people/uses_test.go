@@ -188,6 +188,34 @@ func TestAUseInANamespaceThatGoesIsNotTriedForEver(t *testing.T) {
 	flush(t, u, "pathology", night)
 }
 
+// TestANamespaceIsNotFilledWithUses: more than maxOpen say nothing new, and whoever is acknowledged makes room.
+func TestANamespaceIsNotFilledWithUses(t *testing.T) {
+	t.Parallel()
+	a := apiWith(t)
+	u := usesOf(a, &told{})
+	use := func(user string) {
+		u.Used("pathology", user, exec(noon))
+		flush(t, u, "pathology", user)
+	}
+	for i := range maxOpen + 5 {
+		use(fmt.Sprintf("night-%d", i))
+	}
+	use("night-0") // its use is open
+	uses := recorded(t, a, "pathology")
+	if len(uses) != maxOpen {
+		t.Fatalf("%d uses", len(uses))
+	}
+	first := slices.IndexFunc(uses, func(use v1alpha1.BreakGlassUse) bool { return use.Spec.User == "night-0" })
+	if first < 0 || uses[first].Spec.Count != 2 {
+		t.Errorf("what night-0 does is not counted any more: %+v", uses)
+	}
+	acknowledge(t, a, &uses[0])
+	use("late")
+	if uses := recorded(t, a, "pathology"); len(uses) != maxOpen+1 {
+		t.Errorf("%d uses after one was acknowledged", len(uses))
+	}
+}
+
 func TestUsedNeitherBlocksNorGrows(t *testing.T) {
 	t.Parallel()
 	u := usesOf(nil, nil) // nobody takes anything out of the queue

@@ -27,6 +27,8 @@ const (
 	maxRequests = 20
 	// maxShown bounds a user name in an event, which has room for 1 KiB.
 	maxShown = 256
+	// maxOpen is how many uses may wait for an acknowledgement in one namespace. What comes beyond that changes no answer: the audit log has it.
+	maxOpen = 64
 	// usePrefix begins the names of the objects.
 	usePrefix = "break-glass-"
 )
@@ -76,6 +78,9 @@ func (u *Uses) write(ctx context.Context, at place, requests gathered) error {
 		return fmt.Errorf("list the uses of break glass in namespace %s: %w", at.namespace, err)
 	}
 	open, latest := standing(list.Items, at.user)
+	if open == nil && crowded(list.Items) {
+		return fmt.Errorf("%w: %d uses of break glass wait for an acknowledgement in namespace %s", errNowhere, maxOpen, at.namespace)
+	}
 	if open == nil {
 		return u.open(ctx, at, latest, requests)
 	}
@@ -107,6 +112,17 @@ func standing(uses []v1alpha1.BreakGlassUse, user string) (open *v1alpha1.BreakG
 		}
 	}
 	return open, latest
+}
+
+// crowded says that no more uses are opened before some are acknowledged.
+func crowded(uses []v1alpha1.BreakGlassUse) bool {
+	open := 0
+	for i := range uses {
+		if uses[i].Spec.Acknowledgement == nil {
+			open++
+		}
+	}
+	return open >= maxOpen
 }
 
 func (u *Uses) open(ctx context.Context, at place, latest string, requests gathered) error {

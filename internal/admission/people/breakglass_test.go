@@ -58,6 +58,28 @@ func TestBreakGlassIsNotedAndNeverRefused(t *testing.T) {
 	}
 }
 
+// TestWhatNobodyAsksAboutIsNotNoted: the API server sends none of that, and somebody else who reaches the port fills no namespace with records.
+func TestWhatNobodyAsksAboutIsNotNoted(t *testing.T) {
+	s := newSite(t, laboratory()...)
+	night := certificate("night", emergency)
+	elsewhere, provider := exec(night), withoutNamespace(request(night, admissionv1.Update, "identityproviders", "idp"))
+	elsewhere.Namespace = "kitchen"
+	token := request(night, admissionv1.Create, "serviceaccounts/token", "kustomize")
+	token.Namespace = "flux-system"
+	for _, asked := range []webhook.Request{elsewhere, exec(night), provider, token} {
+		if got := s.gate.BreakGlass().Handle(t.Context(), asked); !got.Allowed {
+			t.Errorf("%s is refused", asked.Namespace)
+		}
+	}
+	var noted []string
+	for _, use := range s.seen.uses {
+		noted = append(noted, use.namespace+" "+use.request.Resource)
+	}
+	if diff := cmp.Diff([]string{lab + " pods/exec", " identityproviders", "flux-system serviceaccounts/token"}, noted); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
 // TestBreakGlassAtTheDoorForAll: where the match conditions are those of another configuration, members come in by the same door as everybody.
 func TestBreakGlassAtTheDoorForAll(t *testing.T) {
 	for name, broken := range map[string]error{"with a policy": nil, "without": errors.New("no cache works")} {
@@ -86,7 +108,7 @@ func TestTheGroupOfTheEmergencyIsTheOneOfTheConfiguration(t *testing.T) {
 }
 
 func TestWhatIsNotedFitsIntoTheObject(t *testing.T) {
-	s := newSite(t)
+	s := newSite(t, laboratory()...)
 	long := strings.Repeat("\u00e4", 2000)
 	asked := request(certificate(long, emergency), admissionv1.Operation(long), "x/"+long, long)
 	s.gate.BreakGlass().Handle(t.Context(), asked)

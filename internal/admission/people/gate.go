@@ -95,7 +95,7 @@ func (g *Gate) Validating() admission.Handler {
 		input.Request.Pod = g.labels(ctx, &input.Request)
 		answer := access.Decide(input)
 		if answer.Reason == access.ReasonBreakGlass {
-			g.used(&request, now)
+			g.used(ctx, &request, now)
 		}
 		if g.config.Proofs != nil && known.proves(&input.Person) {
 			g.config.Proofs.Seen(input.Person.Issuer, now)
@@ -109,7 +109,7 @@ func (g *Gate) withoutPolicy(ctx context.Context, request *admission.Request, in
 	input.Policy, input.Person = g.emergency, identity.Recognise(request.UserInfo, nil, input.Now)
 	switch answer := access.Decide(input); answer.Reason {
 	case access.ReasonBreakGlass:
-		g.used(request, input.Now)
+		g.used(ctx, request, input.Now)
 		return answered(ctx, answer)
 	case access.ReasonNeverAsked:
 		return answered(ctx, answer)
@@ -128,14 +128,26 @@ func (g *Gate) BreakGlass() admission.Handler {
 		if answer.Reason != access.ReasonBreakGlass {
 			return observed(ctx) // somebody else than the configuration of the webhook says: nothing was gone around
 		}
-		g.used(&request, now)
+		g.used(ctx, &request, now)
 		return answered(ctx, answer)
 	})
 }
 
 // used tells of break glass. A dry run goes around nothing, and may leave nothing behind (sideEffects: NoneOnDryRun).
-func (g *Gate) used(request *admission.Request, now time.Time) {
-	if g.config.Uses != nil && !dryRun(request) {
+func (g *Gate) used(ctx context.Context, request *admission.Request, now time.Time) {
+	if g.config.Uses != nil && !dryRun(request) && g.about(ctx, request, now) {
 		g.config.Uses.Used(request.Namespace, cmp.Or(fitting(request.UserInfo.Username, maxUser), unnamed), breakGlassRequest(request, now))
+	}
+}
+
+// about says whether rules of labguard's are about a request. The API server asks about no other; whoever else reaches the port could fill any namespace with
+// records. While labguard does not know, they may be.
+func (g *Gate) about(ctx context.Context, request *admission.Request, now time.Time) bool {
+	switch classify(request).Cover {
+	case access.Token, access.Platform:
+		return true
+	default:
+		known, err := g.policies.of(ctx, request.Namespace, now)
+		return err != nil || known.asks
 	}
 }

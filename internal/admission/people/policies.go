@@ -33,6 +33,8 @@ type view struct {
 	sources []identity.Source
 	// provable are the providers by issuer, without those that name the same one.
 	provable map[string]access.Provider
+	// asks says that something is asked of people in the namespace.
+	asks bool
 	// until is when time alone changes it; zero if it does not.
 	until time.Time
 }
@@ -180,6 +182,6 @@ func (p *policies) arrange(namespace string, workloads []v1alpha1.LabWorkload, k
 	}
 	asked, until := requirements(workloads, now)
 	settings.Requirements = map[string][]access.Requirement{namespace: asked}
-	arranged.policy, arranged.until = access.Arrange(settings), until
+	arranged.policy, arranged.asks, arranged.until = access.Arrange(settings), len(asked) > 0, until
 	return arranged
 }
