@@ -291,8 +291,8 @@ func TestEnforceAfterComesByTimeAlone(t *testing.T) {
 			t.Errorf("after %s: %v", step.at, got.AuditAnnotations)
 		}
 	}
-	if lists := s.listed(lab); lists != 2 {
-		t.Errorf("arranged %d times, want once before and once after", lists)
+	if all, one := s.counted(lab); all != 1 || one != 1 {
+		t.Errorf("all was read %d times and one LabWorkload %d times, want each once", all, one)
 	}
 }
 

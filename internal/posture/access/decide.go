@@ -65,6 +65,9 @@ type decision struct {
 	// provider is whose word the claims are, and reason why nobody's.
 	provider *provider
 	reason   Reason
+	// age is that of the login, and noTime says that it is not known.
+	age    time.Duration
+	noTime bool
 	// weighed are the groups of the tally that a check belongs to which several requirements share.
 	weighed map[unique.Handle[string]][]int
 }
@@ -80,6 +83,7 @@ func Decide(input Input) Answer {
 		}
 	}
 	d.reason, d.provider = d.identify()
+	d.age, d.noTime = d.Now.Sub(d.Person.AuthTime), d.Person.AuthTime.IsZero()
 	for i := range d.asked {
 		d.weigh(&d.asked[i])
 	}
@@ -227,14 +231,13 @@ func (d *decision) weighLogin(each *asked) (groups []int) {
 // weighAge looks how old a login is. That is less work than to find out who asks for the same.
 func (d *decision) weighAge(each *asked) {
 	_, _, maxAge := d.provider.asks(each.MFA)
-	age := d.Now.Sub(d.Person.AuthTime)
 	switch {
 	case maxAge == 0:
 	case !d.provider.ProvesAuthTime:
 		d.tally.add(each, d.tally.group(ReasonProviderCannotProve, unprovenEffect(each.Enforce, each.MFA.OnUnproven), "time of the login (auth_time)"))
-	case d.Person.AuthTime.IsZero() || age < -clockSkew:
+	case d.noTime || d.age < -clockSkew:
 		d.tally.add(each, d.tally.group(ReasonLoginTimeUnknown, effectOf(each.Enforce), ""))
-	case age > maxAge+clockSkew:
+	case d.age > maxAge+clockSkew:
 		at := d.tally.group(ReasonLoginTooOld, effectOf(each.Enforce), "")
 		d.tally.add(each, at)
 		if group := &d.tally.groups[at]; group.limit == 0 || maxAge < group.limit {

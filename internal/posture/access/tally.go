@@ -86,9 +86,11 @@ type tally struct {
 
 // group is the place of the group with a reason and an effect, to which a detail is added.
 func (t *tally) group(reason Reason, effect effect, detail string) int {
-	at := slices.IndexFunc(t.groups, func(g group) bool { return g.reason == reason && g.effect == effect })
-	if at < 0 {
-		at = len(t.groups)
+	at := 0
+	for at < len(t.groups) && (t.groups[at].effect != effect || t.groups[at].reason != reason) {
+		at++
+	}
+	if at == len(t.groups) {
 		t.groups = append(t.groups, group{reason: reason, effect: effect})
 	}
 	t.groups[at].details.add(detail)
