@@ -212,8 +212,8 @@ func BenchmarkPeople(b *testing.B) {
 				}
 			}
 		}
-		serve := func(asked webhook.Request, reason string) func() {
-			body, server := review(b, asked), served(gate.Validating())
+		serve := func(handler webhook.Handler, asked webhook.Request, reason string) func() {
+			body, server := review(b, asked), served(handler)
 			return func() {
 				if got := post(server, body); got.Code != http.StatusOK || !strings.Contains(got.Body.String(), reason) {
 					b.Fatalf("%d %s", got.Code, got.Body)
@@ -232,8 +232,10 @@ func BenchmarkPeople(b *testing.B) {
 			{"exec, refused", handle(gate, refused, "MethodsMissing")},
 			{"change of 10 kB, let through", handle(gate, deployment(b), "Proven")},
 			{"change, refused by all", handle(gate, all, "MethodsMissing")},
-			{"exec, served", serve(known, "Proven")},
-			{"change of 10 kB, served", serve(deployment(b), "Proven")},
+			{"exec, taken apart only", serve(gate.BreakGlass(), known, "allowed")},
+			{"exec, served", serve(gate.Validating(), known, "Proven")},
+			{"change of 10 kB, taken apart only", serve(gate.BreakGlass(), deployment(b), "allowed")},
+			{"change of 10 kB, served", serve(gate.Validating(), deployment(b), "Proven")},
 			{"exec, arranged anew", handle(cold, known, "TrainingUnknown")},
 		} {
 			measure(b, fmt.Sprintf("labworkloads=%d/%s", 1_000/namespaces, test.name), &rows, test.answer)
