@@ -51,11 +51,14 @@ func given(ctx context.Context) {
 
 // Hook serves a webhook with one of the handlers of this package. Where the handler has no answer, has panicked, or was not even asked since the request
 // could not be read, the call fails. A refusal would hold under failurePolicy: Ignore as well, and nobody whose namespace is at Audit, and nobody in an
-// emergency, may be refused because labguard does not work.
+// emergency, may be refused because labguard does not work. The handler gets requests without their objects.
 func Hook(webhook http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		there := false
 		r = r.WithContext(context.WithValue(r.Context(), hookKey{}, &there))
+		if r.Body != nil {
+			r.Body = withoutObjects(r.Body, r.ContentLength)
+		}
 		webhook.ServeHTTP(&failing{ResponseWriter: w, given: &there}, r)
 	})
 }

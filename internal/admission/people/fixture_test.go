@@ -51,10 +51,10 @@ type site struct {
 	client    client.WithWatch
 	informers *informers
 	seen      *seen
-	// lists counts the lists that are read, by namespace; broken fails all reads.
-	lock   sync.Mutex
-	lists  map[string]int
-	broken error
+	// lists counts the lists that are read, by namespace, and reads the LabWorkloads that are read one by one; broken fails all reads.
+	lock         sync.Mutex
+	lists, reads map[string]int
+	broken       error
 	// meanwhile is called once, after a list was read and before it is given.
 	meanwhile func()
 }
@@ -99,10 +99,10 @@ func newSite(t testing.TB, objects ...client.Object) *site {
 	t.Helper()
 	scheme := newScheme(t)
 	s := &site{
-		clock: clocktesting.NewFakePassiveClock(now), informers: &informers{&informertest.FakeInformers{Scheme: scheme}, map[string][]toolscache.ResourceEventHandler{}}, seen: &seen{}, lists: map[string]int{},
+		clock: clocktesting.NewFakePassiveClock(now), informers: &informers{&informertest.FakeInformers{Scheme: scheme}, map[string][]toolscache.ResourceEventHandler{}}, seen: &seen{}, lists: map[string]int{}, reads: map[string]int{},
 		client: fake.NewClientBuilder().WithScheme(scheme).WithObjects(objects...).Build(),
 	}
-	s.gate = people.New(interceptor.NewClient(s.client, interceptor.Funcs{List: s.list}), s.clock, people.Config{
+	s.gate = people.New(interceptor.NewClient(s.client, interceptor.Funcs{List: s.list, Get: s.get}), s.clock, people.Config{
 		User: labguard, Proofs: s.seen, Uses: s.seen,
 		Machines: []access.Machine{{Namespace: "flux-system", Name: "kustomize"}, {User: "deployer"}, {User: "runner", Issuer: "https://ci.example"}},
 	})
@@ -143,12 +143,14 @@ func (i *informers) of(object any) []toolscache.ResourceEventHandler {
 	return i.handlers[fmt.Sprintf("%T", object)]
 }
 
-// tell says that an object has come, gone that one was deleted, and missed that one was of which only the key is known.
-func (s *site) tell(object client.Object) {
-	for _, handler := range s.informers.of(object) {
+// tell says that an object has come or changed, gone that one was deleted, and missed that one was of which only the key is known.
+func (i *informers) tell(object client.Object) {
+	for _, handler := range i.of(object) {
 		handler.OnAdd(object, false)
 	}
 }
+
+func (s *site) tell(object client.Object) { s.informers.tell(object) }
 
 func (s *site) gone(object client.Object) {
 	for _, handler := range s.informers.of(object) {
@@ -196,10 +198,25 @@ func (s *site) list(ctx context.Context, under client.WithWatch, list client.Obj
 	return err
 }
 
-func (s *site) listed(namespace string) int {
+func (s *site) get(ctx context.Context, under client.WithWatch, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if _, workload := object.(*v1alpha1.LabWorkload); !workload {
+		return under.Get(ctx, key, object, options...)
+	}
+	s.lock.Lock()
+	s.reads[key.Namespace]++
+	broken := s.broken
+	s.lock.Unlock()
+	if broken != nil {
+		return broken
+	}
+	return under.Get(ctx, key, object, options...)
+}
+
+// counted is how often all of a namespace was read, and how often one of its LabWorkloads.
+func (s *site) counted(namespace string) (all, one int) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	return s.lists[namespace]
+	return s.lists[namespace], s.reads[namespace]
 }
 
 func (s *site) ask(t testing.TB, request webhook.Request) webhook.Response {

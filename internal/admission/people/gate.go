@@ -148,6 +148,6 @@ func (g *Gate) about(ctx context.Context, request *admission.Request, now time.T
 		return true
 	default:
 		known, err := g.policies.of(ctx, request.Namespace, now)
-		return err != nil || known.asks
+		return err != nil || known.policy.Asks(request.Namespace)
 	}
 }

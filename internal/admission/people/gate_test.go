@@ -132,8 +132,8 @@ func TestWhatAnswersRestOnNeedsALogin(t *testing.T) {
 			}
 		}
 	}
-	if s.listed("") != 2 { // IdentityProviders, once for what is in the namespace and once for what is in none
-		t.Errorf("%d lists of the whole cluster", s.listed(""))
+	if all, _ := s.counted(""); all != 2 { // IdentityProviders, once for what is in the namespace and once for what is in none
+		t.Errorf("%d lists of the whole cluster", all)
 	}
 }
 
@@ -361,8 +361,8 @@ func TestEnforceAfterComesByTimeAlone(t *testing.T) {
 			t.Errorf("after %s: %v", step.at, got.AuditAnnotations)
 		}
 	}
-	if lists := s.listed(lab); lists != 2 {
-		t.Errorf("arranged %d times, want once before and once after", lists)
+	if all, one := s.counted(lab); all != 1 || one != 1 {
+		t.Errorf("all was read %d times and one LabWorkload %d times, want each once", all, one)
 	}
 }
 

@@ -28,45 +28,53 @@ func (s *site) expect(t *testing.T, asked webhook.Request, reason string) {
 	}
 }
 
-// TestANamespaceIsArrangedOnceForEachChange asks in two namespaces and counts how often each is read.
-func TestANamespaceIsArrangedOnceForEachChange(t *testing.T) {
+// reads are how often all LabWorkloads of the namespace were read, and how often one of them, and the same of another namespace.
+type reads struct{ all, one, allElsewhere, oneElsewhere int }
+
+// TestWhatHasChangedIsReadOnce asks in two namespaces and counts what of each is read.
+func TestWhatHasChangedIsReadOnce(t *testing.T) {
 	for name, test := range map[string]struct {
 		happen func(*testing.T, *site)
-		// here and elsewhere say whether the namespace of the change, and another, is read again.
-		here, elsewhere int
+		want   reads
 	}{
-		"nothing":                      {func(*testing.T, *site) {}, 0, 0},
-		"a LabWorkload comes":          {func(_ *testing.T, s *site) { s.tell(workload()) }, 1, 0},
-		"a LabWorkload changes":        {func(t *testing.T, s *site) { s.put(t, workload(func(w *v1alpha1.LabWorkload) { w.Generation++ })) }, 1, 0},
-		"the status of a LabWorkload":  {func(t *testing.T, s *site) { s.put(t, workload()) }, 0, 0},
-		"another one of the same name": {func(t *testing.T, s *site) { s.put(t, workload(func(w *v1alpha1.LabWorkload) { w.UID = "other" })) }, 1, 0},
-		"a LabWorkload goes":           {func(_ *testing.T, s *site) { s.gone(workload()) }, 1, 0},
+		"nothing":                      {func(*testing.T, *site) {}, reads{}},
+		"a LabWorkload comes":          {func(_ *testing.T, s *site) { s.tell(workload()) }, reads{one: 1}},
+		"a LabWorkload changes":        {func(t *testing.T, s *site) { s.put(t, workload(func(w *v1alpha1.LabWorkload) { w.Generation++ })) }, reads{one: 1}},
+		"the status of a LabWorkload":  {func(t *testing.T, s *site) { s.put(t, workload()) }, reads{}},
+		"another one of the same name": {func(t *testing.T, s *site) { s.put(t, workload(func(w *v1alpha1.LabWorkload) { w.UID = "other" })) }, reads{one: 1}},
+		"a LabWorkload goes":           {func(_ *testing.T, s *site) { s.gone(workload()) }, reads{one: 1}},
 		"a LabWorkload elsewhere": {func(_ *testing.T, s *site) {
 			s.tell(workload(func(w *v1alpha1.LabWorkload) { w.Namespace = "chemistry" }))
-		}, 0, 1},
-		"an IdentityProvider comes": {func(_ *testing.T, s *site) { s.tell(identityProvider()) }, 1, 1},
+		}, reads{oneElsewhere: 1}},
+		"an IdentityProvider comes": {func(_ *testing.T, s *site) { s.tell(identityProvider()) }, reads{all: 1, allElsewhere: 1}},
 		"an IdentityProvider changes": {func(t *testing.T, s *site) {
 			s.put(t, identityProvider(func(p *v1alpha1.IdentityProvider) { p.Generation++ }))
-		}, 1, 1},
-		"claims are seen":                {func(t *testing.T, s *site) { s.put(t, identityProvider()) }, 0, 0},
-		"an IdentityProvider goes":       {func(_ *testing.T, s *site) { s.gone(identityProvider()) }, 1, 1},
-		"a training record":              {func(_ *testing.T, s *site) { s.tell(trainingRecord("eve", "eve", now)) }, 0, 0},
-		"a deletion that was missed":     {func(_ *testing.T, s *site) { s.missed(&v1alpha1.LabWorkload{}, lab+"/lis") }, 1, 0},
-		"the same of a cluster's object": {func(_ *testing.T, s *site) { s.missed(&v1alpha1.IdentityProvider{}, "idp") }, 1, 1},
+		}, reads{all: 1, allElsewhere: 1}},
+		"claims are seen":                {func(t *testing.T, s *site) { s.put(t, identityProvider()) }, reads{}},
+		"an IdentityProvider goes":       {func(_ *testing.T, s *site) { s.gone(identityProvider()) }, reads{all: 1, allElsewhere: 1}},
+		"a training record":              {func(_ *testing.T, s *site) { s.tell(trainingRecord("eve", "eve", now)) }, reads{}},
+		"a deletion that was missed":     {func(_ *testing.T, s *site) { s.missed(&v1alpha1.LabWorkload{}, lab+"/lis") }, reads{one: 1}},
+		"the same of a cluster's object": {func(_ *testing.T, s *site) { s.missed(&v1alpha1.IdentityProvider{}, "idp") }, reads{all: 1, allElsewhere: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, laboratory()...)
-			ask := func() (here, elsewhere int) {
+			ask := func() (so reads) {
 				for range 3 {
 					s.ask(t, exec(mia()))
 					s.ask(t, inNamespace(exec(mia()), "chemistry"))
 				}
-				return s.listed(lab), s.listed("chemistry")
+				so.all, so.one = s.counted(lab)
+				so.allElsewhere, so.oneElsewhere = s.counted("chemistry")
+				return so
 			}
-			here, elsewhere := ask()
+			if before := ask(); before != (reads{all: 1, allElsewhere: 1}) {
+				t.Errorf("read %+v before anything has changed", before)
+			}
 			test.happen(t, s)
-			if again, there := ask(); again-here != test.here || there-elsewhere != test.elsewhere || here != 1 || elsewhere != 1 {
-				t.Errorf("read %d and then %d times, elsewhere %d and %d, want %d and %d", here, again-here, elsewhere, there-elsewhere, test.here, test.elsewhere)
+			want := test.want
+			want.all, want.allElsewhere = want.all+1, want.allElsewhere+1
+			if after := ask(); after != want {
+				t.Errorf("read %+v, want %+v", after, want)
 			}
 		})
 	}
@@ -84,7 +92,7 @@ func TestAChangeIsInForceWithTheNextRequest(t *testing.T) {
 	s.expect(t, pwd, "ProviderCannotProve")
 }
 
-func TestWhatChangesWhileItIsReadIsNotKept(t *testing.T) {
+func TestWhatChangesWhileItIsReadIsReadAgain(t *testing.T) {
 	s := newSite(t, laboratory()...)
 	pwd := exec(mia(claim("amr", "pwd")))
 	s.meanwhile = func() {

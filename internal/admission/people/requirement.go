@@ -16,28 +16,18 @@ import (
 	"github.com/labguard/labguard/internal/posture/training"
 )
 
-// requirements are what LabWorkloads ask for at an instant, and when time alone changes that; zero if it does not.
-func requirements(workloads []v1alpha1.LabWorkload, now time.Time) (asked []access.Requirement, until time.Time) {
-	for i := range workloads {
-		spec := &workloads[i].Spec
-		if spec.MFA == nil && spec.Training == nil {
-			continue
-		}
-		enforcement := posture.EnforcementAt(spec, now)
-		until = posture.Earliest(until, enforcement.NextChange)
-		asked = append(asked, requirementsOf(&workloads[i], &enforcement)...)
+// requirementsOf are what a LabWorkload asks for at an instant, and when time alone changes that; zero if it does not. They are two, where only one of
+// login and training is enforced.
+func requirementsOf(workload *v1alpha1.LabWorkload, now time.Time) (asked []access.Requirement, until time.Time) {
+	if workload.Spec.MFA == nil && workload.Spec.Training == nil {
+		return nil, time.Time{}
 	}
-	return asked, until
-}
-
-// requirementsOf are those of one LabWorkload: two, where only one of login and training is enforced.
-func requirementsOf(workload *v1alpha1.LabWorkload, enforcement *posture.Enforcement) []access.Requirement {
+	enforcement := posture.EnforcementAt(&workload.Spec, now)
 	one := access.Requirement{Workload: workload.Name}
 	// A selector that cannot be read, which the API never lets in, takes every pod: nobody gets in because of it.
 	if selector, err := metav1.LabelSelectorAsSelector(&workload.Spec.Selector); err == nil {
 		one.Pods = selector
 	}
-	var asked []access.Requirement
 	if mfa := workload.Spec.MFA; mfa != nil {
 		login := one
 		rule := logins.Rule(mfa)
@@ -49,11 +39,11 @@ func requirementsOf(workload *v1alpha1.LabWorkload, enforcement *posture.Enforce
 		trained.Training, trained.Enforce = courses(wanted, workload.Spec.MFA), enforcement.Training
 		if len(asked) > 0 && asked[0].Enforce == trained.Enforce {
 			asked[0].Training = trained.Training
-			return asked
+			return asked, enforcement.NextChange
 		}
 		asked = append(asked, trained)
 	}
-	return asked
+	return asked, enforcement.NextChange
 }
 
 // courses takes what to do without a proof from mfa, which alone can say it: whoever cannot show a login cannot be found in the records, either.

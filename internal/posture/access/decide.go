@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"slices"
 	"time"
+	"unique"
 
 	"k8s.io/apimachinery/pkg/labels"
 
@@ -15,9 +16,6 @@ import (
 
 // clockSkew is how far the clocks of the cluster and of a provider may be apart.
 const clockSkew = 2 * time.Minute
-
-// maxLooked is how many different lists of courses one decision remembers.
-const maxLooked = 8
 
 // Request is what admission is asked about.
 type Request struct {
@@ -67,24 +65,16 @@ type decision struct {
 	// provider is whose word the claims are, and reason why nobody's.
 	provider *provider
 	reason   Reason
-	// looked are the training records that were looked up for requirements that ask for the same.
-	looked []looked
-}
-
-type looked struct {
-	courses *Courses
-	missing []string
-}
-
-// asked is one requirement that is about the request, with what it asks.
-type asked struct {
-	*requirement
-	mfa, training bool
+	// age is that of the login, and noTime says that it is not known.
+	age    time.Duration
+	noTime bool
+	// weighed are the groups of the tally that a check belongs to which several requirements share.
+	weighed map[unique.Handle[string]][]int
 }
 
 // Decide answers whether a request may go through. The checks stand in the order in which they count; the first that knows the answer gives it.
 func Decide(input Input) Answer {
-	d := &decision{Input: &input}
+	d := &decision{Input: &input, weighed: map[unique.Handle[string]][]int{}}
 	for _, check := range []func(*decision) (Answer, bool){
 		breakGlass, neverAsked, configured, notRequired, listedMachine,
 	} {
@@ -93,6 +83,7 @@ func Decide(input Input) Answer {
 		}
 	}
 	d.reason, d.provider = d.identify()
+	d.age, d.noTime = d.Now.Sub(d.Person.AuthTime), d.Person.AuthTime.IsZero()
 	for i := range d.asked {
 		d.weigh(&d.asked[i])
 	}
@@ -146,32 +137,18 @@ func configured(d *decision) (Answer, bool) {
 	}
 }
 
-// notRequired gathers what is asked of this request. Only Access to one pod is told apart by the pod's labels: who may change anything in a namespace can
-// mount its volumes and Secrets in a pod with other labels.
+// notRequired finds what is asked of this request.
 func notRequired(d *decision) (Answer, bool) {
-	request := &d.Request
-	requirements := d.Policy.requirements[request.Namespace]
+	request, asking := &d.Request, d.Policy.requirements[d.Request.Namespace]
 	if request.Cover == Token || request.Cover == Platform {
-		requirements = d.platform()
+		asking = d.platform()
 	}
-	byPod := request.Cover == Access && request.Pod != nil
-	if !byPod {
-		d.asked = make([]asked, 0, len(requirements))
-	}
-	for i := range requirements {
-		each := &requirements[i]
-		mfa := each.MFA != nil && covers(each.MFA.Covers, request.Cover)
-		training := each.Training != nil && len(each.Training.Names) > 0 && covers(each.Training.Covers, request.Cover)
-		if !mfa && !training || byPod && each.Pods != nil && !each.Pods.Matches(request.Pod) {
-			continue
-		}
-		d.asked = append(d.asked, asked{requirement: each, mfa: mfa, training: training})
-	}
+	d.asked = asking.of(request)
 	return Answer{Allowed: true, Reason: ReasonNotRequired}, len(d.asked) == 0
 }
 
 // platform is what is asked of whoever takes a token or writes what answers rest on. The first IdentityProvider is written by somebody whose login nobody can know.
-func (d *decision) platform() []requirement {
+func (d *decision) platform() asking {
 	request := &d.Request
 	switch {
 	case request.Cover == Token && len(d.Policy.machines[serviceAccountUser(request.Namespace, request.Name)]) == 0:
@@ -192,17 +169,30 @@ func (d *decision) weigh(each *asked) {
 	switch d.reason {
 	case "":
 	case ReasonNoProvider:
-		d.tally.add(d.reason, each, unprovenEffect(each.Enforce, each.onUnproven()), "")
+		d.tally.add(each, d.tally.group(d.reason, unprovenEffect(each.Enforce, each.onUnproven()), ""))
 		return
 	default:
-		d.tally.add(d.reason, each, effectOf(each.Enforce), "")
+		d.tally.add(each, d.tally.group(d.reason, effectOf(each.Enforce), ""))
 		return
 	}
 	if each.mfa {
-		d.weighLogin(each)
+		d.once(each, each.login, (*decision).weighLogin)
+		d.weighAge(each)
 	}
 	if each.training {
-		d.weighTraining(each)
+		d.once(each, each.courses, (*decision).weighTraining)
+	}
+}
+
+// once makes a check for the first requirement that needs it, and remembers for all others what came of it.
+func (d *decision) once(each *asked, check unique.Handle[string], weigh func(*decision, *asked) []int) {
+	groups, known := d.weighed[check]
+	if !known {
+		groups = weigh(d, each)
+		d.weighed[check] = groups
+	}
+	for _, group := range groups {
+		d.tally.add(each, group)
 	}
 }
 
@@ -226,64 +216,58 @@ func (d *decision) identify() (Reason, *provider) {
 	}
 }
 
-func (d *decision) weighLogin(each *asked) {
+// weighLogin looks at everything about a login but its age.
+func (d *decision) weighLogin(each *asked) (groups []int) {
 	known, rule := d.provider, each.MFA
-	methods, contexts, maxAge := known.asks(rule)
+	methods, contexts, _ := known.asks(rule)
 	unproven, wants := unprovenEffect(each.Enforce, rule.OnUnproven), cmp.Or(each.wants, known.wants)
 	switch {
 	case len(methods) == 0:
 	case !known.ProvesMethods:
-		d.tally.add(ReasonProviderCannotProve, each, unproven, "methods (amr)")
+		groups = append(groups, d.tally.group(ReasonProviderCannotProve, unproven, "methods (amr)"))
 	case !slices.ContainsFunc(methods, d.Person.has):
-		d.tally.add(ReasonMethodsMissing, each, effectOf(each.Enforce), wants)
+		groups = append(groups, d.tally.group(ReasonMethodsMissing, effectOf(each.Enforce), wants))
 	}
 	switch {
 	case len(contexts) == 0:
 	case !known.ProvesContext:
-		d.tally.add(ReasonProviderCannotProve, each, unproven, "context (acr)")
+		groups = append(groups, d.tally.group(ReasonProviderCannotProve, unproven, "context (acr)"))
 	case d.Person.Context == "" || !slices.Contains(contexts, d.Person.Context):
-		d.tally.add(ReasonContextMissing, each, effectOf(each.Enforce), wants)
+		groups = append(groups, d.tally.group(ReasonContextMissing, effectOf(each.Enforce), wants))
 	}
-	age := d.Now.Sub(d.Person.AuthTime)
+	return groups
+}
+
+// weighAge looks how old a login is. That is less work than to find out who asks for the same.
+func (d *decision) weighAge(each *asked) {
+	_, _, maxAge := d.provider.asks(each.MFA)
 	switch {
 	case maxAge == 0:
-	case !known.ProvesAuthTime:
-		d.tally.add(ReasonProviderCannotProve, each, unproven, "time of the login (auth_time)")
-	case d.Person.AuthTime.IsZero() || age < -clockSkew:
-		d.tally.add(ReasonLoginTimeUnknown, each, effectOf(each.Enforce), "")
-	case age > maxAge+clockSkew:
-		group := d.tally.add(ReasonLoginTooOld, each, effectOf(each.Enforce), "")
-		if group.limit == 0 || maxAge < group.limit {
+	case !d.provider.ProvesAuthTime:
+		d.tally.add(each, d.tally.group(ReasonProviderCannotProve, unprovenEffect(each.Enforce, each.MFA.OnUnproven), "time of the login (auth_time)"))
+	case d.noTime || d.age < -clockSkew:
+		d.tally.add(each, d.tally.group(ReasonLoginTimeUnknown, effectOf(each.Enforce), ""))
+	case d.age > maxAge+clockSkew:
+		at := d.tally.group(ReasonLoginTooOld, effectOf(each.Enforce), "")
+		d.tally.add(each, at)
+		if group := &d.tally.groups[at]; group.limit == 0 || maxAge < group.limit {
 			group.limit = maxAge
 		}
 	}
 }
 
-func (d *decision) weighTraining(each *asked) {
+func (d *decision) weighTraining(each *asked) (groups []int) {
 	effect := effectOf(each.Enforce)
 	switch {
 	case d.Person.Subject == "":
-		d.tally.add(ReasonSubjectUnknown, each, effect, "")
+		return []int{d.tally.group(ReasonSubjectUnknown, effect, "")}
 	case d.Missing == nil:
-		d.tally.add(ReasonTrainingUnknown, each, effect, "")
-	default:
-		for _, course := range d.missing(each.courses) {
-			d.tally.add(ReasonTrainingMissing, each, effect, course)
-		}
+		return []int{d.tally.group(ReasonTrainingUnknown, effect, "")}
 	}
-}
-
-// missing looks up once what several requirements ask for; Arrange lets those that ask for the same share it.
-func (d *decision) missing(courses *Courses) []string {
-	at := slices.IndexFunc(d.looked, func(l looked) bool { return l.courses == courses })
-	if at >= 0 {
-		return d.looked[at].missing
+	for _, course := range d.Missing(d.Person.Issuer, d.Person.Subject, each.Training) {
+		groups = []int{d.tally.group(ReasonTrainingMissing, effect, course)}
 	}
-	missing := d.Missing(d.Person.Issuer, d.Person.Subject, courses)
-	if len(d.looked) < maxLooked {
-		d.looked = append(d.looked, looked{courses: courses, missing: missing})
-	}
-	return missing
+	return groups
 }
 
 // has says whether a login used all methods of a set.

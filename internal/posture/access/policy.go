@@ -4,8 +4,7 @@
 package access
 
 import (
-	"cmp"
-	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -171,27 +170,21 @@ type Policy struct {
 	providers    map[string]*provider
 	issuers      []string
 	machines     map[string][]Machine
-	requirements map[string][]requirement
-	tokens       []requirement
+	requirements map[string]asking
+	tokens       asking
 }
 
-// provider and requirement carry the words of what they want, which many requests need.
+// provider carries the words of what it wants, which many requests need.
 type provider struct {
 	Provider
 	wants string
-}
-
-type requirement struct {
-	Requirement
-	wants   string
-	courses *Courses
 }
 
 // Arrange puts settings in order. It keeps them: do not change them afterwards.
 func Arrange(settings Settings) *Policy {
 	policy := &Policy{
 		breakGlass: breakGlassGroup(settings.BreakGlassGroup), providers: map[string]*provider{}, machines: map[string][]Machine{},
-		requirements: map[string][]requirement{},
+		requirements: map[string]asking{},
 	}
 	policy.arrangeProviders(settings.Providers)
 	for _, machine := range settings.Machines {
@@ -200,15 +193,27 @@ func Arrange(settings Settings) *Policy {
 		}
 	}
 	for namespace, requirements := range settings.Requirements {
-		policy.requirements[namespace] = arranged(requirements)
+		policy.requirements[namespace] = asking{}.with(byWorkload(requirements), Access, Change, Posture)
 	}
 	tokens := Requirement{MFA: &Rule{MaxAge: DefaultTokenMaxAge}, Enforce: true}
 	if settings.Tokens != nil {
 		tokens = *settings.Tokens
 	}
-	policy.tokens = arranged([]Requirement{tokens})
+	policy.tokens = asking{}.with(byWorkload([]Requirement{tokens}), Token, Platform)
 	return policy
 }
+
+// With is the policy where some LabWorkloads of a namespace, by name, ask for what is given here, and for nothing else. It costs what has changed, and
+// a copy of a list; the policy itself stays as it is.
+func (p *Policy) With(namespace string, changed map[string][]Requirement) *Policy {
+	other := *p
+	other.requirements = maps.Clone(p.requirements)
+	other.requirements[namespace] = p.requirements[namespace].with(changed, Access, Change, Posture)
+	return &other
+}
+
+// Asks says whether anything is asked of people in a namespace.
+func (p *Policy) Asks(namespace string) bool { return len(p.requirements[namespace][Posture]) > 0 }
 
 func (p *Policy) arrangeProviders(providers []Provider) {
 	twice := map[string]bool{}
@@ -250,28 +255,6 @@ func (p *Policy) lists(person *Person) bool {
 	})
 }
 
-// arranged sorts requirements by name, so that messages do not depend on the order of a cache, and lets those share their courses that ask for the same.
-func arranged(requirements []Requirement) []requirement {
-	list := make([]requirement, len(requirements))
-	shared := map[string]*Courses{}
-	for i, each := range requirements {
-		list[i] = requirement{Requirement: each}
-		if each.MFA != nil {
-			list[i].wants = wanted(each.MFA.Methods, each.MFA.Contexts)
-		}
-		if each.Training == nil {
-			continue
-		}
-		key := fmt.Sprintf("%q %d", each.Training.Names, each.Training.MaxAge)
-		if shared[key] == nil {
-			shared[key] = &Courses{Names: each.Training.Names, MaxAge: each.Training.MaxAge}
-		}
-		list[i].courses = shared[key]
-	}
-	slices.SortStableFunc(list, func(a, b requirement) int { return cmp.Compare(a.Workload, b.Workload) })
-	return list
-}
-
 // breakGlassGroup is the group of the emergency. One that everybody is in, or every machine, would switch the rules off for all.
 func breakGlassGroup(name string) string {
 	switch {
@@ -280,11 +263,4 @@ func breakGlassGroup(name string) string {
 	default:
 		return name
 	}
-}
-
-func covers(list []Cover, cover Cover) bool {
-	if cover != Access && cover != Change { // of tokens and of the platform, only the rule about tokens is ever asked
-		return true
-	}
-	return len(list) == 0 || slices.Contains(list, cover)
 }

@@ -24,7 +24,7 @@ var (
 	someIssuers  = []string{idp, entra, google, ci, "", "\xff\n"}
 	someUsers    = []string{"mia", "deployer", "runner", "system:serviceaccount:flux-system:kustomize", "system:kube-controller-manager", "system:node:n1", "\x1b[31m"}
 	someMethods  = []string{"mfa", "pwd", "otp", "hwk", "kba", "", "\xff"}
-	someCovers   = []access.Cover{access.Access, access.Change, access.Token}
+	someCovers   = []access.Cover{access.Access, access.Change, access.Posture, access.Token, access.Platform}
 	unprovens    = []access.OnUnproven{"", access.UnprovenDeny, access.UnprovenWarn}
 	someSets     = []labels.Set{nil, {}, {"app": "lis"}, {"app": "archive"}}
 	ages         = []time.Duration{0, time.Hour, 12 * time.Hour, 100 * time.Hour, -time.Hour}
@@ -102,7 +102,7 @@ func somePerson(t *rapid.T) access.Person {
 
 func someRequest(t *rapid.T) access.Request {
 	r := access.Request{
-		Cover: pick(t, "cover", access.Access, access.Change, access.Token, ""), Operation: "UPDATE", Resource: "pods", Subresource: pick(t, "sub", "", "exec"),
+		Cover: pick(t, "cover", access.Access, access.Change, access.Posture, access.Token, access.Platform, ""), Operation: "UPDATE", Resource: pick(t, "resource", "pods", "identityproviders"), Subresource: pick(t, "sub", "", "exec"),
 		Namespace: pick(t, "where", lab, lab, "flux-system", "kitchen"), Name: pick(t, "name", "kustomize", "lis-0", "\xff\r\n"), DryRun: rapid.Bool().Draw(t, "dry"),
 	}
 	if set := pick(t, "labels", someSets...); set != nil {
@@ -206,7 +206,7 @@ func TestPropertyEnforcingOrDenyingNeverTurnsARefusalIntoAnAllowance(t *testing.
 		if after.Allowed && !before.Allowed {
 			t.Fatalf("refused for %q, and allowed for %q when it is stricter", before.Reason, after.Reason)
 		}
-		if q.request.Cover != access.Token && after.Allowed && len(after.Warnings) > 0 && after.Annotations[access.AnnotationUnproven] == "" {
+		if q.request.Cover != access.Token && q.request.Cover != access.Platform && after.Allowed && len(after.Warnings) > 0 && after.Annotations[access.AnnotationUnproven] == "" {
 			t.Fatalf("nothing is at Audit, and yet something is only told: %q", after.Warnings)
 		}
 	})
@@ -219,9 +219,12 @@ func TestPropertyAMachineThatIsNotListedNeverPasses(t *testing.T) {
 		q.person.Kind = pick(t, "machine", access.KindServiceAccount, access.KindSystem)
 		q.person.User, q.person.Namespace = "system:serviceaccount:pathology:"+rapid.StringMatching("[a-z]{1,8}").Draw(t, "account"), lab
 		q.person.Groups = []string{"system:serviceaccounts", "system:authenticated"}
-		if q.request.Cover == access.Token {
+		switch q.request.Cover {
+		case access.Token:
 			q.request.Namespace, q.request.Name, q.settings.Tokens = "flux-system", "kustomize", nil
-		} else {
+		case access.Platform:
+			q.request.Resource, q.settings.Tokens = "trainingrecords", nil
+		default:
 			q.request.Namespace = lab
 			q.request.Pod = nil
 			q = q.with(append(slices.Clone(q.settings.Requirements[lab]), access.Requirement{Workload: "strict", Enforce: true, MFA: &access.Rule{OnUnproven: pick(t, "warns", unprovens...)}}))

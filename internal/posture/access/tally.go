@@ -84,16 +84,21 @@ type tally struct {
 	groups []group
 }
 
-func (t *tally) add(reason Reason, each *asked, effect effect, detail string) *group {
-	at := slices.IndexFunc(t.groups, func(g group) bool { return g.reason == reason && g.effect == effect })
-	if at < 0 {
-		at = len(t.groups)
+// group is the place of the group with a reason and an effect, to which a detail is added.
+func (t *tally) group(reason Reason, effect effect, detail string) int {
+	at := 0
+	for at < len(t.groups) && (t.groups[at].effect != effect || t.groups[at].reason != reason) {
+		at++
+	}
+	if at == len(t.groups) {
 		t.groups = append(t.groups, group{reason: reason, effect: effect})
 	}
-	t.groups[at].workloads.next(each.Workload)
 	t.groups[at].details.add(detail)
-	return &t.groups[at]
+	return at
 }
+
+// add says that a requirement belongs to a group. Requirements come sorted by name.
+func (t *tally) add(each *asked, group int) { t.groups[group].workloads.next(each.Workload) }
 
 // answer turns what was gathered into the answer. What refuses stands in the message, all at once, so that nobody has to find out step by step; the
 // rest stands in warnings.

@@ -100,7 +100,7 @@ func Judge(seen Observation, now time.Time) posture.Verdict {
 	newest := newestProof(&seen, now)
 	verdict := posture.Phrase(metav1.ConditionTrue, VerdictEnforced, "a person gets in, and changes what runs, with a recent multi-factor login; reads (logs, get) are not covered")
 	switch {
-	case !covers(seen.Rule.Covers, Change):
+	case !covered(seen.Rule.Covers, Change):
 		verdict = posture.Phrase(metav1.ConditionTrue, VerdictAccessOnly,
 			"a person gets in with a recent multi-factor login, and changes what runs without one: add Change to mfa.covers; reads (logs, get) are not covered")
 	case seen.GitTrusted:
@@ -115,7 +115,7 @@ func judgeSpec(seen *Observation, _ time.Time) (posture.Verdict, bool) {
 	switch {
 	case !seen.Enforced:
 		return posture.Phrase(metav1.ConditionFalse, VerdictAudit, "nobody is refused, since mfa is at Audit; audit annotations say who would be"), true
-	case !covers(seen.Rule.Covers, Access):
+	case !covered(seen.Rule.Covers, Access):
 		return posture.Phrase(metav1.ConditionFalse, VerdictAccessOpen, "kubectl exec and its like are not asked about: add Access to mfa.covers"), true
 	default:
 		return posture.Verdict{}, false
