@@ -143,12 +143,14 @@ func (i *informers) of(object any) []toolscache.ResourceEventHandler {
 	return i.handlers[fmt.Sprintf("%T", object)]
 }
 
-// tell says that an object has come, gone that one was deleted, and missed that one was of which only the key is known.
-func (s *site) tell(object client.Object) {
-	for _, handler := range s.informers.of(object) {
+// tell says that an object has come or changed, gone that one was deleted, and missed that one was of which only the key is known.
+func (i *informers) tell(object client.Object) {
+	for _, handler := range i.of(object) {
 		handler.OnAdd(object, false)
 	}
 }
+
+func (s *site) tell(object client.Object) { s.informers.tell(object) }
 
 func (s *site) gone(object client.Object) {
 	for _, handler := range s.informers.of(object) {

@@ -5,6 +5,7 @@ package access
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"unique"
@@ -37,61 +38,61 @@ type asked struct {
 	mfa, training bool
 }
 
-// asking is what is asked in one namespace. Nobody changes it. Nil asks for nothing.
-type asking struct {
-	// all are sorted by the name of the LabWorkload, so that messages do not depend on the order of a cache.
-	all []*requirement
-	// covered are those of them that are about each sort of request.
-	covered map[Cover][]asked
-}
+// asking is what is asked in one namespace of each sort of request, sorted by the name of the LabWorkload, so that messages do not depend on the order of a
+// cache. Nobody changes it. Nil asks for nothing.
+type asking map[Cover][]asked
 
-var nothing = &asking{}
-
-// with replaces what some LabWorkloads ask for, and arranges it for these sorts of requests.
-func (a *asking) with(changed map[string][]Requirement, covers ...Cover) *asking {
-	other := &asking{all: make([]*requirement, 0, len(a.all)+len(changed)), covered: map[Cover][]asked{}}
-	for _, each := range a.all {
-		if _, replaced := changed[each.Workload]; !replaced {
-			other.all = append(other.all, each)
-		}
-	}
-	for workload, requirements := range changed {
-		at, _ := slices.BinarySearchFunc(other.all, workload, func(each *requirement, name string) int { return strings.Compare(each.Workload, name) })
-		for i, each := range requirements {
-			other.all = slices.Insert(other.all, at+i, newRequirement(each))
-		}
-	}
+// with replaces what some LabWorkloads ask for of these sorts of requests.
+func (a asking) with(changed map[string][]Requirement, covers ...Cover) asking {
+	other := asking{}
 	for _, cover := range covers {
-		about := make([]asked, 0, len(other.all))
-		for _, each := range other.all {
-			mfa := each.MFA != nil && covered(each.MFA.Covers, cover)
-			training := each.Training != nil && len(each.Training.Names) > 0 && covered(each.Training.Covers, cover)
-			if mfa || training {
-				about = append(about, asked{requirement: each, mfa: mfa, training: training})
-			}
+		other[cover] = slices.Clone(a[cover])
+	}
+	for _, workload := range slices.Sorted(maps.Keys(changed)) {
+		var compiled []*requirement
+		for _, each := range changed[workload] {
+			each.Workload = workload
+			compiled = append(compiled, newRequirement(each))
 		}
-		other.covered[cover] = about
+		for _, cover := range covers {
+			from, _ := slices.BinarySearchFunc(other[cover], workload, func(each asked, name string) int { return strings.Compare(each.Workload, name) })
+			to := from
+			for to < len(other[cover]) && other[cover][to].Workload == workload {
+				to++
+			}
+			other[cover] = slices.Replace(other[cover], from, to, about(compiled, cover)...)
+		}
 	}
 	return other
 }
 
+// about are those requirements that ask for something of a sort of request.
+func about(requirements []*requirement, cover Cover) []asked {
+	var found []asked
+	for _, each := range requirements {
+		mfa := each.MFA != nil && covered(each.MFA.Covers, cover)
+		training := each.Training != nil && len(each.Training.Names) > 0 && covered(each.Training.Covers, cover)
+		if mfa || training {
+			found = append(found, asked{requirement: each, mfa: mfa, training: training})
+		}
+	}
+	return found
+}
+
 // of are the requirements about a request. Only Access to one pod is told apart by the pod's labels: who may change anything in a namespace can mount its
 // volumes and Secrets in a pod with other labels.
-func (a *asking) of(request *Request) []asked {
-	if a == nil {
-		return nil
-	}
-	all := a.covered[request.Cover]
+func (a asking) of(request *Request) []asked {
+	all := a[request.Cover]
 	if request.Cover != Access || request.Pod == nil {
 		return all
 	}
-	var about []asked
+	var found []asked
 	for i := range all {
 		if all[i].Pods == nil || all[i].Pods.Matches(request.Pod) {
-			about = append(about, all[i])
+			found = append(found, all[i])
 		}
 	}
-	return about
+	return found
 }
 
 func byWorkload(requirements []Requirement) map[string][]Requirement {

@@ -4,7 +4,6 @@
 package access
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -165,8 +164,8 @@ type Policy struct {
 	providers    map[string]*provider
 	issuers      []string
 	machines     map[string][]Machine
-	requirements map[string]*asking
-	tokens       *asking
+	requirements map[string]asking
+	tokens       asking
 }
 
 // provider carries the words of what it wants, which many requests need.
@@ -179,7 +178,7 @@ type provider struct {
 func Arrange(settings Settings) *Policy {
 	policy := &Policy{
 		breakGlass: breakGlassGroup(settings.BreakGlassGroup), providers: map[string]*provider{}, machines: map[string][]Machine{},
-		requirements: map[string]*asking{},
+		requirements: map[string]asking{},
 	}
 	policy.arrangeProviders(settings.Providers)
 	for _, machine := range settings.Machines {
@@ -188,13 +187,13 @@ func Arrange(settings Settings) *Policy {
 		}
 	}
 	for namespace, requirements := range settings.Requirements {
-		policy.requirements[namespace] = nothing.with(byWorkload(requirements), Access, Change)
+		policy.requirements[namespace] = asking{}.with(byWorkload(requirements), Access, Change)
 	}
 	tokens := Requirement{MFA: &Rule{MaxAge: DefaultTokenMaxAge}, Enforce: true}
 	if settings.Tokens != nil {
 		tokens = *settings.Tokens
 	}
-	policy.tokens = nothing.with(byWorkload([]Requirement{tokens}), Token)
+	policy.tokens = asking{}.with(byWorkload([]Requirement{tokens}), Token)
 	return policy
 }
 
@@ -203,7 +202,7 @@ func Arrange(settings Settings) *Policy {
 func (p *Policy) With(namespace string, changed map[string][]Requirement) *Policy {
 	other := *p
 	other.requirements = maps.Clone(p.requirements)
-	other.requirements[namespace] = cmp.Or(p.requirements[namespace], nothing).with(changed, Access, Change)
+	other.requirements[namespace] = p.requirements[namespace].with(changed, Access, Change)
 	return &other
 }
 
