@@ -58,6 +58,7 @@ type Gate struct {
 	config   Config
 	policies *policies
 	records  *records
+	unlisted unlisted
 	// emergency knows the group of the emergency and nothing else, so that whoever is in it needs no cache that works.
 	emergency *access.Policy
 }
@@ -94,6 +95,7 @@ func (g *Gate) Validating() admission.Handler {
 		input.Policy, input.Person, input.Missing = known.policy, identity.Recognise(request.UserInfo, known.sources, now), g.records.missing(now)
 		input.Request.Pod = g.labels(ctx, &input.Request)
 		answer := access.Decide(input)
+		g.unlisted.note(ctx, &request, &answer, now)
 		if answer.Reason == access.ReasonBreakGlass {
 			g.used(ctx, &request, now)
 		}
