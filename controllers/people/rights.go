@@ -37,7 +37,8 @@ type RightsConfig struct {
 	Trusted  []rights.Subject
 	// BreakGlass is the group of the emergency; empty is the default one.
 	BreakGlass string
-	// User is labguard's own user name: it may change workloads everywhere, so that its canary of the rollout gate can, and is accepted.
+	// User is labguard's own user name. It may change workloads everywhere, so that its canary of the rollout gate can, and is accepted. It is not asked
+	// for a login either, and so is a machine like those that are listed: whoever may become it is found.
 	User string
 }
 
@@ -58,8 +59,9 @@ type Rights struct {
 // which nobody has started: Rights does.
 func NewRights(workloads client.Reader, bindings cache.Cache, config RightsConfig, ticking clock.WithTicker) *Rights {
 	r := &Rights{workloads: workloads, bindings: bindings, config: config, logged: map[rights.Reason]string{}}
-	r.config.Trusted = slices.Clone(config.Trusted)
+	r.config.Trusted, r.config.Machines = slices.Clone(config.Trusted), slices.Clone(config.Machines)
 	if config.User != "" {
+		r.config.Machines = append(r.config.Machines, rights.Machine{User: config.User})
 		r.config.Trusted = append(r.config.Trusted, rights.Subject{Kind: rbacv1.UserKind, Name: config.User})
 	}
 	r.kept = newKept(ticking, workOutEvery, r.find, func(before, after rights.Report) bool { return reflect.DeepEqual(before, after) })
