@@ -108,7 +108,9 @@ func becomingMachine() []power {
 		// A node may ask for tokens of the accounts of its pods.
 		{group: authentication, resource: "nodes", verbs: []string{impersonateNode}},
 		{group: authentication, resource: "nodes", verbs: []string{impersonateOwnNode}, names: ofEveryNode},
-		{resource: "pods", verbs: []string{"create"}, where: withMachines, names: noName},
+		{resource: "pods", verbs: change[:1], where: withMachines, names: noName},
+		// As kubectl set image does: the other image runs with the token of the pod.
+		{resource: "pods", verbs: change[1:], where: withMachines},
 		{resource: "pods/exec", verbs: []string{"create", "get"}, where: withMachines},
 		{resource: "pods/attach", verbs: []string{"create", "get"}, where: withMachines},
 		{resource: "pods/ephemeralcontainers", verbs: []string{"update", "patch"}, where: withMachines},

@@ -69,6 +69,7 @@ func dangerous() map[rights.Reason][]request {
 		ask(rights.MachineIdentityClaimable, "impersonate:serviceaccount", auth, "serviceaccounts", "", there, accounts)
 		ask(rights.MachineIdentityClaimable, "create", "", "serviceaccounts", "token", there, accounts)
 		ask(rights.MachineIdentityClaimable, "create", "", "pods", "", there, nowhere)
+		ask(rights.MachineIdentityClaimable, "update,patch", "", "pods", "", there, whatever)
 		ask(rights.MachineIdentityClaimable, "get,create", "", "pods", "exec", there, whatever)
 		ask(rights.MachineIdentityClaimable, "get,create", "", "pods", "attach", there, whatever)
 		ask(rights.MachineIdentityClaimable, "update,patch", "", "pods", "ephemeralcontainers", there, whatever)
