@@ -64,8 +64,8 @@ type Finding struct {
 	Who string
 }
 
-// reported are findings that are told elsewhere and decide nothing here: reading is not admitted at all, whoever may escalate has to write objects to do so,
-// and a cluster-admin always can.
+// reported are findings that are told elsewhere and decide nothing here: reading is not admitted at all, whoever may escalate has to write objects to do so
+// (where no webhook sees them, which is cluster-wide and in namespaces of machines, that is MachineIdentityClaimable too), and a cluster-admin always can.
 func reported() []string {
 	return []string{v1alpha1.ReasonSecretsReadable, v1alpha1.ReasonRolesEscalatable, v1alpha1.ReasonClusterAdmin}
 }
@@ -132,7 +132,7 @@ func judgeRights(seen *Observation, _ time.Time) (posture.Verdict, bool) {
 		}
 	}
 	if who := holders[VerdictMachineIdentityClaimable]; len(who) > 0 {
-		return posture.Phrase(metav1.ConditionFalse, VerdictMachineIdentityClaimable, "%s can become a machine that is listed: take the right away, or list another machine", who), true
+		return posture.Phrase(metav1.ConditionFalse, VerdictMachineIdentityClaimable, "%s can become a machine that is listed, a node or labguard itself: take the right away, or list another machine", who), true
 	}
 	if !seen.RightsKnown {
 		return posture.Phrase(metav1.ConditionUnknown, VerdictRightsUnknown, "labguard has not read yet who may forge claims or become a machine"), true
