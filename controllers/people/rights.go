@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -48,8 +49,14 @@ type Rights struct {
 	workloads client.Reader
 	bindings  cache.Cache
 	config    RightsConfig
-	kept      *kept[rights.Report]
-	logged    map[rights.Reason]string
+	// live asks the API server itself. Nil: nobody does, and a report counts no longer than RightsLast.
+	live   client.Reader
+	kept   *kept[rights.Report]
+	logged map[rights.Reason]string
+
+	lock sync.Mutex
+	// confirmed is when the cache was last seen to have what the API server has.
+	confirmed time.Time
 }
 
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles;clusterrolebindings;roles;rolebindings,verbs=get;list;watch
@@ -79,6 +86,7 @@ func (r *Rights) SetupWithManager(ctx context.Context, manager ctrl.Manager) err
 			return fmt.Errorf("watch %T for the search for rights: %w", kind, err)
 		}
 	}
+	r.live = manager.GetAPIReader()
 	return manager.Add(r)
 }
 
@@ -104,6 +112,10 @@ func (r *Rights) Start(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- r.bindings.Start(ctx) }()
 	if r.bindings.WaitForCacheSync(ctx) {
+		r.confirm(r.kept.clock.Now())
+		if r.live != nil {
+			go r.keepComparing(ctx)
+		}
 		r.kept.poke()
 		r.kept.keep(ctx, "who could go around the gate for people")
 	}
@@ -128,10 +140,16 @@ func (r *Rights) untilAsked(ctx context.Context) (bool, error) {
 	}
 }
 
-// Report is what was found last; false: nobody has looked yet.
-func (r *Rights) Report() (rights.Report, bool) { return r.kept.get() }
+// Report is what was found last; false: nobody has looked yet, or what was looked at is not known to be so any more.
+func (r *Rights) Report() (rights.Report, bool) {
+	report, known := r.kept.get()
+	if !known || !r.fresh() {
+		return rights.Report{}, false
+	}
+	return report, true
+}
 
-// Notify has listen called whenever something else was found. listen must not block.
+// Notify has listen called whenever something else was found, and when a report begins or ceases to count. listen must not block.
 func (r *Rights) Notify(listen func()) { r.kept.notify(listen) }
 
 // find looks at everything.

@@ -36,7 +36,7 @@ const (
 	VerdictClaimsForgeable = v1alpha1.ReasonClaimsForgeable
 	// VerdictNodesProxy: somebody can reach pods through the proxy of nodes, which admission does not see.
 	VerdictNodesProxy = v1alpha1.ReasonNodesProxy
-	// VerdictRightsUnknown: nobody has looked yet who holds which rights.
+	// VerdictRightsUnknown: nobody has looked yet who holds which rights, or what was seen is too old.
 	VerdictRightsUnknown = v1alpha1.ReasonRightsUnknown
 	// VerdictWebhookNotAnswering: the webhook was not seen to answer.
 	VerdictWebhookNotAnswering = v1alpha1.ReasonWebhookNotAnswering
@@ -135,7 +135,7 @@ func judgeRights(seen *Observation, _ time.Time) (posture.Verdict, bool) {
 		return posture.Phrase(metav1.ConditionFalse, VerdictMachineIdentityClaimable, "%s can become a machine that is listed, a node or labguard itself: take the right away, or list another machine", who), true
 	}
 	if !seen.RightsKnown {
-		return posture.Phrase(metav1.ConditionUnknown, VerdictRightsUnknown, "labguard has not read yet who may forge claims or become a machine"), true
+		return posture.Phrase(metav1.ConditionUnknown, VerdictRightsUnknown, "labguard does not know who may forge claims or become a machine: it has not read RBAC yet, or hears no more of its changes"), true
 	}
 	for _, reason := range append([]string{VerdictClaimsForgeable, VerdictNodesProxy}, slices.Sorted(maps.Keys(holders))...) {
 		who := holders[reason]
