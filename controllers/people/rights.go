@@ -38,8 +38,7 @@ type RightsConfig struct {
 	Trusted  []rights.Subject
 	// BreakGlass is the group of the emergency; empty is the default one.
 	BreakGlass string
-	// User is labguard's own user name. It may change workloads everywhere, so that its canary of the rollout gate can, and is accepted. It is not asked
-	// for a login either, and so is a machine like those that are listed: whoever may become it is found.
+	// User is labguard's own user name.
 	User string
 }
 
@@ -66,11 +65,6 @@ type Rights struct {
 // which nobody has started: Rights does.
 func NewRights(workloads client.Reader, bindings cache.Cache, config RightsConfig, ticking clock.WithTicker) *Rights {
 	r := &Rights{workloads: workloads, bindings: bindings, config: config, logged: map[rights.Reason]string{}}
-	r.config.Trusted, r.config.Machines = slices.Clone(config.Trusted), slices.Clone(config.Machines)
-	if config.User != "" {
-		r.config.Machines = append(r.config.Machines, rights.Machine{User: config.User})
-		r.config.Trusted = append(r.config.Trusted, rights.Subject{Kind: rbacv1.UserKind, Name: config.User})
-	}
 	r.kept = newKept(ticking, workOutEvery, r.find, func(before, after rights.Report) bool { return reflect.DeepEqual(before, after) })
 	return r
 }
@@ -154,7 +148,7 @@ func (r *Rights) Notify(listen func()) { r.kept.notify(listen) }
 
 // find looks at everything.
 func (r *Rights) find(ctx context.Context) (rights.Report, error) {
-	in := rights.Input{Machines: r.config.Machines, Trusted: r.config.Trusted, BreakGlass: r.config.BreakGlass}
+	in := rights.Input{Machines: r.config.Machines, Trusted: r.config.Trusted, BreakGlass: r.config.BreakGlass, Own: r.config.User}
 	if err := errors.Join(r.readBindings(ctx, &in), r.readGoverned(ctx, &in)); err != nil {
 		return rights.Report{}, err
 	}
@@ -184,27 +178,12 @@ func (r *Rights) readGoverned(ctx context.Context, in *rights.Input) error {
 	if err := r.workloads.List(ctx, &workloads, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list LabWorkloads: %w", err)
 	}
-	for i := range workloads.Items {
-		in.Governed = append(in.Governed, workloads.Items[i].Namespace)
-	}
-	slices.Sort(in.Governed)
-	in.Governed = slices.Compact(in.Governed)
+	in.Governed = rights.Governed(workloads.Items)
 	var providers v1alpha1.IdentityProviderList
 	if err := r.workloads.List(ctx, &providers, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list IdentityProviders: %w", err)
 	}
-	// A key that no provider uses any more is still read where another provider leaves it out, so the default ones always count.
-	in.ClaimKeys = rights.DefaultClaimKeys()
-	for i := range providers.Items {
-		keys := providers.Items[i].Spec.ClaimKeys
-		for _, key := range []v1alpha1.ClaimKey{keys.Issuer, keys.Subject, keys.Methods, keys.Context, keys.AuthTime} {
-			if key != "" {
-				in.ClaimKeys = append(in.ClaimKeys, string(key))
-			}
-		}
-	}
-	slices.Sort(in.ClaimKeys)
-	in.ClaimKeys = slices.Compact(in.ClaimKeys)
+	in.ClaimKeys = rights.ClaimKeys(providers.Items)
 	return nil
 }
 

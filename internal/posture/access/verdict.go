@@ -70,6 +70,9 @@ func reported() []string {
 	return []string{v1alpha1.ReasonSecretsReadable, v1alpha1.ReasonRolesEscalatable, v1alpha1.ReasonClusterAdmin}
 }
 
+// Decides says whether findings of a reason keep MFAEnforced from being True.
+func Decides(reason string) bool { return !slices.Contains(reported(), reason) }
+
 // Observation is what was seen of the multi-factor logins that one LabWorkload asks for. The zero value shows nothing.
 type Observation struct {
 	// Rule is what the LabWorkload asks for, and Enforced says that it is enforced.
@@ -127,7 +130,7 @@ func judgeSpec(seen *Observation, _ time.Time) (posture.Verdict, bool) {
 func judgeRights(seen *Observation, _ time.Time) (posture.Verdict, bool) {
 	holders := map[string][]string{}
 	for _, finding := range seen.Findings {
-		if !slices.Contains(reported(), finding.Reason) {
+		if Decides(finding.Reason) {
 			holders[finding.Reason] = append(holders[finding.Reason], finding.Who)
 		}
 	}

@@ -63,6 +63,9 @@ type Input struct {
 	Machines []Machine
 	// Trusted is holders that the operator's configuration accepts. Nobody can accept everybody: see Subject.Broad.
 	Trusted []Subject
+	// Own is labguard's own user name, or empty. It may change workloads everywhere, so that its canary of the rollout gate can, and is accepted. It is not
+	// asked for a login either, and so is a machine like those that are listed: whoever may become it is found.
+	Own string
 	// ClaimKeys is the keys of userInfo.extra in which claims arrive. Empty means DefaultClaimKeys.
 	ClaimKeys []string
 	// BreakGlass is the group that is never asked. Empty means v1alpha1.BreakGlassGroup.
@@ -118,6 +121,10 @@ func (r Report) Count(reason Reason) int {
 
 // Find gives the findings. It looks at every rule once, and at every binding twice: for what powers need beside them, and for the powers.
 func Find(in Input) Report {
+	if in.Own != "" {
+		own := Machine{User: in.Own}
+		in.Machines, in.Trusted = append(slices.Clone(in.Machines), own), append(slices.Clone(in.Trusted), own.subject())
+	}
 	s := newSearch(in)
 	s.each(&in, s.noteWriting)
 	s.each(&in, s.look)

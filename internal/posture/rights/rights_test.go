@@ -250,6 +250,11 @@ func holderCases() []testCase {
 		{"who is trusted is no finding", with(clusterWide(bot, proxy), func(in *rights.Input) {
 			in.Trusted = []rights.Subject{{Kind: "User", Name: "system:serviceaccount:tools:bot"}}
 		}), ""},
+		{"labguard's own account is accepted, and whoever may become it is not", with(in("labguard-system", rule("create", "", "serviceaccounts/token", "labguard")), func(in *rights.Input) {
+			in.Own = "system:serviceaccount:labguard-system:labguard"
+			in.ClusterRoles = append(in.ClusterRoles, clusterRole("s", proxy))
+			in.ClusterRoleBindings = []rbacv1.ClusterRoleBinding{everywhere("s", rbacv1.Subject{Kind: "ServiceAccount", Namespace: "labguard-system", Name: "labguard"})}
+		}), `MachineIdentityClaimable: User "anna" may create serviceaccounts/token in namespace labguard-system through RoleBinding bind-r`},
 		{"nobody can trust everybody", with(clusterWide(everyone, proxy), func(in *rights.Input) {
 			in.Trusted = []rights.Subject{{Kind: "Group", Name: "system:authenticated"}}
 		}), found(`Group "system:authenticated"`)},
