@@ -65,10 +65,9 @@ func clusterOfRights() map[string]any {
 }
 
 // rightsOf runs the command against a cluster with some answers.
-func rightsOf(t *testing.T, answers map[string]any, change func(*rightsOptions)) (s session, asked []string, err error) {
+func rightsOf(t *testing.T, answers map[string]any, change func(*rightsOptions)) (session, error) {
 	t.Helper()
-	answering := &server{answers: answers}
-	listener := httptest.NewServer(answering)
+	listener := httptest.NewServer(&server{answers: answers})
 	t.Cleanup(listener.Close)
 	cluster, err := newClusterRights(&rest.Config{Host: listener.URL})
 	if err != nil {
@@ -82,14 +81,13 @@ func rightsOf(t *testing.T, answers map[string]any, change func(*rightsOptions))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = newSession()
-	err = s.rights(t.Context(), cluster, o, listed)
-	return s, answering.asked, err
+	s := newSession()
+	return s, s.rights(t.Context(), cluster, o, listed)
 }
 
 func TestFindingsAreListedWithTheirBindingAndRole(t *testing.T) {
 	t.Parallel()
-	s, _, err := rightsOf(t, clusterOfRights(), func(o *rightsOptions) { o.trusted = []string{"User/monitoring"} })
+	s, err := rightsOf(t, clusterOfRights(), func(o *rightsOptions) { o.trusted = []string{"User/monitoring"} })
 	if err == nil || err.Error() != "2 findings keep MFAEnforced from being True" {
 		t.Error(err)
 	}
@@ -106,7 +104,7 @@ func TestFindingsAreListedWithTheirBindingAndRole(t *testing.T) {
 
 func TestFindingsOfAReasonAreBounded(t *testing.T) {
 	t.Parallel()
-	s, _, err := rightsOf(t, clusterOfRights(), func(o *rightsOptions) { o.limit = 1 })
+	s, err := rightsOf(t, clusterOfRights(), func(o *rightsOptions) { o.limit = 1 })
 	if out := s.out.String(); err == nil || !strings.HasPrefix(err.Error(), "3 findings keep") || !strings.HasSuffix(out, "\nand 1 more NodesProxy: see --limit\n") ||
 		strings.Count(out, "NodesProxy ") != 1 {
 		t.Errorf("%v\n%s", err, out)
@@ -115,7 +113,7 @@ func TestFindingsOfAReasonAreBounded(t *testing.T) {
 
 func TestFindingsAreJSONForPrograms(t *testing.T) {
 	t.Parallel()
-	s, _, err := rightsOf(t, clusterOfRights(), func(o *rightsOptions) { o.output, o.limit = "json", 1 })
+	s, err := rightsOf(t, clusterOfRights(), func(o *rightsOptions) { o.output, o.limit = "json", 1 })
 	var got rightsJSON
 	if decoding := json.Unmarshal(s.out.Bytes(), &got); err == nil || decoding != nil || len(got.Findings) != 3 || got.Rest[rights.NodesProxy] != 1 {
 		t.Fatalf("%v, %v\n%s", err, decoding, s.out)
@@ -131,18 +129,18 @@ func TestWhoeverMayNotReadTheConfigurationNamesMachinesByFlags(t *testing.T) {
 	t.Parallel()
 	answers := clusterOfRights()
 	delete(answers, configurationRequest)
-	s, _, err := rightsOf(t, answers, func(o *rightsOptions) { o.machines = []string{"system:serviceaccount:gitops:argo"} })
+	s, err := rightsOf(t, answers, func(o *rightsOptions) { o.machines = []string{"system:serviceaccount:gitops:argo"} })
 	if err == nil || !strings.HasPrefix(s.err.String(), "labguard's configuration is not read, so only what the flags say") || !strings.Contains(s.out.String(), "User/anna") {
 		t.Errorf("%v\n%s%s", err, s.out, s.err)
 	}
 	trusting := func(o *rightsOptions) {
 		o.trusted = []string{"Group/sre", "User/monitoring", "ServiceAccount/tools/bot"}
 	}
-	if _, _, err := rightsOf(t, answers, trusting); err == nil || !strings.HasPrefix(err.Error(), "no listed machine is known") {
+	if _, err := rightsOf(t, answers, trusting); err == nil || !strings.HasPrefix(err.Error(), "no listed machine is known") {
 		t.Errorf("without machines it says %v", err)
 	}
 	named := func(o *rightsOptions) { trusting(o); o.machines = []string{"ci-robot"} }
-	if s, _, err := rightsOf(t, answers, named); err != nil || !strings.Contains(s.out.String(), "SecretsReadable") {
+	if s, err := rightsOf(t, answers, named); err != nil || !strings.Contains(s.out.String(), "SecretsReadable") {
 		t.Errorf("what decides nothing is no failure: %v\n%s", err, s.out)
 	}
 }
@@ -155,7 +153,7 @@ func TestAKindThatCannotBeReadIsNoAnswer(t *testing.T) {
 		}
 		answers := clusterOfRights()
 		delete(answers, request)
-		if s, _, err := rightsOf(t, answers, nil); err == nil || !strings.HasPrefix(err.Error(), "list ") || s.out.Len() > 0 {
+		if s, err := rightsOf(t, answers, nil); err == nil || !strings.HasPrefix(err.Error(), "list ") || s.out.Len() > 0 {
 			t.Errorf("without %s: %v\n%s", request, err, s.out)
 		}
 	}

@@ -82,7 +82,8 @@ func readKind(ctx context.Context, name string, page pager.ListPageFunc, add fun
 	all, count := pager.New(page), 0
 	all.PageSize = pageSize
 	err := all.EachListItem(ctx, metav1.ListOptions{}, func(object runtime.Object) error {
-		if count++; count > maxRightsObjects {
+		count++
+		if count > maxRightsObjects {
 			return fmt.Errorf("there are more than %d", maxRightsObjects)
 		}
 		add(object)
