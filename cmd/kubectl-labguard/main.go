@@ -1,8 +1,8 @@
 // Copyright The labguard Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command kubectl-labguard is the plugin behind `kubectl labguard`: it imports training records, looks after uses of break glass, and prints what the API
-// server has to be told about an identity provider. It has the rights of whoever runs it, and writes nothing that kubectl could not.
+// Command kubectl-labguard is the plugin behind `kubectl labguard`: it imports training records, looks after uses of break glass, lists who could go around
+// the gate for people, and prints what the API server has to be told about an identity provider. It has the rights of whoever runs it, and writes nothing that kubectl could not.
 package main
 
 import (

@@ -26,8 +26,8 @@ func newRoot(streams genericiooptions.IOStreams, clock clock.PassiveClock) *cobr
 	root := &cobra.Command{
 		Use:   "kubectl-labguard",
 		Short: "what people do with labguard beside kubectl",
-		Long: "Imports training records, looks after uses of break glass, and prints what the API server has to be told\n" +
-			"about an identity provider. It has the rights of whoever runs it.",
+		Long: "Imports training records, looks after uses of break glass, lists who could go around the gate for people, and\n" +
+			"prints what the API server has to be told about an identity provider. It has the rights of whoever runs it.",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl labguard"},
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -40,7 +40,7 @@ func newRoot(streams genericiooptions.IOStreams, clock clock.PassiveClock) *cobr
 	for name, usage := range usages {
 		root.PersistentFlags().Lookup(name).Usage = usage
 	}
-	root.AddCommand(newTraining(p), newBreakGlass(p), newAuthentication(p))
+	root.AddCommand(newTraining(p), newBreakGlass(p), newAuthentication(p), newRights(p))
 	return root
 }
 

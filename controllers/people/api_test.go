@@ -138,6 +138,7 @@ func TestRightsAreReadFromTheAPIServer(t *testing.T) {
 	}
 	clock := testclock.NewFakeClock(noon)
 	r := NewRights(c, bindings, RightsConfig{}, clock)
+	r.live = c
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Start(ctx) }()
@@ -160,7 +161,8 @@ func TestRightsAreReadFromTheAPIServer(t *testing.T) {
 	if err := c.Delete(t.Context(), binding); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, clock, func() bool { return !holds() })
+	eventually(t, clock, func() bool { _, known := r.Report(); return known && !holds() })
+	eventually(t, clock, func() bool { same, err := r.compare(ctx); return same && err == nil })
 	stop()
 	if err := <-ended; err != nil {
 		t.Error(err)

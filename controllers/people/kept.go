@@ -102,11 +102,17 @@ func (k *kept[T]) set(value T) {
 	k.lock.Lock()
 	told := k.known && k.same(k.value, value)
 	k.value, k.known = value, true
+	k.lock.Unlock()
+	if !told {
+		k.tell()
+	}
+}
+
+// tell calls whoever listens.
+func (k *kept[T]) tell() {
+	k.lock.Lock()
 	listeners := k.listeners
 	k.lock.Unlock()
-	if told {
-		return
-	}
 	for _, listen := range listeners {
 		listen()
 	}

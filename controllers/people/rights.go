@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -37,7 +38,7 @@ type RightsConfig struct {
 	Trusted  []rights.Subject
 	// BreakGlass is the group of the emergency; empty is the default one.
 	BreakGlass string
-	// User is labguard's own user name: it may change workloads everywhere, so that its canary of the rollout gate can, and is accepted.
+	// User is labguard's own user name.
 	User string
 }
 
@@ -47,8 +48,14 @@ type Rights struct {
 	workloads client.Reader
 	bindings  cache.Cache
 	config    RightsConfig
-	kept      *kept[rights.Report]
-	logged    map[rights.Reason]string
+	// live asks the API server itself. Nil: nobody does, and a report counts no longer than RightsLast.
+	live   client.Reader
+	kept   *kept[rights.Report]
+	logged map[rights.Reason]string
+
+	lock sync.Mutex
+	// confirmed is when the cache was last seen to have what the API server has.
+	confirmed time.Time
 }
 
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles;clusterrolebindings;roles;rolebindings,verbs=get;list;watch
@@ -58,10 +65,6 @@ type Rights struct {
 // which nobody has started: Rights does.
 func NewRights(workloads client.Reader, bindings cache.Cache, config RightsConfig, ticking clock.WithTicker) *Rights {
 	r := &Rights{workloads: workloads, bindings: bindings, config: config, logged: map[rights.Reason]string{}}
-	r.config.Trusted = slices.Clone(config.Trusted)
-	if config.User != "" {
-		r.config.Trusted = append(r.config.Trusted, rights.Subject{Kind: rbacv1.UserKind, Name: config.User})
-	}
 	r.kept = newKept(ticking, workOutEvery, r.find, func(before, after rights.Report) bool { return reflect.DeepEqual(before, after) })
 	return r
 }
@@ -77,6 +80,7 @@ func (r *Rights) SetupWithManager(ctx context.Context, manager ctrl.Manager) err
 			return fmt.Errorf("watch %T for the search for rights: %w", kind, err)
 		}
 	}
+	r.live = manager.GetAPIReader()
 	return manager.Add(r)
 }
 
@@ -102,6 +106,10 @@ func (r *Rights) Start(ctx context.Context) error {
 	ended := make(chan error, 1)
 	go func() { ended <- r.bindings.Start(ctx) }()
 	if r.bindings.WaitForCacheSync(ctx) {
+		r.confirm(r.kept.clock.Now())
+		if r.live != nil {
+			go r.keepComparing(ctx)
+		}
 		r.kept.poke()
 		r.kept.keep(ctx, "who could go around the gate for people")
 	}
@@ -126,15 +134,21 @@ func (r *Rights) untilAsked(ctx context.Context) (bool, error) {
 	}
 }
 
-// Report is what was found last; false: nobody has looked yet.
-func (r *Rights) Report() (rights.Report, bool) { return r.kept.get() }
+// Report is what was found last; false: nobody has looked yet, or what was looked at is not known to be so any more.
+func (r *Rights) Report() (rights.Report, bool) {
+	report, known := r.kept.get()
+	if !known || !r.fresh() {
+		return rights.Report{}, false
+	}
+	return report, true
+}
 
-// Notify has listen called whenever something else was found. listen must not block.
+// Notify has listen called whenever something else was found, and when a report begins or ceases to count. listen must not block.
 func (r *Rights) Notify(listen func()) { r.kept.notify(listen) }
 
 // find looks at everything.
 func (r *Rights) find(ctx context.Context) (rights.Report, error) {
-	in := rights.Input{Machines: r.config.Machines, Trusted: r.config.Trusted, BreakGlass: r.config.BreakGlass}
+	in := rights.Input{Machines: r.config.Machines, Trusted: r.config.Trusted, BreakGlass: r.config.BreakGlass, Own: r.config.User}
 	if err := errors.Join(r.readBindings(ctx, &in), r.readGoverned(ctx, &in)); err != nil {
 		return rights.Report{}, err
 	}
@@ -164,27 +178,12 @@ func (r *Rights) readGoverned(ctx context.Context, in *rights.Input) error {
 	if err := r.workloads.List(ctx, &workloads, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list LabWorkloads: %w", err)
 	}
-	for i := range workloads.Items {
-		in.Governed = append(in.Governed, workloads.Items[i].Namespace)
-	}
-	slices.Sort(in.Governed)
-	in.Governed = slices.Compact(in.Governed)
+	in.Governed = rights.Governed(workloads.Items)
 	var providers v1alpha1.IdentityProviderList
 	if err := r.workloads.List(ctx, &providers, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list IdentityProviders: %w", err)
 	}
-	// A key that no provider uses any more is still read where another provider leaves it out, so the default ones always count.
-	in.ClaimKeys = rights.DefaultClaimKeys()
-	for i := range providers.Items {
-		keys := providers.Items[i].Spec.ClaimKeys
-		for _, key := range []v1alpha1.ClaimKey{keys.Issuer, keys.Subject, keys.Methods, keys.Context, keys.AuthTime} {
-			if key != "" {
-				in.ClaimKeys = append(in.ClaimKeys, string(key))
-			}
-		}
-	}
-	slices.Sort(in.ClaimKeys)
-	in.ClaimKeys = slices.Compact(in.ClaimKeys)
+	in.ClaimKeys = rights.ClaimKeys(providers.Items)
 	return nil
 }
 

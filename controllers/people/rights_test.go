@@ -115,6 +115,57 @@ func TestRightsAreSearchedWithWhatTheClusterAndTheConfigurationSay(t *testing.T)
 	}
 }
 
+func TestLabguardsOwnAccountIsAMachine(t *testing.T) {
+	t.Parallel()
+	here := func(name string, rule rbacv1.PolicyRule, holders ...rbacv1.Subject) []client.Object {
+		return []client.Object{clusterRole(name, rule), &rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "labguard-system", Name: name}, RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: name}, Subjects: holders,
+		}}
+	}
+	user := func(name string) rbacv1.Subject { return rbacv1.Subject{Kind: rbacv1.UserKind, Name: name} }
+	on := func(resource string, verbs ...string) rbacv1.PolicyRule {
+		return rbacv1.PolicyRule{APIGroups: []string{""}, Resources: []string{resource}, Verbs: verbs}
+	}
+	all := on("*", "*")
+	all.APIGroups = []string{"*"}
+	objects := slices.Concat(
+		here("token", on("serviceaccounts/token", "create"), user("anna")),
+		here("run", on("pods", "create"), user("bert")),
+		here("image", on("pods", "patch"), user("carla")),
+		here("become", on("serviceaccounts", "impersonate"), user("dora")),
+		here("become-another", rbacv1.PolicyRule{
+			APIGroups: []string{""}, Resources: []string{"serviceaccounts"}, Verbs: []string{"impersonate"}, ResourceNames: []string{"other"},
+		}, user("emil")),
+		here("look", on("pods", "get"), user("fritz")),
+		// Whoever has rights there in every cluster.
+		here("own", on("secrets", "get"), rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: "labguard-system", Name: "labguard"}),
+		[]client.Object{
+			clusterRole("cluster-admin", all), &rbacv1.ClusterRoleBinding{
+				ObjectMeta: metav1.ObjectMeta{Name: "cluster-admin"}, RoleRef: rbacv1.RoleRef{Kind: "ClusterRole", Name: "cluster-admin"},
+				Subjects: []rbacv1.Subject{{Kind: rbacv1.GroupKind, Name: "system:masters"}},
+			},
+			clusterRole("system:controller:replicaset-controller", on("pods", "create", "patch")), &rbacv1.ClusterRoleBinding{
+				ObjectMeta: metav1.ObjectMeta{Name: "system:controller:replicaset-controller"},
+				RoleRef:    rbacv1.RoleRef{Kind: "ClusterRole", Name: "system:controller:replicaset-controller"},
+				Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "kube-system", Name: "replicaset-controller"}},
+			},
+			bound("system:controller:replicaset-controller", "system:kube-controller-manager"),
+		},
+	)
+	for user, want := range map[string][]string{
+		"system:serviceaccount:labguard-system:labguard": {
+			"MachineIdentityClaimable anna", "MachineIdentityClaimable bert", "MachineIdentityClaimable carla", "MachineIdentityClaimable dora",
+		},
+		"": nil,
+	} {
+		r, _, _ := rightsOf(t, apiWith(t, asks("pathology", &v1alpha1.MFASpec{})), apiWith(t, objects...), RightsConfig{User: user})
+		report, err := r.find(t.Context())
+		if diff := cmp.Diff(want, found(report)); diff != "" || err != nil {
+			t.Errorf("user %q: %v, -want +got:\n%s", user, err, diff)
+		}
+	}
+}
+
 func TestAMachineInAGovernedNamespaceIsFound(t *testing.T) {
 	t.Parallel()
 	r, _, _ := rightsOf(t, apiWith(t, asks("gitops", &v1alpha1.MFASpec{}), asks("elsewhere", nil)), apiWith(t), RightsConfig{

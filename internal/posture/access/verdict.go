@@ -36,7 +36,7 @@ const (
 	VerdictClaimsForgeable = v1alpha1.ReasonClaimsForgeable
 	// VerdictNodesProxy: somebody can reach pods through the proxy of nodes, which admission does not see.
 	VerdictNodesProxy = v1alpha1.ReasonNodesProxy
-	// VerdictRightsUnknown: nobody has looked yet who holds which rights.
+	// VerdictRightsUnknown: nobody has looked yet who holds which rights, or what was seen is too old.
 	VerdictRightsUnknown = v1alpha1.ReasonRightsUnknown
 	// VerdictWebhookNotAnswering: the webhook was not seen to answer.
 	VerdictWebhookNotAnswering = v1alpha1.ReasonWebhookNotAnswering
@@ -64,11 +64,14 @@ type Finding struct {
 	Who string
 }
 
-// reported are findings that are told elsewhere and decide nothing here: reading is not admitted at all, whoever may escalate has to write objects to do so,
-// and a cluster-admin always can.
+// reported are findings that are told elsewhere and decide nothing here: reading is not admitted at all, whoever may escalate has to write objects to do so
+// (where no webhook sees them, which is cluster-wide and in namespaces of machines, that is MachineIdentityClaimable too), and a cluster-admin always can.
 func reported() []string {
 	return []string{v1alpha1.ReasonSecretsReadable, v1alpha1.ReasonRolesEscalatable, v1alpha1.ReasonClusterAdmin}
 }
+
+// Decides says whether findings of a reason keep MFAEnforced from being True.
+func Decides(reason string) bool { return !slices.Contains(reported(), reason) }
 
 // Observation is what was seen of the multi-factor logins that one LabWorkload asks for. The zero value shows nothing.
 type Observation struct {
@@ -127,15 +130,15 @@ func judgeSpec(seen *Observation, _ time.Time) (posture.Verdict, bool) {
 func judgeRights(seen *Observation, _ time.Time) (posture.Verdict, bool) {
 	holders := map[string][]string{}
 	for _, finding := range seen.Findings {
-		if !slices.Contains(reported(), finding.Reason) {
+		if Decides(finding.Reason) {
 			holders[finding.Reason] = append(holders[finding.Reason], finding.Who)
 		}
 	}
 	if who := holders[VerdictMachineIdentityClaimable]; len(who) > 0 {
-		return posture.Phrase(metav1.ConditionFalse, VerdictMachineIdentityClaimable, "%s can become a machine that is listed: take the right away, or list another machine", who), true
+		return posture.Phrase(metav1.ConditionFalse, VerdictMachineIdentityClaimable, "%s can become a machine that is listed, a node or labguard itself: take the right away, or list another machine", who), true
 	}
 	if !seen.RightsKnown {
-		return posture.Phrase(metav1.ConditionUnknown, VerdictRightsUnknown, "labguard has not read yet who may forge claims or become a machine"), true
+		return posture.Phrase(metav1.ConditionUnknown, VerdictRightsUnknown, "labguard does not know who may forge claims or become a machine: it has not read RBAC yet, or hears no more of its changes"), true
 	}
 	for _, reason := range append([]string{VerdictClaimsForgeable, VerdictNodesProxy}, slices.Sorted(maps.Keys(holders))...) {
 		who := holders[reason]

@@ -21,6 +21,8 @@ type power struct {
 	verbs    []string
 	where    scope
 	names    naming
+	// beside is what the same holder has to be able to write, in the same namespace, for the power to be one; empty: nothing.
+	beside string
 }
 
 // scope says in which namespaces a power matters.
@@ -48,8 +50,11 @@ const (
 	ofUser
 	// ofGroup is the group for break glass, and Kubernetes' own.
 	ofGroup
-	// ofSigner is the signers whose certificates the API server takes for clients'.
+	// ofSigner is the signers whose certificates the API server takes for clients', and ofNodeSigner those of nodes.
 	ofSigner
+	ofNodeSigner
+	// ofRole is the ClusterRoles that grant something that is looked for.
+	ofRole
 	// ofStar is the name "*" alone: see starredExtras.
 	ofStar
 	// ofEveryNode is any node, which the authorizer asks for by the name "*".
@@ -58,7 +63,10 @@ const (
 
 const (
 	authentication = "authentication.k8s.io"
+	certificates   = "certificates.k8s.io"
 	rbacGroup      = rbacv1.GroupName
+	// clusterRoles and so on are the resources of rbacGroup.
+	clusterRoles, clusterBindings, roles, bindings = "clusterroles", "clusterrolebindings", "roles", "rolebindings"
 	// impersonate is the verb of all versions; the others are of constrained impersonation (KEP-5284, on by default since Kubernetes 1.36). Beside
 	// these, a request needs impersonate-on:<mode>:<verb>, which alone gives nothing, so that the verb of the identity is what is looked for.
 	impersonate         = "impersonate"
@@ -74,7 +82,7 @@ func powersFor(in Input) []power {
 	if len(keys) == 0 {
 		keys = DefaultClaimKeys()
 	}
-	return slices.Concat(forging(keys), becomingMachine(), beyondAdmission())
+	return slices.Concat(forging(keys), becomingMachine(), beyondAdmission(), writing())
 }
 
 // forging is saying of oneself what only the identity provider, or the holder of a sealed certificate, should.
@@ -91,7 +99,7 @@ func forging(keys []string) []power {
 		power{reason: ClaimsForgeable, resource: "groups", verbs: []string{impersonate}, names: ofGroup},
 		power{reason: ClaimsForgeable, group: authentication, resource: "groups", verbs: []string{impersonateUserInfo}, names: ofGroup},
 		// A certificate for clients carries its groups in its subject: whoever approves or signs one can give it the group for break glass.
-		power{reason: ClaimsForgeable, group: "certificates.k8s.io", resource: "signers", verbs: []string{"approve", "sign"}, names: ofSigner},
+		power{reason: ClaimsForgeable, group: certificates, resource: "signers", verbs: []string{"approve", "sign"}, names: ofSigner},
 		power{reason: ClaimsForgeable, group: authentication, resource: "uids", verbs: both},
 	)
 }
@@ -108,7 +116,9 @@ func becomingMachine() []power {
 		// A node may ask for tokens of the accounts of its pods.
 		{group: authentication, resource: "nodes", verbs: []string{impersonateNode}},
 		{group: authentication, resource: "nodes", verbs: []string{impersonateOwnNode}, names: ofEveryNode},
-		{resource: "pods", verbs: []string{"create"}, where: withMachines, names: noName},
+		{resource: "pods", verbs: change[:1], where: withMachines, names: noName},
+		// As kubectl set image does: the other image runs with the token of the pod.
+		{resource: "pods", verbs: change[1:], where: withMachines},
 		{resource: "pods/exec", verbs: []string{"create", "get"}, where: withMachines},
 		{resource: "pods/attach", verbs: []string{"create", "get"}, where: withMachines},
 		{resource: "pods/ephemeralcontainers", verbs: []string{"update", "patch"}, where: withMachines},
@@ -123,19 +133,54 @@ func becomingMachine() []power {
 		found = append(found, power{group: kind.group, resource: kind.resource, verbs: change[:1], where: withMachines, names: noName},
 			power{group: kind.group, resource: kind.resource, verbs: change[1:], where: withMachines})
 	}
+	found = append(append(found, becomingNode()...), becomingByRole()...)
 	for i := range found {
 		found[i].reason = MachineIdentityClaimable
 	}
 	return found
 }
 
+// becomingNode is getting a certificate of system:node:<name>, by approving it oneself or because the control plane does for whoever may create
+// certificatesigningrequests/nodeclient. selfnodeclient is nothing: only the node itself has its renewal approved by that.
+func becomingNode() []power {
+	return []power{
+		{group: certificates, resource: "signers", verbs: []string{"approve", "sign"}, names: ofNodeSigner},
+		{group: certificates, resource: "certificatesigningrequests/nodeclient", verbs: []string{"create"}, names: noName},
+	}
+}
+
+// becomingByRole is granting oneself what is above. No admission of labguard's sees it, in the namespaces of machines as little as cluster-wide.
+func becomingByRole() []power {
+	return []power{
+		{group: rbacGroup, resource: clusterRoles, verbs: []string{"bind"}, where: withMachines, names: ofRole, beside: bindings},
+		{group: rbacGroup, resource: clusterRoles, verbs: []string{"bind"}, names: ofRole, beside: clusterBindings},
+		{group: rbacGroup, resource: roles, verbs: []string{"bind"}, where: withMachines, beside: bindings},
+		{group: rbacGroup, resource: clusterRoles, verbs: []string{"escalate"}, beside: clusterRoles},
+		{group: rbacGroup, resource: roles, verbs: []string{"escalate"}, where: withMachines, beside: roles},
+	}
+}
+
+// writing is what other powers need beside them. It is no finding itself, and has no reason.
+func writing() []power {
+	var needed []power
+	for _, resource := range []string{bindings, clusterBindings, roles, clusterRoles} {
+		where := clusterWide
+		if resource == bindings || resource == roles {
+			where = withMachines
+		}
+		needed = append(needed, power{group: rbacGroup, resource: resource, verbs: []string{"create"}, where: where, names: noName},
+			power{group: rbacGroup, resource: resource, verbs: []string{"update", "patch"}, where: where})
+	}
+	return needed
+}
+
 // beyondAdmission is what no admission sees, and what grants the rest.
 func beyondAdmission() []power {
 	return []power{
 		{reason: NodesProxy, resource: "nodes/proxy", verbs: []string{"get", "create", "update", "patch", "delete"}},
-		{reason: RolesEscalatable, group: rbacGroup, resource: "clusterroles", verbs: []string{"escalate"}},
-		{reason: RolesEscalatable, group: rbacGroup, resource: "clusterroles", verbs: []string{"bind"}, where: inGovernedOrWithMachines},
-		{reason: RolesEscalatable, group: rbacGroup, resource: "roles", verbs: []string{"escalate", "bind"}, where: inGovernedOrWithMachines},
+		{reason: RolesEscalatable, group: rbacGroup, resource: clusterRoles, verbs: []string{"escalate"}},
+		{reason: RolesEscalatable, group: rbacGroup, resource: clusterRoles, verbs: []string{"bind"}, where: inGovernedOrWithMachines},
+		{reason: RolesEscalatable, group: rbacGroup, resource: roles, verbs: []string{"escalate", "bind"}, where: inGovernedOrWithMachines},
 		{reason: SecretsReadable, resource: "secrets", verbs: []string{"get", "list", "watch"}, where: inGoverned},
 	}
 }
@@ -147,6 +192,8 @@ type place struct {
 	machines   map[Subject]bool
 	users      map[string]bool
 	breakGlass string
+	// telling is the ClusterRoles that grant something that is looked for.
+	telling map[string]bool
 }
 
 func newPlace(in Input) place {
@@ -155,6 +202,7 @@ func newPlace(in Input) place {
 		accounts:   map[string]map[string]bool{systemNamespace: {}},
 		machines:   map[Subject]bool{},
 		users:      map[string]bool{},
+		telling:    map[string]bool{},
 		breakGlass: cmp.Or(in.BreakGlass, v1alpha1.BreakGlassGroup),
 	}
 	for _, namespace := range in.Governed {
@@ -218,12 +266,23 @@ func (p place) named(rule naming, names []string, namespace string) bool {
 			return p.users[name] || strings.HasPrefix(name, systemPrefix) && !strings.HasPrefix(name, accountPrefix)
 		case ofGroup:
 			return name == p.breakGlass || strings.HasPrefix(name, systemPrefix)
-		case ofSigner:
-			return name == "kubernetes.io/kube-apiserver-client" || name == "kubernetes.io/*"
+		case ofSigner, ofNodeSigner:
+			return slices.Contains(signers(rule), name)
+		case ofRole:
+			return p.telling[name]
 		case ofStar, ofEveryNode:
 			return name == "*"
 		case anyName:
 		}
 		return true
 	})
+}
+
+// signers are the names by which the signer of client certificates, or that of nodes' certificates, is allowed.
+func signers(rule naming) []string {
+	one := "kubernetes.io/kube-apiserver-client"
+	if rule == ofNodeSigner {
+		one = "kubernetes.io/kube-apiserver-client-kubelet"
+	}
+	return []string{one, "kubernetes.io/*"}
 }

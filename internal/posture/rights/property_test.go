@@ -59,6 +59,8 @@ func dangerous() map[rights.Reason][]request {
 	ask(rights.ClaimsForgeable, "impersonate:user-info", auth, "groups", "", nowhere, never)
 	ask(rights.ClaimsForgeable, "approve,sign", "certificates.k8s.io", "signers", "", nowhere, []string{"kubernetes.io/kube-apiserver-client", "kubernetes.io/*"})
 
+	ask(rights.MachineIdentityClaimable, "approve,sign", "certificates.k8s.io", "signers", "", nowhere, []string{"kubernetes.io/kube-apiserver-client-kubelet", "kubernetes.io/*"})
+	ask(rights.MachineIdentityClaimable, "create", "certificates.k8s.io", "certificatesigningrequests", "nodeclient", nowhere, []string{""})
 	ask(rights.MachineIdentityClaimable, "impersonate", "", "users", "", nowhere, []string{"ci-robot", "system:node:one", "system:masters"})
 	ask(rights.MachineIdentityClaimable, "impersonate:user-info", auth, "users", "", nowhere, []string{"ci-robot", "system:node:one", "system:masters"})
 	ask(rights.MachineIdentityClaimable, "impersonate:arbitrary-node", auth, "nodes", "", nowhere, whatever)
@@ -69,6 +71,7 @@ func dangerous() map[rights.Reason][]request {
 		ask(rights.MachineIdentityClaimable, "impersonate:serviceaccount", auth, "serviceaccounts", "", there, accounts)
 		ask(rights.MachineIdentityClaimable, "create", "", "serviceaccounts", "token", there, accounts)
 		ask(rights.MachineIdentityClaimable, "create", "", "pods", "", there, nowhere)
+		ask(rights.MachineIdentityClaimable, "update,patch", "", "pods", "", there, whatever)
 		ask(rights.MachineIdentityClaimable, "get,create", "", "pods", "exec", there, whatever)
 		ask(rights.MachineIdentityClaimable, "get,create", "", "pods", "attach", there, whatever)
 		ask(rights.MachineIdentityClaimable, "update,patch", "", "pods", "ephemeralcontainers", there, whatever)
@@ -92,14 +95,81 @@ func dangerous() map[rights.Reason][]request {
 	return all
 }
 
+// pair is two requests that go around the gate together: granting oneself roles of machines.
+type pair struct {
+	verb, resource, beside string
+	namespaces             []string
+}
+
+func pairs() []pair {
+	machines, nowhere := []string{"gitops", "kube-system"}, []string{""}
+	return []pair{
+		{"bind", "clusterroles", "rolebindings", machines}, {"bind", "roles", "rolebindings", machines}, {"bind", "clusterroles", "clusterrolebindings", nowhere},
+		{"escalate", "roles", "roles", machines}, {"escalate", "clusterroles", "clusterroles", nowhere},
+	}
+}
+
+// held is a rule, where it holds and whose it is.
+type held struct {
+	rule                        rbacv1.PolicyRule
+	namespace, binding, subject string
+}
+
+func (h held) allows(r request) bool {
+	return (h.namespace == "" || h.namespace == r.namespace) && allows(h.rule, r)
+}
+
+// pairedWith says whether somebody may do the one half of a pair by one rule and the other half by any other.
+func (p pair) pairedWith(one held, all []held, telling []string) bool {
+	named := append([]string{"something"}, names...)
+	if p.verb == "bind" && p.resource == "clusterroles" {
+		named = telling
+	}
+	return slices.ContainsFunc(p.namespaces, func(namespace string) bool {
+		may := slices.ContainsFunc(named, func(name string) bool {
+			return one.allows(request{p.verb, rbacv1.GroupName, p.resource, "", namespace, name})
+		})
+		return may && slices.ContainsFunc(all, func(other held) bool {
+			if other.subject != one.subject {
+				return false
+			}
+			created := other.allows(request{"create", rbacv1.GroupName, p.beside, "", namespace, ""})
+			return created || slices.ContainsFunc(append([]string{"something"}, names...), func(name string) bool {
+				return other.allows(request{"update", rbacv1.GroupName, p.beside, "", namespace, name}) ||
+					other.allows(request{"patch", rbacv1.GroupName, p.beside, "", namespace, name})
+			})
+		})
+	})
+}
+
+// tellingRoles are those that allow something dangerous anywhere, whatever their resourceNames, and one that does though nobody has written it here.
+func tellingRoles(in rights.Input) []string {
+	found, every := []string{"cluster-admin"}, dangerous()
+	for _, role := range in.ClusterRoles {
+		dangerousRule := func(rule rbacv1.PolicyRule) bool {
+			rule.ResourceNames = nil
+			for _, requests := range every {
+				if slices.ContainsFunc(requests, func(r request) bool { return allows(rule, r) }) {
+					return true
+				}
+			}
+			return false
+		}
+		if slices.ContainsFunc(role.Rules, dangerousRule) {
+			found = append(found, role.Name)
+		}
+	}
+	return found
+}
+
 var (
-	names     = []string{"argo", "other", "ci-robot", "labguard:break-glass", "readers", "*", "kubernetes.io/kube-apiserver-client", "kubernetes.io/*", "system:node:one", "system:masters"}
+	names     = []string{"r0", "r1", "kubernetes.io/kube-apiserver-client-kubelet", "argo", "other", "ci-robot", "labguard:break-glass", "readers", "*", "kubernetes.io/kube-apiserver-client", "kubernetes.io/*", "system:node:one", "system:masters"}
 	verbs     = []string{"*", "get", "list", "create", "patch", "impersonate", "impersonate:user-info", "impersonate:serviceaccount", "impersonate:arbitrary-node", "impersonate:associated-node", "escalate", "bind", "approve", "delete"}
 	groups    = []string{"", "*", auth, "apps", "batch", rbacv1.GroupName, "certificates.k8s.io"}
 	resources = []string{
 		"*", "pods", "pods/exec", "*/exec", "*/proxy", "nodes/proxy", "nodes", "secrets", "users", "groups", "uids", "serviceaccounts", "serviceaccounts/token",
 		"*/token", "userextras/labguard.dev/amr", "userextras/*", "userextras/other", "*/labguard.dev/acr", "roles", "clusterroles", "deployments", "cronjobs",
-		"signers", "pods/ephemeralcontainers", "replicationcontrollers",
+		"signers", "pods/ephemeralcontainers", "replicationcontrollers", "rolebindings", "clusterrolebindings", "certificatesigningrequests/nodeclient",
 	}
 )
 
@@ -119,6 +189,19 @@ var kinds = func() [][]request {
 	}
 	return sorted
 }()
+
+// drawPair is rules near those that go around the gate together.
+func drawPair(t *rapid.T) []rbacv1.PolicyRule {
+	p := rapid.SampledFrom(pairs()).Draw(t, "pair")
+	grant, write := rule(p.verb, rbacv1.GroupName, p.resource), rule(rapid.SampledFrom([]string{"create", "update", "patch", "get"}).Draw(t, "writes"), rbacv1.GroupName, p.beside)
+	if rapid.Bool().Draw(t, "granting is named") {
+		grant.ResourceNames = rapid.SliceOfN(rapid.SampledFrom(names), 1, 2).Draw(t, "roles to grant")
+	}
+	if rapid.Bool().Draw(t, "writing is named") {
+		write.ResourceNames = []string{"something"}
+	}
+	return rapid.SampledFrom([][]rbacv1.PolicyRule{{grant, write}, {grant}, {write}}).Draw(t, "both or one")
+}
 
 // drawRule starts from the rule that grants exactly one dangerous request and changes some of its parts, so that most rules are near the border.
 func drawRule(t *rapid.T) rbacv1.PolicyRule {
@@ -146,7 +229,11 @@ func drawInput(t *rapid.T) rights.Input {
 	in := world()
 	in.Limit = 1000
 	for i := range rapid.IntRange(1, 3).Draw(t, "roles") {
-		in.ClusterRoles = append(in.ClusterRoles, clusterRole(fmt.Sprint("r", i), rapid.SliceOfN(rapid.Custom(drawRule), 1, 2).Draw(t, "rules")...))
+		rules := rapid.SliceOfN(rapid.Custom(drawRule), 1, 2).Draw(t, "rules")
+		if rapid.Bool().Draw(t, "of a pair") {
+			rules = drawPair(t)
+		}
+		in.ClusterRoles = append(in.ClusterRoles, clusterRole(fmt.Sprint("r", i), rules...))
 	}
 	for i := range rapid.IntRange(1, 4).Draw(t, "bindings") {
 		role := fmt.Sprint("r", rapid.IntRange(0, 3).Draw(t, "role"))
@@ -169,22 +256,40 @@ func drawInput(t *rapid.T) rights.Input {
 // slowly asks each dangerous request of each binding, and says each holder, reason and binding once.
 func slowly(in rights.Input) []string {
 	found, admins := map[string]bool{}, map[string]bool{}
-	every := dangerous()
+	every, all, telling := dangerous(), heldBy(in), tellingRoles(in)
+	for _, one := range all {
+		line := func(reason rights.Reason) string {
+			return fmt.Sprint(reason, " ", one.subject, " ", one.namespace, "/", one.binding)
+		}
+		if one.namespace == "" && allows(one.rule, request{"any", "any", "any", "", "any", "any"}) {
+			admins[one.subject] = true
+		}
+		for reason, requests := range every {
+			for _, r := range requests {
+				// A right for every namespace is asked in that of the request.
+				if one.allows(r) {
+					found[line(reason)] = true
+				}
+			}
+		}
+		for _, p := range pairs() {
+			if p.pairedWith(one, all, telling) {
+				found[line(rights.MachineIdentityClaimable)] = true
+			}
+		}
+	}
+	maps.DeleteFunc(found, func(line string, _ bool) bool { return admins[strings.Fields(line)[1]] })
+	return slices.Sorted(maps.Keys(found))
+}
+
+// heldBy is every rule that a binding gives to somebody.
+func heldBy(in rights.Input) []held {
+	var all []held
 	each := func(namespace, name, role, subject string) {
 		for _, candidate := range in.ClusterRoles {
-			if candidate.Name != role {
-				continue
-			}
 			for _, rule := range candidate.Rules {
-				if namespace == "" && allows(rule, request{"any", "any", "any", "", "any", "any"}) {
-					admins[subject] = true
-				}
-				for reason, requests := range every {
-					for _, r := range requests {
-						if (namespace == "" || r.namespace == namespace) && allows(rule, r) {
-							found[fmt.Sprint(reason, " ", subject, " ", namespace, "/", name)] = true
-						}
-					}
+				if candidate.Name == role {
+					all = append(all, held{rule, namespace, name, subject})
 				}
 			}
 		}
@@ -195,8 +300,7 @@ func slowly(in rights.Input) []string {
 	for _, b := range in.RoleBindings {
 		each(b.Namespace, b.Name, b.RoleRef.Name, b.Subjects[0].Name)
 	}
-	maps.DeleteFunc(found, func(line string, _ bool) bool { return admins[strings.Fields(line)[1]] })
-	return slices.Sorted(maps.Keys(found))
+	return all
 }
 
 func TestFindAgreesWithAskingEachRequest(t *testing.T) {

@@ -63,6 +63,9 @@ type Input struct {
 	Machines []Machine
 	// Trusted is holders that the operator's configuration accepts. Nobody can accept everybody: see Subject.Broad.
 	Trusted []Subject
+	// Own is labguard's own user name, or empty. It may change workloads everywhere, so that its canary of the rollout gate can, and is accepted. It is not
+	// asked for a login either, and so is a machine like those that are listed: whoever may become it is found.
+	Own string
 	// ClaimKeys is the keys of userInfo.extra in which claims arrive. Empty means DefaultClaimKeys.
 	ClaimKeys []string
 	// BreakGlass is the group that is never asked. Empty means v1alpha1.BreakGlassGroup.
@@ -116,17 +119,15 @@ func (r Report) Count(reason Reason) int {
 	return count
 }
 
-// Find gives the findings. It looks at every rule and every binding once.
+// Find gives the findings. It looks at every rule once, and at every binding twice: for what powers need beside them, and for the powers.
 func Find(in Input) Report {
+	if in.Own != "" {
+		own := Machine{User: in.Own}
+		in.Machines, in.Trusted = append(slices.Clone(in.Machines), own), append(slices.Clone(in.Trusted), own.subject())
+	}
 	s := newSearch(in)
-	for i := range in.ClusterRoleBindings {
-		bound := &in.ClusterRoleBindings[i]
-		s.look(Binding{Name: bound.Name, RoleKind: bound.RoleRef.Kind, RoleName: bound.RoleRef.Name}, bound.Subjects)
-	}
-	for i := range in.RoleBindings {
-		bound := &in.RoleBindings[i]
-		s.look(Binding{Namespace: bound.Namespace, Name: bound.Name, RoleKind: bound.RoleRef.Kind, RoleName: bound.RoleRef.Name}, bound.Subjects)
-	}
+	s.each(&in, s.noteWriting)
+	s.each(&in, s.look)
 	s.misplaced(in.Machines)
 	return s.report(in.Limit)
 }
@@ -138,7 +139,20 @@ type search struct {
 	cluster map[string]role
 	local   map[namespaced]role
 	trusted map[Subject]bool
+	writers map[writer]bool
 	found   []Finding
+}
+
+// each visits what every binding binds.
+func (s *search) each(in *Input, visit func(Binding, []rbacv1.Subject)) {
+	for i := range in.ClusterRoleBindings {
+		bound := &in.ClusterRoleBindings[i]
+		visit(Binding{Name: bound.Name, RoleKind: bound.RoleRef.Kind, RoleName: bound.RoleRef.Name}, bound.Subjects)
+	}
+	for i := range in.RoleBindings {
+		bound := &in.RoleBindings[i]
+		visit(Binding{Namespace: bound.Namespace, Name: bound.Name, RoleKind: bound.RoleRef.Kind, RoleName: bound.RoleRef.Name}, bound.Subjects)
+	}
 }
 
 type namespaced struct{ namespace, name string }
@@ -150,6 +164,7 @@ func newSearch(in Input) *search {
 		cluster: make(map[string]role, len(in.ClusterRoles)),
 		local:   make(map[namespaced]role, len(in.Roles)),
 		trusted: make(map[Subject]bool, len(in.Trusted)),
+		writers: map[writer]bool{},
 	}
 	for _, subject := range in.Trusted {
 		s.trusted[subject.canonical()] = true
@@ -178,9 +193,12 @@ func (s *search) look(b Binding, subjects []rbacv1.Subject) {
 	if len(bound.grants) == 0 {
 		return
 	}
-	rights := s.held(bound, b)
-	for _, named := range subjects {
+	var rights []Finding
+	for i, named := range subjects {
 		subject, ok := subjectOf(named, b.Namespace)
+		if i == 0 || bound.paired {
+			rights = s.held(bound, b, subject)
+		}
 		if !ok || s.trusted[subject] && !subject.Broad() || subject.builtIn(b) {
 			continue
 		}
@@ -193,8 +211,8 @@ func (s *search) look(b Binding, subjects []rbacv1.Subject) {
 	}
 }
 
-// held is one finding without its subject for each reason for which the binding grants something.
-func (s *search) held(bound role, b Binding) []Finding {
+// held is one finding without its subject for each reason for which the binding grants something. Who the subject is matters to paired roles alone.
+func (s *search) held(bound role, b Binding, subject Subject) []Finding {
 	if bound.everything && b.Namespace == "" {
 		return []Finding{{Reason: ClusterAdmin, Binding: b, Verb: rbacv1.VerbAll, Resource: rbacv1.ResourceAll}}
 	}
@@ -202,7 +220,7 @@ func (s *search) held(bound role, b Binding) []Finding {
 	last := -1
 	for _, g := range bound.grants {
 		p := &s.powers[g.power]
-		if g.power == last || !s.place.reaches(p, g, b.Namespace) {
+		if p.reason == "" || g.power == last || !s.place.reaches(p, g, b.Namespace) || p.beside != "" && !s.writes(subject, p, b.Namespace) {
 			continue
 		}
 		last = g.power

@@ -22,7 +22,7 @@ type testCase struct {
 }
 
 func cases() []testCase {
-	return slices.Concat(claimCases(), machineCases(), otherCases(), holderCases())
+	return slices.Concat(claimCases(), machineCases(), nodeCases(), roleCases(), otherCases(), holderCases())
 }
 
 func claimCases() []testCase {
@@ -69,6 +69,9 @@ func machineCases() []testCase {
 			here("impersonate:serviceaccount serviceaccounts")},
 		{"who may ask for its token becomes it", in("gitops", rule("create", "", "serviceaccounts/token", "argo")), here("create serviceaccounts/token")},
 		{"who may run pods in its namespace becomes it", in("gitops", rule("create", "", "pods")), here("create pods")},
+		{"who may put another image into a pod becomes it", in("gitops", rule("patch", "", "pods")), here("patch pods")},
+		{"of one pod too", in("gitops", rule("update", "", "pods", "argo-0")), here("update pods")},
+		{"the status of pods runs nothing", in("gitops", rule("patch", "", "pods/status")), ""},
 		{"creation by name grants nothing", in("gitops", rule("create", "", "pods", "one")), ""},
 		{"change of a workload by name becomes it", in("gitops", rule("patch", "apps", "deployments", "one")), here("patch deployments")},
 		{"who may read Secrets there may read a token", in("gitops", rule("list", "", "secrets")), here("list secrets")},
@@ -89,6 +92,87 @@ func machineCases() []testCase {
 		{"a listed machine in a governed namespace is where its people have rights",
 			with(world(), func(in *rights.Input) { in.Machines = []rights.Machine{{Namespace: "pathology", Name: "ci"}} }),
 			`MachineIdentityClaimable: ServiceAccount "pathology/ci" is a listed machine in namespace pathology, which a LabWorkload governs`},
+	}
+}
+
+func nodeCases() []testCase {
+	const csr, approved, nodeclient = "certificates.k8s.io", "kubernetes.io/kube-apiserver-client-kubelet", "certificatesigningrequests/nodeclient"
+	through := func(who, right, role string) string {
+		return `MachineIdentityClaimable: ` + who + ` may ` + right + ` in every namespace through ClusterRoleBinding bind-` + role
+	}
+	own := func(group, role, resource string) rights.Input {
+		return with(world(), func(in *rights.Input) {
+			in.ClusterRoles = []rbacv1.ClusterRole{clusterRole(role, rule("create", csr, resource))}
+			in.ClusterRoleBindings = []rbacv1.ClusterRoleBinding{everywhere(role, rbacv1.Subject{Kind: "Group", Name: group})}
+		})
+	}
+	const autoApproved = "system:certificates.k8s.io:certificatesigningrequests:nodeclient"
+	return []testCase{
+		{"who may approve certificates of nodes becomes one", clusterWide(anna, rule("approve", csr, "signers", approved)),
+			through(`User "anna"`, "approve signers", "r")},
+		{"who may approve those of every signer of Kubernetes becomes a node and anybody",
+			clusterWide(anna, rule("approve", csr, "signers", "kubernetes.io/*")),
+			`ClaimsForgeable: User "anna" may approve signers in every namespace through ClusterRoleBinding bind-r` + "\n" +
+				through(`User "anna"`, "approve signers", "r")},
+		{"the approver of another signer does not", clusterWide(anna, rule("approve", csr, "signers", "example.org/signer")), ""},
+		{"who has its certificate of a node approved by the control plane becomes one", clusterWide(anna, rule("create", csr, nodeclient)),
+			through(`User "anna"`, "create "+nodeclient, "r")},
+		{"a name is not asked for there", clusterWide(anna, rule("create", csr, nodeclient, "one")), ""},
+		{"a node that renews its own certificate is what it was", clusterWide(anna, rule("create", csr, "certificatesigningrequests/selfnodeclient")), ""},
+		{"to ask for a certificate is not to get it", clusterWide(anna, rule("create", csr, "certificatesigningrequests")), ""},
+		{"nodes that join by a bootstrap token do, and have to",
+			own("system:bootstrappers:kubeadm:default-node-token", autoApproved, nodeclient), ""},
+		{"nodes that renew their certificates do not become others",
+			own("system:nodes", "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient", "certificatesigningrequests/selfnodeclient"), ""},
+		{"everybody who does is a finding", own("system:authenticated", autoApproved, nodeclient),
+			through(`Group "system:authenticated"`, "create "+nodeclient, autoApproved)},
+	}
+}
+
+func roleCases() []testCase {
+	const rbac = rbacv1.GroupName
+	escalates := func(right, where, kind string) string {
+		return `RolesEscalatable: User "anna" may ` + right + ` in ` + where + ` through ` + kind + ` bind-r`
+	}
+	claims := func(right, where, kind string) string {
+		return `MachineIdentityClaimable: User "anna" may ` + right + ` in ` + where + ` through ` + kind + " bind-r\n" + escalates(right, where, kind)
+	}
+	here := func(right string) string { return claims(right, "namespace gitops", "RoleBinding") }
+	all := func(right string) string { return claims(right, "every namespace", "ClusterRoleBinding") }
+	bind, write := rule("bind", rbac, "clusterroles"), rule("create", rbac, "rolebindings")
+	// beside gives anna, or somebody else, another rule by a binding of its own.
+	beside := func(in rights.Input, other rbacv1.PolicyRule, namespace string, who rbacv1.Subject) rights.Input {
+		in.ClusterRoles = append(in.ClusterRoles, clusterRole("s", other))
+		if namespace == "" {
+			in.ClusterRoleBindings = append(in.ClusterRoleBindings, everywhere("s", who))
+			return in
+		}
+		in.RoleBindings = append(in.RoleBindings, inside(namespace, "ClusterRole", "s", who))
+		return in
+	}
+	return []testCase{
+		{"who may bind any role where a machine is becomes it", in("gitops", bind, write), here("bind clusterroles")},
+		{"the two rights may be of two bindings", beside(in("gitops", bind), write, "gitops", anna), here("bind clusterroles")},
+		{"one of them may be for every namespace", beside(clusterWide(anna, bind), write, "gitops", anna), all("bind clusterroles")},
+		{"or the other one", beside(in("gitops", bind), write, "", anna), here("bind clusterroles")},
+		{"what everybody may counts", beside(in("gitops", bind), write, "gitops", rbacv1.Subject{Kind: "Group", Name: "system:authenticated"}), here("bind clusterroles")},
+		{"another's right does not", beside(in("gitops", bind), write, "gitops", bot), escalates("bind clusterroles", "namespace gitops", "RoleBinding")},
+		{"nor one of a namespace without machines", beside(clusterWide(anna, bind), write, "pathology", anna),
+			escalates("bind clusterroles", "every namespace", "ClusterRoleBinding")},
+		{"without any to write, roles can be escalated by nobody", in("gitops", bind), escalates("bind clusterroles", "namespace gitops", "RoleBinding")},
+		{"to put oneself into a binding is enough", in("gitops", bind, rule("patch", rbac, "rolebindings", "one")), here("bind clusterroles")},
+		{"who may bind a role for the whole cluster reaches every machine", clusterWide(anna, bind, rule("create", rbac, "clusterrolebindings")), all("bind clusterroles")},
+		{"a role that runs nothing may be bound", with(in("gitops", rule("bind", rbac, "clusterroles", "viewer"), write), func(in *rights.Input) {
+			in.ClusterRoles = append(in.ClusterRoles, clusterRole("viewer", rule("get", "", "pods")))
+		}), escalates("bind clusterroles", "namespace gitops", "RoleBinding")},
+		{"a role that runs pods may not", with(in("gitops", rule("bind", rbac, "clusterroles", "editor"), write), func(in *rights.Input) {
+			in.ClusterRoles = append(in.ClusterRoles, clusterRole("editor", rule("create", "", "pods")))
+		}), here("bind clusterroles")},
+		{"who may write any role where a machine is becomes it", in("gitops", rule("escalate,update", rbac, "roles")), here("escalate roles")},
+		{"who may write any ClusterRole reaches every machine", clusterWide(anna, rule("escalate,patch", rbac, "clusterroles")), all("escalate clusterroles")},
+		{"in a namespace without machines nobody becomes one", in("pathology", bind, write, rule("escalate,update", rbac, "roles")),
+			escalates("bind clusterroles", "namespace pathology", "RoleBinding") + ", and has 1 more such rights"},
+		{"whoever may only write bindings grants what it has", in("gitops", write, rule("create,update", rbac, "roles")), ""},
 	}
 }
 
@@ -166,6 +250,11 @@ func holderCases() []testCase {
 		{"who is trusted is no finding", with(clusterWide(bot, proxy), func(in *rights.Input) {
 			in.Trusted = []rights.Subject{{Kind: "User", Name: "system:serviceaccount:tools:bot"}}
 		}), ""},
+		{"labguard's own account is accepted, and whoever may become it is not", with(in("labguard-system", rule("create", "", "serviceaccounts/token", "labguard")), func(in *rights.Input) {
+			in.Own = "system:serviceaccount:labguard-system:labguard"
+			in.ClusterRoles = append(in.ClusterRoles, clusterRole("s", proxy))
+			in.ClusterRoleBindings = []rbacv1.ClusterRoleBinding{everywhere("s", rbacv1.Subject{Kind: "ServiceAccount", Namespace: "labguard-system", Name: "labguard"})}
+		}), `MachineIdentityClaimable: User "anna" may create serviceaccounts/token in namespace labguard-system through RoleBinding bind-r`},
 		{"nobody can trust everybody", with(clusterWide(everyone, proxy), func(in *rights.Input) {
 			in.Trusted = []rights.Subject{{Kind: "Group", Name: "system:authenticated"}}
 		}), found(`Group "system:authenticated"`)},

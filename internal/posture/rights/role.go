@@ -27,6 +27,8 @@ type role struct {
 	grants []grant
 	// everything says that one rule allows every verb on every resource.
 	everything bool
+	// paired says that one of the grants counts beside another right of its holder only.
+	paired bool
 }
 
 // compile reads the rules of one role. A rule costs the same whatever the number of bindings.
@@ -42,6 +44,7 @@ func compile(powers []power, rules []rbacv1.PolicyRule) role {
 		compiled.everything = compiled.everything || all && len(rule.ResourceNames) == 0
 		for at := range powers {
 			if verb := grantedVerb(rule, &powers[at]); verb != "" {
+				compiled.paired = compiled.paired || powers[at].beside != ""
 				compiled.grants = append(compiled.grants, grant{power: at, verb: verb, names: namesOf(rule)})
 			}
 		}
@@ -97,6 +100,9 @@ func (s *search) compileClusterRoles(roles []rbacv1.ClusterRole) {
 		}
 	}
 	maps.Copy(s.cluster, sums)
+	for name, role := range s.cluster {
+		s.place.telling[name] = slices.ContainsFunc(role.grants, func(g grant) bool { return s.powers[g.power].reason != "" })
+	}
 }
 
 // sum is an aggregated role together with the roles that its selectors choose.
@@ -109,12 +115,13 @@ func (s *search) sum(into *rbacv1.ClusterRole, roles []rbacv1.ClusterRole) role 
 		}
 	}
 	own := s.cluster[into.Name]
-	sum := role{grants: slices.Clone(own.grants), everything: own.everything}
+	sum := role{grants: slices.Clone(own.grants), everything: own.everything, paired: own.paired}
 	for i := range roles {
 		chosen := slices.ContainsFunc(selectors, func(selector labels.Selector) bool { return selector.Matches(labels.Set(roles[i].Labels)) })
 		if part := s.cluster[roles[i].Name]; chosen && roles[i].Name != into.Name && len(part.grants) > 0 {
 			sum.grants = append(sum.grants, part.grants...)
 			sum.everything = sum.everything || part.everything
+			sum.paired = sum.paired || part.paired
 		}
 	}
 	sum.sort()
