@@ -14,6 +14,7 @@ import (
 	"time"
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -70,7 +71,7 @@ func aboutPeople() reliability.Scenario {
 	return reliability.Scenario{
 		Name: "what asks about people", Namespaces: 2, Serial: true,
 		Always: func(ctx context.Context, w *reliability.World) error {
-			live, err := gatherFrom(ctx, w.Admin)
+			live, err := standing(ctx, w.Admin)
 			if err != nil {
 				return err
 			}
@@ -115,9 +116,9 @@ func aboutPeople() reliability.Scenario {
 			return append(live.webhooks(), live.policies()...), nil
 		},
 		Normalize: normalizePeople,
-		// The gate reads the same objects in the same place.
+		// The gate reads the same objects in the same place, and a binding is written right behind its policy, with errors of both joined.
 		Elsewhere: func(verb reliability.Verb, kind string) bool {
-			return verb == reliability.VerbList && kind != "IdentityProvider" && kind != "LabWorkload"
+			return verb == reliability.VerbList && kind != "IdentityProvider" && kind != "LabWorkload" || kind == "ValidatingAdmissionPolicyBinding"
 		},
 		FieldOwners: []string{v1alpha1.FieldManager},
 		Soon:        time.Minute,
@@ -129,6 +130,27 @@ func aboutPeople() reliability.Scenario {
 			return errors.Join(failed, takeDown(ctx, w.Admin, func(string) bool { return true }))
 		},
 	}
+}
+
+// standing reads what there is about people, object by object: a list that comes right after a write waits until the API server's cache has the write.
+func standing(ctx context.Context, admin client.Client) (*objects, error) {
+	live := &objects{}
+	var configuration admissionv1.ValidatingWebhookConfiguration
+	var guard admissionv1.ValidatingAdmissionPolicy
+	key := client.ObjectKey{Name: access.Name}
+	switch err := admin.Get(ctx, key, &configuration); {
+	case err == nil:
+		live.validating.Items = append(live.validating.Items, configuration)
+	case !apierrors.IsNotFound(err):
+		return nil, err
+	}
+	switch err := admin.Get(ctx, key, &guard); {
+	case err == nil:
+		live.validatingPolicies.Items = append(live.validatingPolicies.Items, guard)
+	case !apierrors.IsNotFound(err):
+		return nil, err
+	}
+	return live, nil
 }
 
 // normalizePeople undoes that names are sorted in the condition of a policy as well.
