@@ -71,7 +71,7 @@ func aboutPeople() reliability.Scenario {
 	return reliability.Scenario{
 		Name: "what asks about people", Namespaces: 2, Serial: true,
 		Always: func(ctx context.Context, w *reliability.World) error {
-			live, err := standing(ctx, w.Admin)
+			live, err := standing(ctx, w.Admin, access.Name)
 			if err != nil {
 				return err
 			}
@@ -132,22 +132,19 @@ func aboutPeople() reliability.Scenario {
 	}
 }
 
-// standing reads what there is about people, object by object: a list that comes right after a write waits until the API server's cache has the write.
-func standing(ctx context.Context, admin client.Client) (*objects, error) {
-	live := &objects{}
+// standing reads the webhook configuration and the policy of a name, one by one: a list right after a write waits until the API server's cache has it.
+func standing(ctx context.Context, admin client.Client, name string) (*objects, error) {
 	var configuration admissionv1.ValidatingWebhookConfiguration
 	var guard admissionv1.ValidatingAdmissionPolicy
-	key := client.ObjectKey{Name: access.Name}
-	switch err := admin.Get(ctx, key, &configuration); {
-	case err == nil:
+	live := &objects{}
+	if err := admin.Get(ctx, client.ObjectKey{Name: name}, &configuration); err == nil {
 		live.validating.Items = append(live.validating.Items, configuration)
-	case !apierrors.IsNotFound(err):
+	} else if !apierrors.IsNotFound(err) {
 		return nil, err
 	}
-	switch err := admin.Get(ctx, key, &guard); {
-	case err == nil:
+	if err := admin.Get(ctx, client.ObjectKey{Name: name}, &guard); err == nil {
 		live.validatingPolicies.Items = append(live.validatingPolicies.Items, guard)
-	case !apierrors.IsNotFound(err):
+	} else if !apierrors.IsNotFound(err) {
 		return nil, err
 	}
 	return live, nil
