@@ -4,9 +4,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -17,6 +19,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/desired/injection"
 	"github.com/labguard/labguard/internal/posture/rights"
 )
 
@@ -128,6 +131,7 @@ func adding[T any, P interface {
 
 // accessConfiguration is what the platform team's configuration says about rights. The rest of it is not read.
 type accessConfiguration struct {
+	CertManagerUser string `json:"certManagerUser"`
 	Access struct {
 		BreakGlassGroup string `json:"breakGlassGroup"`
 		Machines        []struct {
@@ -139,13 +143,16 @@ type accessConfiguration struct {
 	} `json:"access"`
 }
 
-// configured adds what labguard's configuration in the cluster says.
+// configured adds what labguard's configuration in the cluster says, and cert-manager, which labguard accepts by itself.
 func (c clusterRights) configured(ctx context.Context, namespace string, in *rights.Input) error {
+	var configuration accessConfiguration
+	defer func() {
+		in.Trusted = append(in.Trusted, rights.Subject{Kind: rbacv1.UserKind, Name: cmp.Or(configuration.CertManagerUser, injection.DefaultCertManagerUser)})
+	}()
 	found, err := c.core.ConfigMaps(namespace).Get(ctx, configurationName, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	var configuration accessConfiguration
 	if err := yaml.Unmarshal([]byte(found.Data[configurationKey]), &configuration); err != nil {
 		return fmt.Errorf("read %s of the ConfigMap %s/%s: %w", configurationKey, namespace, configurationName, err)
 	}

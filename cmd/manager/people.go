@@ -4,10 +4,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/labguard/labguard/controllers/people"
 	access "github.com/labguard/labguard/internal/admission/people"
 	desiredaccess "github.com/labguard/labguard/internal/desired/access"
+	"github.com/labguard/labguard/internal/desired/injection"
 	"github.com/labguard/labguard/internal/posture/rights"
 )
 
@@ -77,6 +80,8 @@ func (p *parts) rights() people.RightsConfig {
 	for _, one := range p.config.Access.Machines {
 		config.Machines = append(config.Machines, rights.Machine{User: one.User, Namespace: one.Namespace, Name: one.ServiceAccount})
 	}
+	// cert-manager reads Secrets everywhere, and labguard has its certificates from it anyway.
+	config.Trusted = append(config.Trusted, rights.Subject{Kind: rbacv1.UserKind, Name: cmp.Or(p.config.CertManagerUser, injection.DefaultCertManagerUser)})
 	for _, one := range p.config.Access.Trusted {
 		config.Trusted = append(config.Trusted, rights.Subject{Kind: one.Kind, Namespace: one.Namespace, Name: one.Name})
 	}

@@ -72,8 +72,8 @@ func theGate(bundle []byte) reliability.Scenario {
 	wasListed := map[*reliability.World]map[string]bool{}
 	return reliability.Scenario{
 		Always: func(ctx context.Context, w *reliability.World) error {
-			live := &objects{}
-			if err := w.Admin.List(ctx, &live.validating, ours); err != nil {
+			live, err := standing(ctx, w.Admin, gate.ConfigurationName)
+			if err != nil {
 				return err
 			}
 			lock.Lock()

@@ -80,6 +80,7 @@ func TestAProofIsAFieldOfItsOwnManager(t *testing.T) {
 		lab.Spec.ClaimKeys.Methods = "lab.example/amr"
 		return c.Update(t.Context(), lab)
 	})
+	step(look) // which withdraws it
 	step(look)
 	if lab.Status.ClaimsSeenAt != nil || lab.Status.Conditions[0].Status != metav1.ConditionFalse || lab.Status.Conditions[0].ObservedGeneration != lab.Generation {
 		t.Errorf("after a change of keys the status is %+v", lab.Status)

@@ -113,10 +113,7 @@ func (r *Providers) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.R
 		return outcome.Result(err, time.Time{}, now, r.Random)
 	}
 	if provesOtherwise(provider) {
-		if err := r.withdraw(ctx, provider); err != nil {
-			return outcome.Result(err, time.Time{}, now, r.Random)
-		}
-		provider.Status.ClaimsSeenAt = nil
+		return outcome.Result(r.withdraw(ctx, provider), time.Time{}, now, r.Random) // that it is gone is looked at anew
 	}
 	seen := judgeSeen(provider, now)
 	err = r.report(ctx, provider, conditionsOf(provider, seen, rivals, now))
@@ -175,7 +172,8 @@ func conditionsOf(provider *v1alpha1.IdentityProvider, seen posture.Verdict, riv
 	return conditions
 }
 
-// report writes the conditions if they have changed, and announces those that have.
+// report writes the conditions if they have changed, and announces those that have. The version that was read goes with them: what an old read says of an
+// old generation would have the proof withdrawn.
 func (r *Providers) report(ctx context.Context, provider *v1alpha1.IdentityProvider, conditions []metav1.Condition) error {
 	if equality.Semantic.DeepEqual(provider.Status.Conditions, conditions) {
 		return nil
@@ -188,7 +186,7 @@ func (r *Providers) report(ctx context.Context, provider *v1alpha1.IdentityProvi
 	if err := json.Unmarshal(encoded, status); err != nil {
 		return fmt.Errorf("decode the status of IdentityProvider %s: %w", provider.Name, err)
 	}
-	intent := applyv1alpha1.IdentityProvider(provider.Name).WithUID(provider.UID).WithStatus(status)
+	intent := applyv1alpha1.IdentityProvider(provider.Name).WithUID(provider.UID).WithResourceVersion(provider.ResourceVersion).WithStatus(status)
 	err = r.Status().Apply(ctx, intent, client.FieldOwner(v1alpha1.FieldManager), client.ForceOwnership)
 	switch {
 	case client.IgnoreNotFound(err) != nil:

@@ -143,6 +143,7 @@ func TestAProofOfWhatWasAskedBeforeIsWithdrawn(t *testing.T) {
 	if err := a.Get(t.Context(), client.ObjectKey{Name: "lab"}, &p); err != nil || p.Status.ClaimsSeenAt != nil {
 		t.Errorf("the proof of less than is asked for now stands: %+v, %v", p.Status, err)
 	}
+	look(t, r, "lab")
 	if got := conditionOf(t, a, "lab", v1alpha1.ConditionClaimsSeen); got.Status != metav1.ConditionFalse || got.ObservedGeneration != 2 {
 		t.Errorf("got %+v", got)
 	}

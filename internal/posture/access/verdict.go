@@ -50,7 +50,7 @@ const (
 	VerdictNoRecentProof = v1alpha1.ReasonNoRecentProof
 )
 
-// Proof is that claims of an issuer were seen to arrive: in a request that admission saw, or in a SelfSubjectReview of a test user.
+// Proof is that claims of an issuer were seen to arrive: in a request that admission saw.
 type Proof struct {
 	At     time.Time
 	Issuer string
@@ -108,7 +108,7 @@ func Judge(seen Observation, now time.Time) posture.Verdict {
 			"a person gets in with a recent multi-factor login, and changes what runs without one: add Change to mfa.covers; reads (logs, get) are not covered")
 	case seen.GitTrusted:
 		verdict = posture.Phrase(metav1.ConditionTrue, VerdictGitPathNotProven,
-			"a person gets in with a recent multi-factor login; who pushes to Git weakens without one, as the baseline says; reads (logs, get) are not covered")
+			"a person gets in with a recent multi-factor login; who pushes to Git weakens without one, as a listed machine applies it; reads (logs, get) are not covered")
 	}
 	verdict.NextChange = newest.At.Add(ProofLasts)
 	return verdict
@@ -195,7 +195,7 @@ func judgeProof(seen *Observation, now time.Time) (posture.Verdict, bool) {
 			"claims of a configured issuer were never seen to arrive: check the API server's AuthenticationConfiguration, and log in"), true
 	case now.Sub(newest.At) >= ProofLasts:
 		return posture.Phrase(metav1.ConditionUnknown, VerdictNoRecentProof,
-			"claims were not seen to arrive for 24 hours: log in and write something, as with --dry-run=server, or configure a test user"), true
+			"claims were not seen to arrive for 24 hours: log in and write something, as with --dry-run=server"), true
 	default:
 		return posture.Verdict{}, false
 	}

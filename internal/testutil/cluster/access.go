@@ -59,7 +59,8 @@ func Dir() string { return shared.dir }
 // AuditLog is the path of the API server's audit log. It has one JSON line for
 // each request of system:serviceaccount:labguard-system:labguard that writes,
 // dry runs included, and the line is there when the request is answered. Requests
-// of members of the group labguard:break-glass are there as well, reads too.
+// of members of the group labguard:break-glass are there as well, reads too, and so
+// are ways into pods (exec and its like, debug containers, proxies) of everybody.
 func AuditLog() string { return shared.AuditLog }
 
 // Kubectl runs kubectl as administrator and returns what it prints. The error
