@@ -132,7 +132,7 @@ func adding[T any, P interface {
 // accessConfiguration is what the platform team's configuration says about rights. The rest of it is not read.
 type accessConfiguration struct {
 	CertManagerUser string `json:"certManagerUser"`
-	Access struct {
+	Access          struct {
 		BreakGlassGroup string `json:"breakGlassGroup"`
 		Machines        []struct {
 			Namespace      string `json:"namespace"`
