@@ -72,8 +72,8 @@ test: devcluster ## all tests, with the race detector, against a real API server
 	@mkdir -p $(BIN)
 	go test -race -coverprofile=$(BIN)/coverage.out $(UNIT_PACKAGES)
 	@go run ./hack/verify coverage -profile $(BIN)/coverage.out -min $(PURE_COVERAGE) $(PURE)
-	@echo "== tests against the API server of hack/devcluster, one package after the other"
-	go test -race -p 1 -timeout 50m $(or $(CLUSTER_PACKAGES),$(error no package imports $(CLUSTER_MAIN)))
+	@echo "== tests against the API server of hack/devcluster, two packages at a time, each with its own"
+	go test -race -p 2 -timeout 50m $(or $(CLUSTER_PACKAGES),$(error no package imports $(CLUSTER_MAIN)))
 	@echo "== tests of hack/devcluster"
 	go -C hack/node test -race ./...
 	go -C hack/devcluster test -race $(or $(DEVCLUSTER_RACE),$(error hack/devcluster has no tests))
