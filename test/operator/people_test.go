@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,6 +26,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/auditlog"
 	"github.com/labguard/labguard/internal/testutil/cluster"
 	"github.com/labguard/labguard/internal/testutil/operator"
 )
@@ -301,6 +304,32 @@ func (w *ward) announced(reason string) {
 	})
 }
 
+// found waits until the API server's audit log has these uses of break glass, and no others: each says whether labguard has seen it.
+func (w *ward) found(what string, seen ...bool) {
+	w.Helper()
+	operator.Eventually(w, what+" are found in the audit log", func() error {
+		file, err := os.Open(cluster.AuditLog())
+		if err != nil {
+			return err
+		}
+		finder := auditlog.NewFinder(auditlog.Query{Group: v1alpha1.BreakGlassGroup, Namespace: w.namespace})
+		if err := errors.Join(finder.Read("audit.log", file), file.Close()); err != nil {
+			return err
+		}
+		var got []bool
+		for _, use := range finder.Uses() {
+			if use.User != "sealed" || use.Object != "pods/lis-0/exec" {
+				return fmt.Errorf("there is %+v", use)
+			}
+			got = append(got, use.Seen)
+		}
+		if !slices.Equal(got, seen) {
+			return fmt.Errorf("there are %+v", finder.Uses())
+		}
+		return nil
+	})
+}
+
 // outage shows what goes on while labguard is down: the cluster's own controllers, a listed machine and the emergency.
 func (w *ward) outage(t *testing.T) {
 	t.Helper()
@@ -321,6 +350,7 @@ func (w *ward) outage(t *testing.T) {
 	must(mia.SubResource("scale").Patch(t.Context(), lis.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":3}}`))))
 	awaitPods(t, w.lab, "lis", 3)
 	w.says("break glass", w.exec(rest.ImpersonationConfig{UserName: "sealed", Groups: []string{"system:masters", v1alpha1.BreakGlassGroup}}), "not found")
+	w.found("the one of the emergency and the one of now", true, false)
 	// The Deployment goes last, after the garbage collector has deleted what it owns.
 	must(gitops.Delete(t.Context(), lis.DeepCopy(), client.PropagationPolicy(metav1.DeletePropagationForeground)))
 	w.gone("lis", &appsv1.Deployment{})
