@@ -1,0 +1,75 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Program tar is all that is in the pods that people try to get into. It has the name of the one program that kubectl cp needs there.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/labguard/labguard/internal/e2e/lab"
+)
+
+const usage = `usage: tar cf - FILE    packs one file
+       tar say WORD     says a word
+       tar tick         says something every now and then
+       tar desk         does so, too, and answers HTTP at port 8090
+`
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "tar:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	switch {
+	case len(args) == 3 && args[0] == "cf" && args[1] == "-":
+		return errors.Join(lab.Pack(os.Stdout, args[2]), linger(ctx))
+	case len(args) == 2 && args[0] == "say":
+		_, err := fmt.Println(args[1])
+		return errors.Join(err, linger(ctx))
+	case len(args) == 1 && args[0] == "tick":
+		lab.Ticking(ctx, os.Stdout)
+		return nil
+	case len(args) == 1 && args[0] == "desk":
+		return desk(ctx)
+	}
+	return errors.New(usage)
+}
+
+// linger ends a little later than the last word: on a busy machine, what a program in a container says just before its end does not always arrive.
+func linger(ctx context.Context) error {
+	const little = 500 * time.Millisecond
+	ctx, stop := context.WithTimeout(ctx, little)
+	defer stop()
+	<-ctx.Done()
+	return nil
+}
+
+func desk(ctx context.Context) error {
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", ":8090")
+	if err != nil {
+		return err
+	}
+	go lab.Ticking(ctx, os.Stdout)
+	server := &http.Server{Handler: lab.Desk(), ReadHeaderTimeout: time.Second}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
