@@ -6,7 +6,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +52,7 @@ var commands = map[string]command{
 // printed gathers what a program prints, and ends the program when that is enough.
 type printed struct {
 	sync.Mutex
-	bytes.Buffer
+	text   []byte
 	enough func(text string) bool
 	end    context.CancelFunc
 	came   bool
@@ -63,12 +62,19 @@ type printed struct {
 func (p *printed) Write(text []byte) (int, error) {
 	p.Lock()
 	defer p.Unlock()
-	n, err := p.Buffer.Write(text)
-	if !p.came && p.enough(p.String()) {
+	p.text = append(p.text, text...)
+	if !p.came && p.enough(string(p.text)) {
 		p.came = true
 		p.end()
 	}
-	return n, err
+	return len(text), nil
+}
+
+// String is all that was printed.
+func (p *printed) String() string {
+	p.Lock()
+	defer p.Unlock()
+	return string(p.text)
 }
 
 // run runs kubectl until it has shown that the way is open, or ends by itself.

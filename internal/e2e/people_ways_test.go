@@ -99,7 +99,7 @@ func at(who *rest.Config, to target, subresource string, options runtime.Object)
 }
 
 // stream opens the streams of a command.
-func stream(ctx context.Context, who *rest.Config, where *url.URL, transport string, out io.Writer) error {
+func stream(ctx context.Context, who *rest.Config, where *url.URL, transport string, out, complaints io.Writer) error {
 	executor, err := remotecommand.NewSPDYExecutor(who, http.MethodPost, where)
 	if transport == webSocket {
 		executor, err = remotecommand.NewWebSocketExecutor(who, http.MethodGet, where.String())
@@ -107,7 +107,7 @@ func stream(ctx context.Context, who *rest.Config, where *url.URL, transport str
 	if err != nil {
 		return err
 	}
-	return executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: out, Stderr: out})
+	return executor.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: out, Stderr: complaints})
 }
 
 func execute(ctx context.Context, who *rest.Config, to target, transport string, command ...string) (string, error) {
@@ -115,9 +115,11 @@ func execute(ctx context.Context, who *rest.Config, to target, transport string,
 	if err != nil {
 		return "", err
 	}
-	var output bytes.Buffer
-	err = stream(ctx, who, where, transport, &output)
-	return output.String(), err
+	var output, complaints bytes.Buffer
+	if err := stream(ctx, who, where, transport, &output, &complaints); err != nil {
+		return "", fmt.Errorf("%w: %s", err, complaints.String())
+	}
+	return output.String(), nil
 }
 
 // first takes note of the first words that arrive, and ends what they arrive by.
@@ -144,7 +146,7 @@ func attach(ctx context.Context, who *rest.Config, to target, transport, contain
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	out := &first{end: end}
-	if err = stream(ctx, who, where, transport, out); out.came.Load() {
+	if err = stream(ctx, who, where, transport, out, io.Discard); out.came.Load() {
 		return nil
 	}
 	return errors.Join(err, ctx.Err())

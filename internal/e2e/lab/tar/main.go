@@ -36,10 +36,10 @@ func run(args []string) error {
 	defer stop()
 	switch {
 	case len(args) == 3 && args[0] == "cf" && args[1] == "-":
-		return errors.Join(lab.Pack(os.Stdout, args[2]), linger(ctx))
+		return lab.Pack(os.Stdout, args[2])
 	case len(args) == 2 && args[0] == "say":
 		_, err := fmt.Println(args[1])
-		return errors.Join(err, linger(ctx))
+		return err
 	case len(args) == 1 && args[0] == "tick":
 		lab.Ticking(ctx, os.Stdout)
 		return nil
@@ -47,15 +47,6 @@ func run(args []string) error {
 		return desk(ctx)
 	}
 	return errors.New(usage)
-}
-
-// linger ends a little later than the last word: on a busy machine, what a program in a container says just before its end does not always arrive.
-func linger(ctx context.Context) error {
-	const little = 500 * time.Millisecond
-	ctx, stop := context.WithTimeout(ctx, little)
-	defer stop()
-	<-ctx.Done()
-	return nil
 }
 
 func desk(ctx context.Context) error {
