@@ -106,6 +106,7 @@ func acknowledged(t *testing.T, p *people) {
 	}
 	stands := p.condition("desk", v1alpha1.ConditionBreakGlassUsed, metav1.ConditionTrue, "")
 	t.Logf("BreakGlassUsed: %s: %s", stands.Reason, stands.Message)
+	p.condition("desk", v1alpha1.ConditionMFAEnforced, metav1.ConditionUnknown, "BreakGlassOpen")
 	for _, who := range []person{p.night, p.oneFactor, p.robot, p.yesterday, p.administrator} {
 		output, err := labguard(who, "break-glass", "acknowledge", use.Name, "--reason", "a try of a test")
 		if err == nil {
@@ -133,6 +134,7 @@ func acknowledged(t *testing.T, p *people) {
 		}
 		return nil
 	})
+	p.condition("desk", v1alpha1.ConditionMFAEnforced, metav1.ConditionTrue, "")
 }
 
 // coldStart restarts the control plane and the node while labguard is down. The network in which the providers are goes with the node, so that they are gone,

@@ -33,6 +33,7 @@ func newPeople(t *testing.T) *people {
 	cluster.Authenticate(t, provider.Configuration(p.known, p.other, p.brief))
 	machines := cluster.Namespace(t)
 	must(t, "", "create", "serviceaccount", "sync", "-n", machines)
+	p.machines = machines
 	// Once it is listed, whoever wants its token needs a login with two factors.
 	p.machine = person{name: "a listed machine", config: cluster.ServiceAccountConfig(t, machines, "sync")}
 	l.configure(t, authority(t, "lab-ca"), fmt.Sprintf(access, machines))
@@ -55,7 +56,7 @@ func newPeople(t *testing.T) *people {
 	t.Cleanup(func() {
 		_, _ = kubectlWith("", "delete", "identityprovider,trainingrecord", l.namespace, l.namespace+"-brief")
 	})
-	l.apply(identityProvider(l.namespace, p.known) + identityProvider(l.namespace+"-brief", p.brief) + trained(l.namespace, p.known) + asking)
+	l.apply(identityProvider(l.namespace, p.known) + trained(l.namespace, p.known) + asking)
 	p.identify(t)
 	l.until("labguard answers about people", func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), wayTimeout)

@@ -15,10 +15,13 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/testutil/cluster"
 	"github.com/labguard/labguard/internal/testutil/provider"
 )
@@ -74,9 +77,11 @@ func (p *people) kubeconfig(who person) string {
 // people are those of the test.
 type people struct {
 	*lab
-	// The cluster takes tokens of all providers, and labguard knows all but other. Tokens of brief are over when they are tried.
+	// The cluster takes tokens of all providers, and labguard knows the first. Tokens of brief are over when they are tried.
 	known, other, brief *provider.Provider
 	desk                target
+	// machines is the namespace of the listed machine.
+	machines string
 	// alice has logged in with two factors an hour ago, and has the course. yesterday is her login of 25 hours ago.
 	alice, yesterday, expired person
 	// oneFactor, untrained, elsewhere, robot and administrator are refused; machine is listed, night in the group of break glass.
@@ -103,7 +108,7 @@ func (p *people) identify(t *testing.T) {
 	p.yesterday = as("a login of yesterday", p.known, provider.Login{User: "alice", Methods: twoFactors, Ago: 25 * time.Hour}, "a login of the last 12 hours", again)
 	p.oneFactor = as("a password alone", p.known, provider.Login{User: "alice", Methods: []string{"pwd"}}, "a login with", "otp", again)
 	p.untrained = as("nobody trained", p.known, provider.Login{User: "bob", Methods: twoFactors}, "take the course "+course)
-	p.elsewhere = as("another issuer", p.other, provider.Login{User: "alice", Methods: twoFactors}, "not of an issuer that labguard knows", "log in at ", p.known.Issuer())
+	p.elsewhere = as("another issuer", p.other, provider.Login{User: "alice", Methods: twoFactors}, "not of an issuer that labguard knows", "log in at "+p.known.Issuer())
 	p.expired = as("a token that is over", p.brief, provider.Login{User: "alice", Methods: twoFactors})
 	p.robot = person{"a ServiceAccount", cluster.ServiceAccountConfig(t, p.namespace, "robot"), []string{"only those that the operator's configuration lists pass"}}
 	p.administrator = person{"the administrator's certificate", cluster.Config(), []string{"log in with a second factor"}}
@@ -155,5 +160,11 @@ func judge(err error, says []string) error {
 func whoGetsIn(t *testing.T, p *people) {
 	for _, who := range []person{p.alice, p.machine, p.oneFactor, p.yesterday, p.untrained, p.elsewhere, p.robot, p.administrator} {
 		t.Run(who.name, func(t *testing.T) { p.with(t).everyWay(who) })
+	}
+	p.condition("desk", v1alpha1.ConditionMFAEnforced, metav1.ConditionTrue, "")
+	// Nobody becomes the machine without a login.
+	_, err := as(p.administrator).CoreV1().ServiceAccounts(p.machines).CreateToken(t.Context(), "sync", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err == nil || !strings.Contains(err.Error(), `"tokens.people.labguard.dev" denied the request`) {
+		t.Errorf("a token of the listed machine, for the administrator's certificate: %v", err)
 	}
 }
