@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/labguard/labguard/internal/testutil/cluster"
 	"github.com/labguard/labguard/internal/testutil/image"
 	"github.com/labguard/labguard/internal/testutil/node"
@@ -36,7 +39,7 @@ func newPeople(t *testing.T) *people {
 	p.machines = machines
 	// Once it is listed, whoever wants its token needs a login with two factors.
 	p.machine = person{name: "a listed machine", config: cluster.ServiceAccountConfig(t, machines, "sync")}
-	l.configure(t, authority(t, "lab-ca"), fmt.Sprintf(access, machines))
+	l.decide(t, fmt.Sprintf(access, machines))
 	p.desk = target{namespace: l.namespace, pod: "desk-0", service: "desk", image: pushedProgram(t, image.Program{
 		Package: "./lab/tar", Repository: "desk", Files: map[string][]byte{deskFile: []byte(deskText)},
 	})}
@@ -77,6 +80,21 @@ func (l *lab) entitle(machines string) {
 	l.Helper()
 	l.kubectl("create", "rolebinding", "everybody", "--clusterrole=cluster-admin", "--user="+provider.Prefix+"alice", "--user="+provider.Prefix+"bob",
 		"--serviceaccount="+l.namespace+":robot", "--serviceaccount="+machines+":sync", "--group=labguard:break-glass")
+}
+
+// decide adds something to the configuration of labguard.
+func (l *lab) decide(t *testing.T, more string) {
+	t.Helper()
+	var config corev1.ConfigMap
+	if err := l.Get(t.Context(), client.ObjectKey{Namespace: system, Name: "labguard"}, &config); err != nil {
+		t.Fatal(err)
+	}
+	config.Data["configuration.yaml"] += more
+	if err := l.Update(t.Context(), &config); err != nil {
+		t.Fatal(err)
+	}
+	must(t, "", "rollout", "restart", "-n", system, "deployment/labguard")
+	must(t, "", "rollout", "status", "-n", system, "deployment/labguard", "--timeout=120s")
 }
 
 // access is what the platform team decides about people. What is trusted are parts of the cluster of these tests.
