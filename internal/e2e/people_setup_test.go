@@ -118,7 +118,8 @@ spec:
 `
 
 func identityProvider(name string, p *provider.Provider) string {
-	return fmt.Sprintf("---\napiVersion: labguard.dev/v1alpha1\nkind: IdentityProvider\nmetadata: {name: %s}\nspec: {issuer: %q, proves: [Methods, AuthTime]}\n", name, p.Issuer())
+	return fmt.Sprintf("---\napiVersion: labguard.dev/v1alpha1\nkind: IdentityProvider\nmetadata: {name: %s}\n"+
+		"spec: {issuer: %q, proves: [Methods, AuthTime]}\n", name, p.Issuer())
 }
 
 // trained says that alice has the course.

@@ -55,6 +55,21 @@ type person struct {
 	says []string
 }
 
+// people are those of the test.
+type people struct {
+	*lab
+	// The cluster takes tokens of all providers, and labguard knows the first. Tokens of brief are over when they are tried.
+	known, other, brief *provider.Provider
+	desk                target
+	// machines is the namespace of the listed machine.
+	machines string
+	// alice has logged in with two factors an hour ago, and has the course. yesterday is her login of 25 hours ago.
+	alice, yesterday, expired person
+	// oneFactor, untrained, elsewhere, robot and administrator are refused; machine is listed, night in the group of break glass.
+	oneFactor, untrained, elsewhere, robot, administrator person
+	machine, night                                        person
+}
+
 // kubeconfig writes a file for kubectl.
 func (p *people) kubeconfig(who person) string {
 	p.Helper()
@@ -72,21 +87,6 @@ func (p *people) kubeconfig(who person) string {
 		p.Fatal(err)
 	}
 	return file
-}
-
-// people are those of the test.
-type people struct {
-	*lab
-	// The cluster takes tokens of all providers, and labguard knows the first. Tokens of brief are over when they are tried.
-	known, other, brief *provider.Provider
-	desk                target
-	// machines is the namespace of the listed machine.
-	machines string
-	// alice has logged in with two factors an hour ago, and has the course. yesterday is her login of 25 hours ago.
-	alice, yesterday, expired person
-	// oneFactor, untrained, elsewhere, robot and administrator are refused; machine is listed, night in the group of break glass.
-	oneFactor, untrained, elsewhere, robot, administrator person
-	machine, night                                        person
 }
 
 func (p *people) with(t *testing.T) *people {

@@ -23,7 +23,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/httpstream"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -31,6 +30,7 @@ import (
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/transport/spdy"
+	"k8s.io/streaming/pkg/httpstream"
 
 	program "github.com/labguard/labguard/internal/e2e/lab"
 )
@@ -165,7 +165,7 @@ func forward(ctx context.Context, who *rest.Config, to target, transport string)
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	ready, ended := make(chan struct{}), make(chan error, 1)
-	forwarder, err := portforward.NewOnAddressesWithContext(ctx, dialer, []string{"127.0.0.1"}, []string{"0:" + deskPort}, ready, io.Discard, io.Discard)
+	forwarder, err := portforward.NewOnAddressesForStreamingWithContext(ctx, dialer, []string{"127.0.0.1"}, []string{"0:" + deskPort}, ready, io.Discard, io.Discard)
 	if err != nil {
 		return err
 	}
@@ -186,13 +186,13 @@ func forward(ctx context.Context, who *rest.Config, to target, transport string)
 
 func forwarding(who *rest.Config, where *url.URL, transport string) (httpstream.Dialer, error) {
 	if transport == webSocket {
-		return portforward.NewSPDYOverWebsocketDialer(where, who)
+		return portforward.NewSPDYOverWebsocketDialerForStreaming(where, who)
 	}
 	round, upgrader, err := spdy.RoundTripperFor(who)
 	if err != nil {
 		return nil, err
 	}
-	return spdy.NewDialer(upgrader, &http.Client{Transport: round}, http.MethodPost, where), nil
+	return spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: round}, http.MethodPost, where), nil
 }
 
 // answers asks the desk by HTTP.

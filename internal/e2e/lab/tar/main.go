@@ -24,9 +24,14 @@ const usage = `usage: tar cf - FILE    packs one file
        tar desk         does so, too, and answers HTTP at port 8090
 `
 
+var errUsage = errors.New("what to do?")
+
 func main() {
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "tar:", err)
+		if errors.Is(err, errUsage) {
+			fmt.Fprint(os.Stderr, usage)
+		}
 		os.Exit(1)
 	}
 }
@@ -38,7 +43,7 @@ func run(args []string) error {
 	case len(args) == 3 && args[0] == "cf" && args[1] == "-":
 		return lab.Pack(os.Stdout, args[2])
 	case len(args) == 2 && args[0] == "say":
-		_, err := fmt.Println(args[1])
+		_, err := fmt.Fprintln(os.Stdout, args[1])
 		return err
 	case len(args) == 1 && args[0] == "tick":
 		lab.Ticking(ctx, os.Stdout)
@@ -46,7 +51,7 @@ func run(args []string) error {
 	case len(args) == 1 && args[0] == "desk":
 		return desk(ctx)
 	}
-	return errors.New(usage)
+	return errUsage
 }
 
 func desk(ctx context.Context) error {
