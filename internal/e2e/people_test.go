@@ -6,170 +6,165 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/testutil/cluster"
-	"github.com/labguard/labguard/internal/testutil/node"
 	"github.com/labguard/labguard/internal/testutil/provider"
 )
 
-const (
-	// opened is how long a way that stays open is watched: a refusal comes at once.
-	opened = 4 * time.Second
-	course = "phishing-basics"
-)
-
-// ways are kubectl's ways into the pod lis-0. Those that stay open are ended after a while.
-var ways = map[string][]string{
-	"exec":         {"exec", "POD", "--", "/lab", "no-such-program"},
-	"attach":       {"attach", "POD"},
-	"port-forward": {"port-forward", "POD", ":2575"},
-	"cp":           {"cp", "POD:/journals", "FOLDER"},
-	"debug":        {"debug", "POD", "--image=IMAGE", "--quiet", "--", "sleep"},
-	"pod proxy":    {"get", "--raw", "/api/v1/namespaces/NAMESPACE/pods/POD:8090/proxy/stats"},
-	"Service proxy": {
-		"get", "--raw", "/api/v1/namespaces/NAMESPACE/services/lis:2575/proxy/",
-	},
-}
-
-// person is somebody with a kubeconfig of their own.
-type person struct{ kubeconfig string }
-
-// person makes a kubeconfig with words of kubectl config set-credentials.
-func (l *lab) person(name string, credentials ...string) person {
-	l.Helper()
-	file := filepath.Join(l.TempDir(), name+".kubeconfig")
-	content, err := os.ReadFile(cluster.Kubeconfig())
-	if err == nil {
-		err = os.WriteFile(file, content, 0o600)
-	}
-	if err != nil {
-		l.Fatal(err)
-	}
-	for _, words := range [][]string{
-		append([]string{"config", "set-credentials", name}, credentials...), {"config", "set-context", "--current", "--user=" + name},
-	} {
-		if output, err := run(l.Context(), nil, append([]string{"--kubeconfig=" + file}, words...)...); err != nil {
-			l.Fatalf("%v: %s", err, output)
-		}
-	}
-	return person{kubeconfig: file}
-}
-
-// run runs kubectl and gives everything that it says.
-func run(ctx context.Context, environment []string, words ...string) (string, error) {
-	command := exec.CommandContext(ctx, "../../bin/devcluster", append([]string{"kubectl"}, words...)...)
-	command.Env = append(os.Environ(), environment...)
-	var output bytes.Buffer
-	command.Stdout, command.Stderr = &output, &output
-	err := command.Run()
-	return output.String(), err
-}
-
-// tries says whether labguard refuses somebody a way into a pod, and with which words.
-func (l *lab) tries(who person, pod, way string, sockets bool) (refused bool, words string) {
-	l.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.Context()), opened)
-	defer cancel()
-	filled := strings.NewReplacer("POD", pod, "NAMESPACE", l.namespace, "IMAGE", l.image, "FOLDER", l.TempDir())
-	arguments := []string{"--kubeconfig=" + who.kubeconfig, "-n", l.namespace}
-	for _, word := range ways[way] {
-		arguments = append(arguments, filled.Replace(word))
-	}
-	environment := []string{fmt.Sprintf("KUBECTL_REMOTE_COMMAND_WEBSOCKETS=%t", sockets), fmt.Sprintf("KUBECTL_PORT_FORWARD_WEBSOCKETS=%t", sockets)}
-	output, _ := run(ctx, environment, arguments...)
-	if strings.Contains(output, "Unauthorized") || strings.Contains(output, "cannot create resource") || strings.Contains(output, "cannot patch resource") {
-		l.Fatalf("%s: %s", way, output) // neither let in nor refused by labguard
-	}
-	return strings.Contains(output, "labguard") && (strings.Contains(output, "denied the request") || strings.Contains(output, "denied request")), output
-}
-
-// people is a namespace in which a login and a course are asked for, with providers, of which the second is not known to labguard.
-func people(t *testing.T) (l *lab, known, unknown *provider.Provider) {
-	t.Helper()
-	l = newLab(t)
-	known, unknown = provider.New(t, provider.WithNetwork(node.InNetwork)), provider.New(t, provider.WithNetwork(node.InNetwork))
-	cluster.Authenticate(t, provider.Configuration(known, unknown))
-	l.apply(l.deployment("lis", 1, 2575, "lis", "--journal=/journals/lis") + service("lis", 2575))
-	l.apply(fmt.Sprintf(`---
-apiVersion: labguard.dev/v1alpha1
-kind: IdentityProvider
-metadata: {name: %[1]s}
-spec: {issuer: %[2]q, proves: [Methods, AuthTime]}
----
-apiVersion: labguard.dev/v1alpha1
-kind: TrainingRecord
-metadata: {name: %[1]s}
-spec: {subject: alice, issuer: %[2]q, course: %[3]s, completed: "2026-01-01T00:00:00Z"}
----
-apiVersion: labguard.dev/v1alpha1
-kind: LabWorkload
-metadata: {name: lis}
-spec:
-  selector: {matchLabels: {app: lis}}
-  enforcement: Enforce
-  mfa: {maxAge: 12h, methods: [[pwd, otp], [hwk]]}
-  training: {courses: [%[3]s]}
-`, l.namespace, known.Issuer(), course))
-	t.Cleanup(func() {
-		_, _ = kubectlWith("", "delete", "identityprovider,trainingrecord", l.namespace)
-	})
-	for _, user := range []string{"alice", "bob"} {
-		l.kubectl("create", "rolebinding", user, "--clusterrole=cluster-admin", "--user="+provider.Prefix+user)
-	}
-	l.kubectl("create", "serviceaccount", "robot")
-	l.kubectl("create", "rolebinding", "robot", "--clusterrole=cluster-admin", "--serviceaccount="+l.namespace+":robot")
-	l.kubectl("rollout", "status", "deployment/lis", "--timeout=120s")
-	return l, known, unknown
-}
-
-// TestPeople has people, machines and an emergency try every way into a pod of the real node.
+// TestPeople has people, machines and an emergency try every way into a pod of the real node, and what runs there be changed, while everything is well and
+// while it is not. The steps stand on each other.
 func TestPeople(t *testing.T) {
-	l, known, unknown := people(t)
-	token := func(p *provider.Provider, login provider.Login) string { return "--token=" + p.LoginAs(t, login).ID }
-	both := []string{"pwd", "otp"}
-	alice := l.person("alice", token(known, provider.Login{User: "alice", Methods: both}))
-	refused := map[string]struct {
-		who  person
-		says string
+	p := newPeople(t)
+	for _, step := range []struct {
+		name string
+		do   func(*testing.T, *people)
 	}{
-		"a password alone":         {l.person("one", token(known, provider.Login{User: "alice", Methods: []string{"pwd"}})), "log in"},
-		"a login of yesterday":     {l.person("old", token(known, provider.Login{User: "alice", Methods: both, Ago: 24 * time.Hour})), "log in again"},
-		"somebody without course":  {l.person("bob", token(known, provider.Login{User: "bob", Methods: both})), course},
-		"a provider of nobody":     {l.person("other", token(unknown, provider.Login{User: "alice", Methods: both})), known.Issuer()},
-		"a ServiceAccount":         {l.person("robot", "--token="+strings.TrimSpace(l.kubectl("create", "token", "robot"))), ""},
-		"a certificate's own user": {person{cluster.Kubeconfig()}, ""},
+		{"a login with two factors gets in, and others do not", whoGetsIn},
+		{"kubectl itself", kubectlItself},
+		{"outages", outages},
+		{"break glass is found afterwards", foundAfterwards},
+		{"a use of break glass stands until a person with two factors has acknowledged it", acknowledged},
+		{"cold start", coldStart},
+	} {
+		begun := time.Now()
+		t.Run(step.name, func(t *testing.T) { step.do(t, p.with(t)) })
+		t.Logf("%s: %s", step.name, time.Since(begun).Round(time.Second))
 	}
-	pod := l.podsOf("lis")[0].Name
-	l.until("the webhook stands", func() error {
-		if is, words := l.tries(refused["a password alone"].who, pod, "exec", true); !is {
-			return errors.New(words)
-		}
-		return nil
-	})
-	for way := range ways {
-		for _, sockets := range []bool{true, false} {
-			transport := map[bool]string{true: "web socket", false: "SPDY"}[sockets]
-			t.Run(way+" by "+transport, func(t *testing.T) {
-				l := l.with(t)
-				if is, words := l.tries(alice, pod, way, sockets); is {
-					t.Errorf("a password and a one-time password do not pass: %s", words)
+}
+
+// person is somebody, or something, with access to the cluster.
+type person struct {
+	name   string
+	config *rest.Config
+	// says is what a refusal says to them; empty for whoever is let through.
+	says []string
+}
+
+// people are those of the test.
+type people struct {
+	*lab
+	// The cluster takes tokens of all providers, and labguard knows the first. Tokens of brief are over when they are tried.
+	known, other, brief *provider.Provider
+	desk                target
+	// machines is the namespace of the listed machine.
+	machines string
+	// alice has logged in with two factors an hour ago, and has the course. yesterday is her login of 25 hours ago.
+	alice, yesterday, expired person
+	// oneFactor, untrained, elsewhere, robot and administrator are refused; machine is listed, night in the group of break glass.
+	oneFactor, untrained, elsewhere, robot, administrator person
+	machine, night                                        person
+}
+
+// kubeconfig writes a file for kubectl.
+func (p *people) kubeconfig(who person) string {
+	p.Helper()
+	file := filepath.Join(p.TempDir(), "kubeconfig")
+	config := clientcmdapi.NewConfig()
+	config.Clusters["lab"] = &clientcmdapi.Cluster{
+		Server: who.config.Host, CertificateAuthorityData: who.config.CAData, CertificateAuthority: who.config.CAFile,
+	}
+	config.AuthInfos["user"] = &clientcmdapi.AuthInfo{
+		Token: who.config.BearerToken, ClientCertificateData: who.config.CertData, ClientKeyData: who.config.KeyData,
+	}
+	config.Contexts["lab"] = &clientcmdapi.Context{Cluster: "lab", AuthInfo: "user", Namespace: p.namespace}
+	config.CurrentContext = "lab"
+	if err := clientcmd.WriteToFile(*config, file); err != nil {
+		p.Fatal(err)
+	}
+	return file
+}
+
+func (p *people) with(t *testing.T) *people {
+	other := *p
+	other.lab = p.lab.with(t)
+	return &other
+}
+
+var twoFactors = []string{"pwd", "otp"}
+
+// identify has everybody log in, once the cluster knows the providers.
+func (p *people) identify(t *testing.T) {
+	t.Helper()
+	as := func(name string, from *provider.Provider, login provider.Login, says ...string) person {
+		return person{name: name, config: cluster.TokenConfig(from.LoginAs(t, login).ID), says: says}
+	}
+	again := "log in again at " + p.known.Issuer()
+	p.alice = as("two factors", p.known, provider.Login{User: "alice", Methods: twoFactors, Ago: time.Hour})
+	p.yesterday = as("a login of yesterday", p.known, provider.Login{User: "alice", Methods: twoFactors, Ago: 25 * time.Hour}, "a login of the last 12 hours", again)
+	p.oneFactor = as("a password alone", p.known, provider.Login{User: "alice", Methods: []string{"pwd"}}, "a login with", "otp", again)
+	p.untrained = as("nobody trained", p.known, provider.Login{User: "bob", Methods: twoFactors}, "take the course "+course)
+	p.elsewhere = as("another issuer", p.other, provider.Login{User: "alice", Methods: twoFactors}, "not of an issuer that labguard knows", "log in at "+p.known.Issuer())
+	p.expired = as("a token that is over", p.brief, provider.Login{User: "alice", Methods: twoFactors})
+	p.robot = person{"a ServiceAccount", cluster.ServiceAccountConfig(t, p.namespace, "robot"), []string{"only those that the operator's configuration lists pass"}}
+	p.administrator = person{"the administrator's certificate", cluster.Config(), []string{"log in with a second factor"}}
+	p.night = person{name: "break glass", config: cluster.CertificateConfig(t, "night", "labguard:break-glass")}
+}
+
+// everyWay has somebody go every way by both transports.
+func (p *people) everyWay(who person) {
+	p.Helper()
+	const atOnce = 6
+	var all errgroup.Group
+	all.SetLimit(atOnce)
+	for name, way := range ways {
+		for _, transport := range transports {
+			all.Go(func() error {
+				ctx, cancel := context.WithTimeout(context.WithoutCancel(p.Context()), wayTimeout)
+				defer cancel()
+				err := way(ctx, who.config, p.desk, transport)
+				if fault := judge(err, who.says); fault != nil {
+					p.Errorf("%s, %s by %s: %v", who.name, name, transport, fault)
 				}
-				for name, one := range refused {
-					if is, words := l.tries(one.who, pod, way, sockets); !is || !strings.Contains(words, one.says) {
-						t.Errorf("%s: refused: %t, want words %q: %s", name, is, one.says, words)
-					}
-				}
+				return nil
 			})
 		}
+	}
+	_ = all.Wait()
+}
+
+// judge says what is wrong with how somebody fared: without words they have to come through, else labguard has to refuse them with these.
+func judge(err error, says []string) error {
+	switch {
+	case len(says) == 0:
+		return err
+	case err == nil:
+		return errors.New("let through")
+	}
+	words := err.Error()
+	if !strings.Contains(words, "access.people.labguard.dev\" denied the request") && !strings.Contains(words, "'labguard-access'") {
+		return fmt.Errorf("not refused by labguard, but: %w", err)
+	}
+	for _, want := range says {
+		if !strings.Contains(words, want) {
+			return fmt.Errorf("the refusal does not say %q: %w", want, err)
+		}
+	}
+	return nil
+}
+
+func whoGetsIn(t *testing.T, p *people) {
+	for _, who := range []person{p.alice, p.machine, p.oneFactor, p.yesterday, p.untrained, p.elsewhere, p.robot, p.administrator} {
+		t.Run(who.name, func(t *testing.T) { p.with(t).everyWay(who) })
+	}
+	p.condition("desk", v1alpha1.ConditionMFAEnforced, metav1.ConditionTrue, "")
+	// Nobody becomes the machine without a login.
+	_, err := as(p.administrator).CoreV1().ServiceAccounts(p.machines).CreateToken(t.Context(), "sync", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+	if err == nil || !strings.Contains(err.Error(), `"tokens.people.labguard.dev" denied the request`) {
+		t.Errorf("a token of the listed machine, for the administrator's certificate: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"os"
 	"testing"
 	"time"
@@ -52,6 +53,31 @@ func Node() NodeState {
 // EndsWithTests says that Main has started the cluster, so that nothing in it
 // outlives the tests.
 func EndsWithTests() bool { return os.Getenv(dirVariable) == "" }
+
+// Restart stops the whole cluster, its node too, and starts it again from what it
+// has kept, as after a power cut of which everybody was told: at the same addresses,
+// but the network of the node is another one. It is only for clusters of which
+// EndsWithTests says so, and nobody else may use the cluster meanwhile.
+func Restart(tb testing.TB) {
+	tb.Helper()
+	if own.process == nil {
+		tb.Fatal("restart the cluster: it was not started by these tests")
+	}
+	err := own.process.stop()
+	// Where nothing runs, the end of the tests has nothing to stop either.
+	again, startErr := start(context.WithoutCancel(tb.Context()), shared.program, shared.dir, own.options, os.Stderr)
+	if startErr != nil {
+		tb.Fatalf("restart the cluster: %v", errors.Join(err, startErr))
+	}
+	if err != nil {
+		tb.Errorf("restart the cluster: %v", err)
+	}
+	server := Config().Host
+	shared, own.process = again.instance, again
+	if now := Config().Host; now != server {
+		tb.Fatalf("restart the cluster: it is at %s now, and was at %s: something took its port", now, server)
+	}
+}
 
 // Dir is the folder of the cluster; its logs are in the folder logs of it.
 func Dir() string { return shared.dir }

@@ -48,6 +48,12 @@ func WithAuthentication() Option {
 // shared is the cluster of this test binary. Main sets it before any test runs.
 var shared instance
 
+// own is the process of the cluster, if Main has started it, and how it did.
+var own struct {
+	*process
+	options
+}
+
 // Main runs the tests of m against a cluster and returns the exit code. Why a
 // cluster could not be had goes to stderr.
 func Main(m *testing.M, opts ...Option) int {
@@ -100,7 +106,7 @@ func runWithCluster(ctx context.Context, m *testing.M, o options) (code int, err
 	if err != nil {
 		return 0, err
 	}
-	shared = up.instance
+	shared, own.process, own.options = up.instance, up, o
 	code = m.Run()
-	return code, up.stop()
+	return code, own.process.stop()
 }
