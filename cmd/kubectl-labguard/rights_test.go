@@ -82,7 +82,8 @@ func rightsOf(t *testing.T, answers map[string]any, change func(*rightsOptions))
 		t.Fatal(err)
 	}
 	s := newSession()
-	return s, s.rights(t.Context(), cluster, o, listed)
+	err = s.rights(t.Context(), cluster, o, listed)
+	return s, err
 }
 
 func TestFindingsAreListedWithTheirBindingAndRole(t *testing.T) {

@@ -99,11 +99,11 @@ func (l *lab) decide(t *testing.T, more string) {
 	must(t, "", "rollout", "status", "-n", system, "deployment/labguard", "--timeout=120s")
 }
 
-// access is what the platform team decides about people. What is trusted are parts of the cluster of these tests.
+// access is what the platform team decides about people. Whoever is trusted is a part of the cluster of these tests.
 const access = `access:
   machines: [{namespace: %s, serviceAccount: sync}]
+  tokens: {methods: [[pwd, otp], [hwk]]}
   trusted:
-  - {kind: ServiceAccount, namespace: cert-manager, name: cert-manager}
   - {kind: Group, name: "devcluster:kubelet-clients"}
 `
 

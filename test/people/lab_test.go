@@ -140,13 +140,23 @@ type failing struct {
 }
 
 func (f *failing) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
-	f.lab.lock.Lock()
-	broken := f.lab.broken
-	f.lab.lock.Unlock()
-	if broken != nil {
-		return broken
+	if err := f.broken(); err != nil {
+		return err
 	}
 	return f.Reader.List(ctx, list, options...)
+}
+
+func (f *failing) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if err := f.broken(); err != nil {
+		return err
+	}
+	return f.Reader.Get(ctx, key, object, options...)
+}
+
+func (f *failing) broken() error {
+	f.lab.lock.Lock()
+	defer f.lab.lock.Unlock()
+	return f.lab.broken
 }
 
 // fail lets the gate know nothing: its reads fail, and what it has kept is dropped by a change.
