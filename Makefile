@@ -58,8 +58,9 @@ demo: ## a local Kubernetes with labguard at work; stays up until Ctrl-C (DEMO_E
 ##@ Every day
 
 .PHONY: build
-build: ## compile the operator to bin/manager
+build: ## compile the operator to bin/manager and the kubectl plugin to bin/kubectl-labguard
 	go build -o $(BIN)/manager ./cmd/manager
+	go build -o $(BIN)/kubectl-labguard ./cmd/kubectl-labguard
 
 .PHONY: unit
 unit: ## tests that need no API server
@@ -71,8 +72,8 @@ test: devcluster ## all tests, with the race detector, against a real API server
 	@mkdir -p $(BIN)
 	go test -race -coverprofile=$(BIN)/coverage.out $(UNIT_PACKAGES)
 	@go run ./hack/verify coverage -profile $(BIN)/coverage.out -min $(PURE_COVERAGE) $(PURE)
-	@echo "== tests against the API server of hack/devcluster, one package after the other"
-	go test -race -p 1 -timeout 50m $(or $(CLUSTER_PACKAGES),$(error no package imports $(CLUSTER_MAIN)))
+	@echo "== tests against the API server of hack/devcluster, two packages at a time, each with its own"
+	go test -race -p 2 -timeout 50m $(or $(CLUSTER_PACKAGES),$(error no package imports $(CLUSTER_MAIN)))
 	@echo "== tests of hack/devcluster"
 	go -C hack/node test -race ./...
 	go -C hack/devcluster test -race $(or $(DEVCLUSTER_RACE),$(error hack/devcluster has no tests))
@@ -103,6 +104,10 @@ bench-airlock: ## airlock beside stunnel4, haproxy and a plain copy, which apt-g
 	@go build -o $(BIN)/airlock ./cmd/airlock
 	@go build -o $(BIN)/benchairlock ./hack/benchairlock
 	@exec $(BIN)/benchairlock -airlock $(BIN)/airlock
+
+.PHONY: bench-access
+bench-access: ## one answer about a person's access, with 10,000 training records and 1,000 LabWorkloads, in the process (docs/performance.md)
+	@go test ./internal/admission/people -run '^$$' -bench People -benchmem
 
 ##@ Before a commit
 

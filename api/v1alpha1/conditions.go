@@ -19,6 +19,16 @@ const (
 	ConditionTransitEncrypted = "TransitEncrypted"
 	// ConditionImagesFresh: no image that is declared or runs is stale.
 	ConditionImagesFresh = "ImagesFresh"
+	// ConditionMFAEnforced: a person gets into the pods, and changes what runs there, with a recent multi-factor login alone.
+	ConditionMFAEnforced = "MFAEnforced"
+	// ConditionBreakGlassUsed is True while a use of break glass in the namespace is not acknowledged, and absent otherwise.
+	ConditionBreakGlassUsed = "BreakGlassUsed"
+	// ConditionClaimsSeen of an IdentityProvider: claims with all that it proves have arrived in the last 24 hours.
+	ConditionClaimsSeen = "ClaimsSeen"
+	// ConditionConflict of an IdentityProvider is there while another one names the same issuer: neither is known then.
+	ConditionConflict = "Conflict"
+	// ConditionStaffTrained: everybody who is known to reach the pods has valid training.
+	ConditionStaffTrained = "StaffTrained"
 )
 
 // Reasons of conditions and events. An event carries the reason of the condition that it announces.
@@ -170,6 +180,58 @@ const (
 	ReasonHeldMidRollout = "HeldMidRollout"
 	// ReasonRolloutReleased: labguard has given back what held a rollout.
 	ReasonRolloutReleased = "RolloutReleased"
+
+	// People.
+
+	// ReasonEnforced: recent multi-factor logins are asked for, and claims are seen to arrive.
+	ReasonEnforced = "Enforced"
+	// ReasonAccessOnly: changes of what runs are not asked about, so that who may change a pod needs no login to get in.
+	ReasonAccessOnly = "AccessOnly"
+	// ReasonAccessOpen: the way into pods is not asked about.
+	ReasonAccessOpen = "AccessOpen"
+	// ReasonGitPathNotProven: what Git weakens takes effect without a person's approval.
+	ReasonGitPathNotProven = "GitPathNotProven"
+	// ReasonRightsUnknown: nobody has looked yet who holds which rights.
+	ReasonRightsUnknown = "RightsUnknown"
+	// ReasonWebhookNotAnswering: the webhook was not seen to answer.
+	ReasonWebhookNotAnswering = "WebhookNotAnswering"
+	// ReasonProviderCannotProve: a provider, or the lack of one, lets people in without proof.
+	ReasonProviderCannotProve = "ProviderCannotProve"
+	// ReasonNoClaims: claims of a configured issuer were never seen to arrive.
+	ReasonNoClaims = "NoClaims"
+	// ReasonClusterAdmin: somebody may do everything.
+	ReasonClusterAdmin = "ClusterAdmin"
+	// ReasonClaimsForgeable: somebody can give themselves claims, or the groups and names for which nobody is asked.
+	ReasonClaimsForgeable = "ClaimsForgeable"
+	// ReasonMachineIdentityClaimable: somebody can become a listed machine.
+	ReasonMachineIdentityClaimable = "MachineIdentityClaimable"
+	// ReasonNodesProxy: somebody can reach pods through the proxy of nodes, which admission does not see.
+	ReasonNodesProxy = "NodesProxy"
+	// ReasonRolesEscalatable: somebody may grant rights that they do not hold.
+	ReasonRolesEscalatable = "RolesEscalatable"
+	// ReasonSecretsReadable: somebody may read Secrets of a governed namespace, which no admission sees.
+	ReasonSecretsReadable = "SecretsReadable"
+	// ReasonBreakGlassOpen: break glass was used and nobody has acknowledged it.
+	ReasonBreakGlassOpen = "BreakGlassOpen"
+	// ReasonClaimsArrived: claims of the issuer with all that it proves have arrived.
+	ReasonClaimsArrived = "ClaimsArrived"
+	// ReasonClaimsNotSeen: they have never arrived, or not in the last 24 hours.
+	ReasonClaimsNotSeen = "ClaimsNotSeen"
+	// ReasonIssuerTwice: two IdentityProviders name one issuer.
+	ReasonIssuerTwice = "IssuerTwice"
+
+	// Training.
+
+	// ReasonStaffTrained: everybody who is known to reach the workload has valid training in all courses.
+	ReasonStaffTrained = "StaffTrained"
+	// ReasonTrainingDueSoon: everybody has valid training, and that of somebody ends within 30 days.
+	ReasonTrainingDueSoon = "TrainingDueSoon"
+	// ReasonTrainingMissing: somebody has never completed a course.
+	ReasonTrainingMissing = "TrainingMissing"
+	// ReasonTrainingExpired: the training of somebody has ended.
+	ReasonTrainingExpired = "TrainingExpired"
+	// ReasonNobodyKnown: nobody is known who may reach the workload.
+	ReasonNobodyKnown = "NobodyKnown"
 
 	// Ages that nobody can know.
 

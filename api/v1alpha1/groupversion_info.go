@@ -28,6 +28,9 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 		&RolloutRecord{}, &RolloutRecordList{},
 		&ImageRecord{}, &ImageRecordList{},
 		&AirlockProfile{}, &AirlockProfileList{},
+		&TrainingRecord{}, &TrainingRecordList{},
+		&IdentityProvider{}, &IdentityProviderList{},
+		&BreakGlassUse{}, &BreakGlassUseList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

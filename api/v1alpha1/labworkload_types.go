@@ -23,7 +23,7 @@ const (
 // LabWorkloadSpec is what the selected pods must live up to. A requirement that is absent is not made:
 // no object is written for it and no condition speaks of it.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.enforceAfter) || (has(self.enforcement) && self.enforcement == 'Enforce') || (has(self.network) && has(self.network.enforcement) && self.network.enforcement == 'Enforce') || (has(self.images) && has(self.images.enforcement) && self.images.enforcement == 'Enforce') || (has(self.encryption) && has(self.encryption.inTransit) && has(self.encryption.inTransit.enforcement) && self.encryption.inTransit.enforcement == 'Enforce')",message="enforceAfter delays an enforcement, and nothing here enforces: set enforcement: Enforce, or remove enforceAfter"
+// +kubebuilder:validation:XValidation:rule="!has(self.enforceAfter) || (has(self.enforcement) && self.enforcement == 'Enforce') || (has(self.network) && has(self.network.enforcement) && self.network.enforcement == 'Enforce') || (has(self.images) && has(self.images.enforcement) && self.images.enforcement == 'Enforce') || (has(self.encryption) && has(self.encryption.inTransit) && has(self.encryption.inTransit.enforcement) && self.encryption.inTransit.enforcement == 'Enforce') || (has(self.mfa) && has(self.mfa.enforcement) && self.mfa.enforcement == 'Enforce') || (has(self.training) && has(self.training.enforcement) && self.training.enforcement == 'Enforce')",message="enforceAfter delays an enforcement, and nothing here enforces: set enforcement: Enforce, or remove enforceAfter"
 type LabWorkloadSpec struct {
 	// selector chooses the pods by their labels, in the namespace of this object. It must not be empty:
 	// a LabWorkload never governs a whole namespace by accident.
@@ -33,7 +33,7 @@ type LabWorkloadSpec struct {
 	// +kubebuilder:validation:XValidation:rule="!has(self.matchExpressions) || self.matchExpressions.all(e, e.operator in ['In', 'NotIn'] ? (has(e.values) && size(e.values) > 0) : (!has(e.values) || size(e.values) == 0))",message="selector.matchExpressions: In and NotIn need values, Exists and DoesNotExist take none"
 	Selector metav1.LabelSelector `json:"selector,omitzero"`
 
-	// enforcement is Audit (evaluate and report, touch nothing) or Enforce. Each of network, encryption.inTransit and images may set its own.
+	// enforcement is Audit (evaluate and report, touch nothing) or Enforce. Each of network, encryption.inTransit, images, mfa and training may set its own.
 	// A verdict never depends on it: conditions say what is.
 	// +optional
 	// +kubebuilder:default=Audit
@@ -63,6 +63,14 @@ type LabWorkloadSpec struct {
 	// images says how old the images of the pods may be.
 	// +optional
 	Images *ImagesSpec `json:"images,omitempty"`
+
+	// mfa says what login the people need who get into the pods or change what runs there.
+	// +optional
+	MFA *MFASpec `json:"mfa,omitempty"`
+
+	// training says what training the people need who reach the pods.
+	// +optional
+	Training *TrainingSpec `json:"training,omitempty"`
 }
 
 // LabWorkloadStatus says what holds, what does not, what nobody can know, and when that will change.
@@ -177,9 +185,11 @@ type EnforcementPreview struct {
 // +kubebuilder:printcolumn:name="Enforcement",type=string,JSONPath=`.status.enforcement`
 // +kubebuilder:printcolumn:name="Network",type=string,JSONPath=`.status.conditions[?(@.type=="NetworkIsolated")].status`
 // +kubebuilder:printcolumn:name="Transit",type=string,JSONPath=`.status.conditions[?(@.type=="TransitEncrypted")].status`
+// +kubebuilder:printcolumn:name="MFA",type=string,JSONPath=`.status.conditions[?(@.type=="MFAEnforced")].status`
 // +kubebuilder:printcolumn:name="Images",type=string,JSONPath=`.status.conditions[?(@.type=="ImagesFresh")].status`
 // +kubebuilder:printcolumn:name="Stale-At",type=string,JSONPath=`.status.staleAt`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+// +kubebuilder:printcolumn:name="Training",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="StaffTrained")].status`
 // +kubebuilder:printcolumn:name="Ready",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Oldest-Image",type=date,priority=1,JSONPath=`.status.oldestImage`
 // +kubebuilder:printcolumn:name="Certificate-Expires",type=string,priority=1,JSONPath=`.status.certificate.notAfter`

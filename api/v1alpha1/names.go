@@ -48,3 +48,22 @@ const (
 	// FieldManager is the field manager of everything that labguard writes.
 	FieldManager = "labguard"
 )
+
+// People.
+const (
+	// BreakGlassGroup is the group whose members are never asked for a login or for training, unless the configuration names another.
+	BreakGlassGroup = "labguard:break-glass"
+	// AcknowledgeVerb is the RBAC verb on breakglassuses of whoever may acknowledge a use of break glass.
+	AcknowledgeVerb = "acknowledge"
+)
+
+// Keys of userInfo.extra under which the claims of a login arrive, unless an IdentityProvider names others.
+const (
+	// ClaimIssuer is the key of iss, and ClaimSubject that of the claim which tells the people of the issuer apart.
+	ClaimIssuer  = "labguard.dev/issuer"
+	ClaimSubject = "labguard.dev/subject"
+	// ClaimMethods is the key of amr, ClaimContext that of acr and ClaimAuthTime that of auth_time.
+	ClaimMethods  = "labguard.dev/amr"
+	ClaimContext  = "labguard.dev/acr"
+	ClaimAuthTime = "labguard.dev/auth-time"
+)

@@ -46,6 +46,8 @@ type configuration struct {
 	DNS dns `json:"dns"`
 	// Admission bounds the webhooks.
 	Admission admissionLimits `json:"admission"`
+	// Access is about people and machines.
+	Access accessSettings `json:"access"`
 	// Registries lists the registries that need more than their name.
 	Registries []registry.RegistryConfig `json:"registries"`
 }
@@ -133,10 +135,10 @@ func (c *configuration) validate() error {
 	if err := c.validateIssuers(); err != nil {
 		return err
 	}
-	if c.CertManagerUser != "" && !isServiceAccount(c.CertManagerUser) {
-		return fmt.Errorf("certManagerUser %q: write the ServiceAccount of cert-manager's controller, such as %s", c.CertManagerUser, injection.DefaultCertManagerUser)
-	}
 	if err := c.validateTrust(); err != nil {
+		return err
+	}
+	if err := c.Access.validate(); err != nil {
 		return err
 	}
 	if problems := validation.IsDNS1123Subdomain(c.ClusterDomain); len(problems) > 0 {
@@ -175,6 +177,9 @@ func (c *configuration) validateIssuers() error {
 		case (one.Kind == "Issuer") != (one.Namespace != ""):
 			return fmt.Errorf("issuers[%d].namespace: an Issuer has one, a ClusterIssuer has none", i)
 		}
+	}
+	if c.CertManagerUser != "" && !isServiceAccount(c.CertManagerUser) {
+		return fmt.Errorf("certManagerUser %q: write the ServiceAccount of cert-manager's controller, such as %s", c.CertManagerUser, injection.DefaultCertManagerUser)
 	}
 	return nil
 }

@@ -213,7 +213,7 @@ func (p *parts) webhooks(ctx context.Context, resolver *registry.Resolver) error
 	server := p.manager.GetWebhookServer()
 	server.Register(rollouts.MutatePath, &webhook.Admission{Handler: handlers.Mutating(), RecoverPanic: recoverPanic(), LogConstructor: plainLog})
 	server.Register(rollouts.ValidatePath, &webhook.Admission{Handler: handlers.Validating(), RecoverPanic: recoverPanic(), LogConstructor: plainLog})
-	return nil
+	return p.peopleWebhooks(ctx)
 }
 
 // nodes knows the platform of the nodes; what is new of it is known within a minute.
@@ -238,7 +238,11 @@ func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, as
 			GitOpsNamespaces: p.config.GitOpsNamespaces, LabguardUser: p.options.user,
 			Endpoint: desiredgate.Endpoint{URL: p.options.webhookURL, ServiceNamespace: p.options.namespace, ServiceName: webhookService},
 		},
-		Injection: p.injection(),
+		Injection: p.injection(), Access: p.accessObjects(),
+	}
+	asked, err := p.people(ctx)
+	if err != nil {
+		return nil, err
 	}
 	books := &enforcement.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Clock: p.clock, SampleEvery: p.sampleEvery, Random: rand.Float64,
@@ -253,7 +257,7 @@ func (p *parts) controllers(ctx context.Context, resolver *registry.Resolver, as
 			TrustDomain: p.config.TrustDomain, ClusterDomain: p.config.ClusterDomain,
 			DNSNamespace: p.config.DNS.Namespace, DNSService: p.config.DNS.Service, NodeLocalDNS: blocks(p.config.DNS.NodeLocal),
 		},
-		Sidecars: p.sidecars(), Airlocks: asker,
+		Sidecars: p.sidecars(), Airlocks: asker, People: asked,
 	}
 	holds := &hold.Reconciler{
 		Client: p.manager.GetClient(), Live: p.manager.GetAPIReader(), Served: kinds, Facts: resolver, Clock: p.clock, Random: rand.Float64,

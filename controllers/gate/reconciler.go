@@ -20,6 +20,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/controllers/inventory"
+	"github.com/labguard/labguard/internal/desired/access"
 	"github.com/labguard/labguard/internal/desired/gate"
 	"github.com/labguard/labguard/internal/desired/injection"
 	"github.com/labguard/labguard/internal/metrics"
@@ -69,8 +70,11 @@ type Reconciler struct {
 	Gate gate.Config
 	// Injection is the part of the configuration of the sidecar's policies that does not change: issuers, user of cert-manager, how bundles get into pods.
 	Injection injection.Config
+	// Access is the part of the configuration of the objects about people that does not change: machines, the group of the emergency, timeout.
+	Access access.Config
 
-	left map[string]time.Time
+	left       map[string]time.Time
+	leftPeople map[string]leftPeople
 }
 
 // +kubebuilder:rbac:groups=labguard.dev,resources=labworkloads;rolloutrecords,verbs=get;list;watch
@@ -143,7 +147,8 @@ func (r *Reconciler) keep(ctx context.Context) (time.Time, error) {
 	config.CABundle = mergeBundles(live.caBundle(), bundle, r.Clock.Now())
 	metrics.EnforcedNamespaces.Set(float64(len(names)))
 	change, failed := r.keepInjection(ctx, live, anchor.UID)
-	return posture.Earliest(next, change), errors.Join(failed, r.write(ctx, live, config))
+	people, unkept := r.keepAccess(ctx, live, config)
+	return posture.Earliest(next, posture.Earliest(change, people)), errors.Join(failed, unkept, r.write(ctx, live, config))
 }
 
 // namespaces are those with a LabWorkload that enforces the age of images, those that had one until a short while ago, and those in which something is

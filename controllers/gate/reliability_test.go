@@ -27,6 +27,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/controllers/served"
+	"github.com/labguard/labguard/internal/desired/access"
 	"github.com/labguard/labguard/internal/desired/gate"
 	"github.com/labguard/labguard/internal/desired/injection"
 	"github.com/labguard/labguard/internal/testutil/cluster"
@@ -71,8 +72,8 @@ func theGate(bundle []byte) reliability.Scenario {
 	wasListed := map[*reliability.World]map[string]bool{}
 	return reliability.Scenario{
 		Always: func(ctx context.Context, w *reliability.World) error {
-			live := &objects{}
-			if err := w.Admin.List(ctx, &live.validating, ours); err != nil {
+			live, err := standing(ctx, w.Admin, gate.ConfigurationName)
+			if err != nil {
 				return err
 			}
 			lock.Lock()
@@ -95,7 +96,7 @@ func theGate(bundle []byte) reliability.Scenario {
 		Namespaces: 2,
 		Serial:     true,
 		Arrange: func(ctx context.Context, w *reliability.World) error {
-			// The policies of the sidecar are there already: their writes are like those of the gate, and twice as many writes are four times as many trials.
+			// The policies of the sidecar, and the one that keeps records of break glass, are there already: their writes are like those of the gate, and twice as many writes are four times as many trials.
 			// They stay from one trial to the next, and so does the anchor that owns them: the API server compiles each anew that is new.
 			anchor := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: AnchorName}}
 			if err := w.Admin.Create(ctx, anchor); apierrors.IsAlreadyExists(err) {
@@ -111,6 +112,9 @@ func theGate(bundle []byte) reliability.Scenario {
 				return err
 			}
 			_, err = keeper(w, w.Admin, bundle).keepInjection(ctx, live, anchor.UID)
+			if err == nil {
+				_, err = keeper(w, w.Admin, bundle).keepAccess(ctx, live, gate.Config{LabguardUser: "labguard", AnchorName: AnchorName, AnchorUID: anchor.UID})
+			}
 			return errors.Join(err, w.Admin.Create(ctx, enforcing(w.Namespaces[0])))
 		},
 		Disturb: []reliability.Step{
@@ -144,15 +148,15 @@ func theGate(bundle []byte) reliability.Scenario {
 			for _, name := range w.Namespaces { // the next trial begins before these namespaces are gone
 				failed = errors.Join(failed, w.Admin.DeleteAllOf(ctx, &v1alpha1.LabWorkload{}, client.InNamespace(name)))
 			}
-			return errors.Join(failed, takeDown(ctx, w.Admin, func(name string) bool { return !ofTheSidecar()[name] }))
+			return errors.Join(failed, takeDown(ctx, w.Admin, func(name string) bool { return !staying()[name] }))
 		},
 	}
 }
 
-// ofTheSidecar are the names of the policies of the sidecar and of their bindings.
-func ofTheSidecar() map[string]bool {
+// staying are the names of the policies that stay from one trial to the next, and of their bindings.
+func staying() map[string]bool {
 	mutating, _ := injection.Injection(injection.Config{})
-	names := map[string]bool{*mutating.Name: true}
+	names := map[string]bool{*mutating.Name: true, access.BreakGlassName: true}
 	for _, guard := range injection.Guards(injection.Config{}) {
 		names[*guard.Policy.Name] = true
 		for _, binding := range guard.Bindings {

@@ -44,6 +44,7 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, rotated <-chan event
 	anchor := predicate.NewPredicateFuncs(func(object client.Object) bool { return object.GetName() == AnchorName })
 	return ctrl.NewControllerManagedBy(manager).Named("gate").
 		Watches(&v1alpha1.LabWorkload{}, always, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.IdentityProvider{}, always, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.AirlockProfile{}, always, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.RolloutRecord{}, always, builder.WithPredicates(holding)).
 		Watches(&corev1.Namespace{}, always, builder.WithPredicates(own)).

@@ -295,6 +295,11 @@ func TestTheListedNamespacesOfAConfiguration(t *testing.T) {
 			}
 		})
 	}
+	people := &admissionregistrationv1.ValidatingWebhookConfiguration{Webhooks: []admissionregistrationv1.ValidatingWebhook{webhook(named)}}
+	people.Name = "labguard-access-2"
+	if got := inventory.ListedNamespaces(people); got != nil {
+		t.Errorf("a configuration about people asks about the rollouts of %v", got)
+	}
 }
 
 func TestAirlockIsLeftOutOfPodsAndOfNothingElse(t *testing.T) {

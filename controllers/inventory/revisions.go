@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/labguard/labguard/internal/desired/access"
 	"github.com/labguard/labguard/internal/posture/template"
 )
 
@@ -39,8 +40,11 @@ func Revisions(ctx context.Context, live client.Reader, namespace string) (map[t
 	return references, nil
 }
 
-// ListedNamespaces are the namespaces that a webhook configuration of labguard names.
+// ListedNamespaces are the namespaces whose rollouts a webhook configuration of labguard asks about. One about people asks about none.
 func ListedNamespaces(configuration *admissionregistrationv1.ValidatingWebhookConfiguration) []string {
+	if access.IsNumbered(configuration.Name) {
+		return nil
+	}
 	for i := range configuration.Webhooks {
 		selector := configuration.Webhooks[i].NamespaceSelector
 		if selector == nil {

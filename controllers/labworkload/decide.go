@@ -36,6 +36,7 @@ func (r *Reconciler) decide(s *scope) (*decision, intent) {
 	if s.workload.Spec.Images != nil {
 		r.decideImages(s, d)
 	}
+	r.decidePeople(s, d)
 	return d, wanted
 }
 

@@ -56,6 +56,7 @@ type scope struct {
 	certificate   certificate
 
 	sidecar sidecar
+	people  people
 
 	excluded, inRecovery, issuerAllowed bool
 
@@ -95,7 +96,7 @@ func (r *Reconciler) gather(ctx context.Context, workload *v1alpha1.LabWorkload)
 		s.selector = labels.Nothing()
 	}
 	steps := []func(context.Context, *scope) error{
-		r.gatherNamespace, r.gatherWorkloads, r.gatherPolicies, r.gatherWorld, r.gatherCluster, r.gatherNodes, r.gatherSidecar, r.gatherCertificate,
+		r.gatherNamespace, r.gatherWorkloads, r.gatherPolicies, r.gatherWorld, r.gatherCluster, r.gatherNodes, r.gatherSidecar, r.gatherCertificate, r.gatherPeople,
 	}
 	for _, step := range steps {
 		if err := step(ctx, s); err != nil {

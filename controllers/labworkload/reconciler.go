@@ -72,7 +72,10 @@ type Reconciler struct {
 	Sidecars Sidecars
 	// Airlocks asks sidecars; nil: nobody does, and nothing is shown.
 	Airlocks Airlocks
+	People   People
 
+	began   beginning
+	trained trained
 	waiting references
 	nodes   nodePlatforms
 	tally   tally

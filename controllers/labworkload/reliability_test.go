@@ -85,7 +85,7 @@ func laboratory(facts Facts) reliability.Scenario {
 		Name:    "a laboratory",
 		Arrange: arrangeLaboratory,
 		Disturb: []reliability.Step{
-			{Name: "other rules and a policy deleted by hand", Do: otherRules},
+			{Name: "other rules, a policy deleted by hand, and break glass acknowledged", Do: otherRules},
 			{Name: "back to Audit", Anytime: true, Do: backToAudit},
 		},
 		New: func(w *reliability.World, c client.Client) []reliability.Controller {
@@ -94,6 +94,9 @@ func laboratory(facts Facts) reliability.Scenario {
 				Random: func() float64 { return 0 }, Recorder: noEvents{},
 				Issuers:  []Issuer{{Kind: v1alpha1.IssuerKindClusterIssuer, Name: "absent"}},
 				Platform: Platform{TrustDomain: "lab.example", ClusterDomain: "cluster.local", DNSNamespace: w.Namespace, DNSService: "dns"},
+				People: People{
+					Rights: &knownRights{known: true}, Training: &knownRecords{known: true}, Webhook: standing{w.Namespace: true},
+				},
 			}
 			return []reliability.Controller{{Name: "labworkload", Reconcile: r.Reconcile, Requests: reliability.Each(&v1alpha1.LabWorkloadList{})}}
 		},
@@ -163,7 +166,7 @@ func arrangeLaboratory(ctx context.Context, w *reliability.World) error {
 				}}},
 			},
 		},
-		everything(w),
+		everything(w), emergency(w),
 	} {
 		if err := w.Admin.Create(ctx, object); err != nil {
 			return err
@@ -188,12 +191,29 @@ func everything(w *reliability.World) *v1alpha1.LabWorkload {
 			}},
 			Network: &v1alpha1.NetworkSpec{Egress: []v1alpha1.EgressPeer{{KubernetesAPI: new(true)}}},
 			Images:  &v1alpha1.ImagesSpec{MaxAge: "2160h"},
+			MFA:     &v1alpha1.MFASpec{MaxAge: "12h"},
+			Training: &v1alpha1.TrainingSpec{
+				Courses: []v1alpha1.Course{course}, Subjects: []v1alpha1.TrainingSubject{{Issuer: loginIssuer, Subject: "anna"}},
+			},
 		},
 	}
 }
 
+// emergency is a use of break glass that nobody has acknowledged.
+func emergency(w *reliability.World) *v1alpha1.BreakGlassUse {
+	use, at := broken("night", "night-1", false), metav1.NewTime(w.Clock.Now())
+	use.Namespace, use.Spec.First, use.Spec.Last, use.Spec.Count = w.Namespace, at, at, 1
+	return use
+}
+
 func otherRules(ctx context.Context, w *reliability.World) error {
+	use := &v1alpha1.BreakGlassUse{}
+	if err := w.Admin.Get(ctx, client.ObjectKey{Namespace: w.Namespace, Name: "night"}, use); err != nil {
+		return err
+	}
+	use.Spec.Acknowledgement = &v1alpha1.BreakGlassAcknowledgement{By: "anna", Reason: "the LIS was down"}
 	return errors.Join(
+		w.Admin.Update(ctx, use),
 		change(ctx, w, func(lis *v1alpha1.LabWorkload) {
 			transit := lis.Spec.Encryption.InTransit
 			transit.Ports = append(transit.Ports[:1:1], v1alpha1.TransitPort{Name: "metrics", Port: 9090})

@@ -6,6 +6,7 @@ package labworkload
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -36,7 +37,7 @@ func (r *Reconciler) announce(workload *v1alpha1.LabWorkload, status *v1alpha1.L
 		if before != nil && !isNews(before, now) {
 			continue
 		}
-		warns := now.Reason == v1alpha1.ReasonImageSoonStale || now.Reason == v1alpha1.ReasonRenewalLate
+		warns := slices.Contains(warnings, now.Reason)
 		if before == nil && now.Status == metav1.ConditionTrue && !warns || now.Type == v1alpha1.ConditionReconciling || now.Type == v1alpha1.ConditionCompliant {
 			continue
 		}
@@ -49,9 +50,13 @@ func (r *Reconciler) announce(workload *v1alpha1.LabWorkload, status *v1alpha1.L
 	r.announceStage(workload, status)
 }
 
-// isNews says whether a condition says something else than before. A renewal that is late twice is said twice.
+// warnings are reasons of conditions that are True and that somebody has to know.
+var warnings = []string{v1alpha1.ReasonImageSoonStale, v1alpha1.ReasonRenewalLate, v1alpha1.ReasonTrainingDueSoon, v1alpha1.ReasonBreakGlassOpen}
+
+// isNews says whether a condition says something else than before. A renewal that is late twice is said twice, and so is break glass of one more user.
 func isNews(before, now *metav1.Condition) bool {
-	return before.Status != now.Status || before.Reason != now.Reason || now.Reason == v1alpha1.ReasonRenewalLate && before.Message != now.Message
+	again := now.Reason == v1alpha1.ReasonRenewalLate || now.Type == v1alpha1.ConditionBreakGlassUsed
+	return before.Status != now.Status || before.Reason != now.Reason || again && before.Message != now.Message
 }
 
 // announceStage tells of a stage that was entered. Going back is a warning: it opens what was closed.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -61,7 +62,10 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, kinds *served.Kinds,
 		Watches(&corev1.Pod{}, r.podEvents()).
 		Watches(&v1alpha1.AirlockProfile{}, handler.EnqueueRequestsFromMapFunc(r.byProfile)).
 		Watches(&corev1.ConfigMap{}, inNamespace).
-		Watches(&corev1.Node{}, r.nodeEvents())
+		Watches(&corev1.Node{}, r.nodeEvents()).
+		Watches(&v1alpha1.BreakGlassUse{}, inNamespace, specs).
+		Watches(&v1alpha1.IdentityProvider{}, handler.EnqueueRequestsFromMapFunc(r.askingForLogins), builder.WithPredicates(providerNews)).
+		Watches(&admissionv1.ValidatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(r.askingPeople), specs)
 	templates := []client.Object{
 		&appsv1.Deployment{}, &appsv1.StatefulSet{}, &appsv1.DaemonSet{}, &corev1.ReplicationController{}, &batchv1.Job{}, &batchv1.CronJob{},
 	}
@@ -72,7 +76,7 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, kinds *served.Kinds,
 	everyone := handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, _ client.Object) []reconcile.Request {
 		return r.list(ctx, "", func(*v1alpha1.LabWorkload) bool { return true })
 	})
-	for _, raw := range []source.Source{r.factEvents(notify), source.Channel(changed, everyone), r.beats(), r.airlockEvents()} {
+	for _, raw := range []source.Source{r.factEvents(notify), source.Channel(changed, everyone), r.beats(), r.airlockEvents(), r.peopleEvents()} {
 		build = build.WatchesRawSource(raw)
 	}
 	built, err := build.Build(r)

@@ -21,11 +21,13 @@ import (
 
 // decision is everything that posture has said about one LabWorkload.
 type decision struct {
-	network, transit *posture.Verdict
-	images           *posture.ImagesReport
-	preview          *v1alpha1.EnforcementPreview
-	progress         *v1alpha1.TransitStatus
-	certificate      *v1alpha1.CertificateStatus
+	network, transit, mfa, training *posture.Verdict
+	images                          *posture.ImagesReport
+	// breakGlass is there while a use of it is not acknowledged. It is no requirement.
+	breakGlass  *posture.Verdict
+	preview     *v1alpha1.EnforcementPreview
+	progress    *v1alpha1.TransitStatus
+	certificate *v1alpha1.CertificateStatus
 	// held are the first of the rollouts that are held, and heldCount how many there are.
 	held      []v1alpha1.HeldRollout
 	heldCount int
@@ -34,11 +36,13 @@ type decision struct {
 // answers are the verdicts by the name of their condition.
 func (d *decision) answers() map[string]posture.Verdict {
 	answers := map[string]posture.Verdict{}
-	if d.network != nil {
-		answers[v1alpha1.ConditionNetworkIsolated] = *d.network
-	}
-	if d.transit != nil {
-		answers[v1alpha1.ConditionTransitEncrypted] = *d.transit
+	for name, answer := range map[string]*posture.Verdict{
+		v1alpha1.ConditionNetworkIsolated: d.network, v1alpha1.ConditionTransitEncrypted: d.transit,
+		v1alpha1.ConditionMFAEnforced: d.mfa, v1alpha1.ConditionStaffTrained: d.training,
+	} {
+		if answer != nil {
+			answers[name] = *answer
+		}
 	}
 	if d.images != nil {
 		answers[v1alpha1.ConditionImagesFresh] = d.images.Verdict
@@ -64,7 +68,7 @@ func computeStatus(s *scope, d *decision, err error) *v1alpha1.LabWorkloadStatus
 	}
 	next := s.enforcement.NextChange
 	answers := d.answers()
-	for _, name := range []string{v1alpha1.ConditionNetworkIsolated, v1alpha1.ConditionTransitEncrypted, v1alpha1.ConditionImagesFresh} {
+	for _, name := range posture.Requirements() {
 		answer, made := answers[name]
 		if !made {
 			meta.RemoveStatusCondition(&status.Conditions, name)
@@ -72,6 +76,11 @@ func computeStatus(s *scope, d *decision, err error) *v1alpha1.LabWorkloadStatus
 		}
 		set(status, name, answer, s.now)
 		next = posture.Earliest(next, answer.NextChange)
+	}
+	if d.breakGlass == nil {
+		meta.RemoveStatusCondition(&status.Conditions, v1alpha1.ConditionBreakGlassUsed)
+	} else {
+		set(status, v1alpha1.ConditionBreakGlassUsed, *d.breakGlass, s.now)
 	}
 	set(status, v1alpha1.ConditionCompliant, posture.Compliant(answers), s.now)
 	setReady(status, s, err)
@@ -136,6 +145,9 @@ func readiness(s *scope, err error) readyAnswer {
 		if answer, stands := gateStands(s); !stands {
 			return answer
 		}
+	}
+	if answer, missing := s.notAsked(); missing {
+		return answer
 	}
 	if s.enforcement.Transit && s.certificate.waiting() {
 		return notReady(v1alpha1.ReasonWaiting, v1alpha1.ConditionReconciling, "waiting for cert-manager to issue the certificate")

@@ -22,7 +22,8 @@ import (
 	"github.com/labguard/labguard/hack/devcluster/internal/program"
 )
 
-const usage = `usage: devcluster up --dir DIR [--crds PATH]... [--node] [--stop-on-stdin-eof]
+const usage = `usage: devcluster up --dir DIR [--crds PATH]... [--authentication-config FILE]
+                     [--node] [--stop-on-stdin-eof]
        devcluster clean --dir DIR
        devcluster PROGRAM [ARGUMENT]...
 
@@ -34,6 +35,9 @@ until it is interrupted. With the DIR of an earlier run it goes on from there.
   --crds PATH  a file or folder of CustomResourceDefinitions to install before
                the controllers start, so that garbage collection knows them at
                once; later ones it notices within 30 seconds
+  --authentication-config FILE
+               of which OpenID Connect providers the API server takes tokens, besides
+               its own tokens and certificates; it reads the file again when it changes
   --node       also a node that runs pods, with DNS for Services and an enforcer of
                NetworkPolicies; needs root on Linux. The cluster is in a network
                namespace of its own then; what it listens on is relayed to loopback
@@ -97,6 +101,7 @@ func up(args []string, out io.Writer) int {
 		options.CRDs = append(options.CRDs, path)
 		return nil
 	})
+	flags.StringVar(&options.AuthenticationConfig, "authentication-config", "", "")
 	flags.BoolVar(&options.Node, "node", false, "")
 	flags.StringVar(&options.NodePrograms, "node-programs", besideLink("node"), "")
 	stopOnEOF := flags.Bool("stop-on-stdin-eof", false, "")

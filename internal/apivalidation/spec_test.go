@@ -78,7 +78,7 @@ func selectionRules() []rule {
 			refused: []refusal{
 				{spec: "enforcment: Enforce", field: "enforcment", says: "unknown field"},
 				{spec: "images: {maxAge: 2160h, maxage: 1h}", field: "images.maxage", says: "unknown field"},
-				{spec: "mfa: {maxAge: 12h}", field: "mfa", says: "unknown field"},
+				{spec: "encryption: {atRest: {volumes: Required}}", field: "encryption.atRest", says: "unknown field"},
 			},
 		},
 	}

@@ -111,7 +111,7 @@ func refuses(t *testing.T, c dynamic.ResourceInterface, object *unstructured.Uns
 func TestRulesOfLabWorkload(t *testing.T) {
 	c := client(t, "labworkloads")
 	var refusals strings.Builder
-	for _, r := range slices.Concat(selectionRules(), portsRules(), addressesRules(), egressRules(), certificatesRules(), agesRules(), exemptionsRules(), sidecarRules()) {
+	for _, r := range slices.Concat(selectionRules(), portsRules(), addressesRules(), egressRules(), certificatesRules(), agesRules(), exemptionsRules(), sidecarRules(), trainingRules(), mfaRules()) {
 		t.Run(r.name, func(t *testing.T) {
 			if len(r.accepted) == 0 || len(r.refused) == 0 {
 				t.Fatal("a rule needs an object that passes and one that fails")

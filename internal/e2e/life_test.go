@@ -24,12 +24,8 @@ import (
 func nobodyIsNeeded(t *testing.T, l *lab) {
 	goOn := l.stopCertManager()
 	defer goOn()
-	must(t, "", "scale", "-n", system, "deployment/labguard", "--replicas=0")
-	must(t, "", "wait", "-n", system, "pod", "-l", "app.kubernetes.io/name=labguard", "--for=delete", "--timeout=60s")
-	defer func() {
-		must(t, "", "scale", "-n", system, "deployment/labguard", "--replicas=1")
-		must(t, "", "rollout", "status", "-n", system, "deployment/labguard", "--timeout=120s")
-	}()
+	stopLabguard(t)
+	defer startLabguard(t)
 	for _, app := range []string{"lis", "engine", "direct"} {
 		for _, pod := range l.podsOf(app) {
 			l.kubectl("delete", "pod", pod.Name)
@@ -43,6 +39,19 @@ func nobodyIsNeeded(t *testing.T, l *lab) {
 	if plaintext, encrypted := l.wires("lis"); plaintext > 0 || encrypted == 0 {
 		t.Errorf("on the wire: plaintext %d, TLS %d", plaintext, encrypted)
 	}
+}
+
+// stopLabguard ends labguard, until startLabguard.
+func stopLabguard(t *testing.T) {
+	t.Helper()
+	must(t, "", "scale", "-n", system, "deployment/labguard", "--replicas=0")
+	must(t, "", "wait", "-n", system, "pod", "-l", "app.kubernetes.io/name=labguard", "--for=delete", "--timeout=60s")
+}
+
+func startLabguard(t *testing.T) {
+	t.Helper()
+	must(t, "", "scale", "-n", system, "deployment/labguard", "--replicas=1")
+	must(t, "", "rollout", "status", "-n", system, "deployment/labguard", "--timeout=120s")
 }
 
 // kubeletProbes has the network judge the node like any other: protected pods become ready all the same, as the configuration names the node.

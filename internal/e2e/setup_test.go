@@ -19,6 +19,7 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/labguard/labguard/internal/testutil/cluster"
@@ -33,7 +34,9 @@ const (
 
 func TestMain(m *testing.M) {
 	log.SetLogger(logr.Discard())
-	os.Exit(node.Main(m, cluster.WithCRDs("../../config/crd/bases")))
+	// Streams that are ended once they have proved to be open are no errors.
+	klog.SetLogger(logr.Discard())
+	os.Exit(node.Main(m, cluster.WithCRDs("../../config/crd/bases"), cluster.WithAuthentication()))
 }
 
 // images are what the pods run, by digest.
@@ -78,7 +81,12 @@ func installed(t *testing.T) images {
 // pushed makes the image of a program of this checkout. It returns the image by digest.
 func pushed(t *testing.T, program, repository, user string) string {
 	t.Helper()
-	tagged := node.Push(t, image.Program{Package: program, Repository: repository, User: user})
+	return pushedProgram(t, image.Program{Package: program, Repository: repository, User: user})
+}
+
+func pushedProgram(t *testing.T, made image.Program) string {
+	t.Helper()
+	tagged := node.Push(t, made)
 	_, path, _ := strings.Cut(tagged, "/")
 	reference, err := name.ParseReference(cluster.RegistryHost()+"/"+path, name.Insecure)
 	if err != nil {

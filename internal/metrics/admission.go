@@ -40,8 +40,9 @@ var EnforcedNamespaces = prometheus.NewGauge(prometheus.GaugeOpts{
 // Collectors are all metrics of this package that are not tied to one instance of something.
 func Collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		AdmissionDecisions, AdmissionWaits, AdmissionWaitSeconds, HeldRollouts, EnforcedNamespaces, ImageRecordWrites,
+		AdmissionDecisions, AdmissionWaits, AdmissionWaitSeconds, HeldRollouts, EnforcedNamespaces, ImageRecordWrites, AccessDecisions,
 		Images, Transit, EvaluationTimestamp, NextChangeTimestamp,
+		BreakGlassRequests, BreakGlassOpen, AccessFindings,
 		Airlocks, OldestAirlockReport, AirlockProbes, TrustRootsLeaving, TrustRootExpiry, TrustBundlePods, LateRenewals,
 	}
 }

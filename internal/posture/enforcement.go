@@ -11,8 +11,8 @@ import (
 
 // Enforcement is what is in force at one instant, for each requirement that may set its own.
 type Enforcement struct {
-	// Network is in force for the NetworkPolicy, Transit for the certificate, Images for the gate.
-	Network, Transit, Images bool
+	// Network is in force for the NetworkPolicy, Transit for the certificate, Images for the gate, MFA and Training for what people do.
+	Network, Transit, Images, MFA, Training bool
 	// Summary is the word for kubectl: Audit, Enforce, Mixed, "Audit until <date>" or Suspended.
 	Summary string
 	// NextChange is when enforceAfter switches it on; zero if time changes nothing.
@@ -28,12 +28,16 @@ func EnforcementAt(spec *v1alpha1.LabWorkloadSpec, now time.Time) Enforcement {
 	result := wanted
 	if delayed {
 		result = Enforcement{}
-		if wanted.Network || wanted.Transit || wanted.Images {
+		if wanted.anything() {
 			result.NextChange = start
 		}
 	}
 	result.Summary = enforcementSummary(spec, wanted, delayed)
 	return result
+}
+
+func (e *Enforcement) anything() bool {
+	return e.Network || e.Transit || e.Images || e.MFA || e.Training
 }
 
 // EnforceAfter parses spec.enforceAfter: an RFC 3339 instant, or a date, which is midnight UTC. It is false where none is given
@@ -68,6 +72,12 @@ func wantedEnforcement(spec *v1alpha1.LabWorkloadSpec) Enforcement {
 	if spec.Images != nil {
 		wanted.Images = own(spec.Images.Enforcement)
 	}
+	if spec.MFA != nil {
+		wanted.MFA = own(spec.MFA.Enforcement)
+	}
+	if spec.Training != nil {
+		wanted.Training = own(spec.Training.Enforcement)
+	}
 	return wanted
 }
 
@@ -84,6 +94,8 @@ func enforcementSummary(spec *v1alpha1.LabWorkloadSpec, wanted Enforcement, dela
 	count(RestrictsNetwork(spec), wanted.Network)
 	count(Transit(spec) != nil, wanted.Transit)
 	count(spec.Images != nil, wanted.Images)
+	count(spec.MFA != nil, wanted.MFA)
+	count(spec.Training != nil, wanted.Training)
 	if made == 0 {
 		count(true, spec.Enforcement == v1alpha1.EnforcementEnforce)
 	}

@@ -19,7 +19,7 @@ const (
 	audit   = v1alpha1.EnforcementAudit
 )
 
-// every makes all three requirements.
+// every makes three requirements: what a workload is made of.
 func every(change func(*v1alpha1.LabWorkloadSpec)) v1alpha1.LabWorkloadSpec {
 	spec := v1alpha1.LabWorkloadSpec{
 		Encryption: &v1alpha1.EncryptionSpec{InTransit: &v1alpha1.InTransitSpec{Ports: []v1alpha1.TransitPort{{Name: "mllp", Port: 2575}}}},
@@ -28,6 +28,11 @@ func every(change func(*v1alpha1.LabWorkloadSpec)) v1alpha1.LabWorkloadSpec {
 	}
 	change(&spec)
 	return spec
+}
+
+// people adds the two requirements of what people do.
+func people(spec *v1alpha1.LabWorkloadSpec) {
+	spec.MFA, spec.Training = &v1alpha1.MFASpec{MaxAge: "12h"}, &v1alpha1.TrainingSpec{Courses: []v1alpha1.Course{"phishing-basics"}}
 }
 
 func TestWhatIsInForce(t *testing.T) {
@@ -80,6 +85,29 @@ func TestWhatIsInForce(t *testing.T) {
 		},
 		"encryption without inTransit is no requirement": {
 			v1alpha1.LabWorkloadSpec{Enforcement: enforce, Encryption: &v1alpha1.EncryptionSpec{}}, today, Enforcement{Summary: "Enforce"},
+		},
+		"Enforce is everything that people do, too": {
+			every(func(s *v1alpha1.LabWorkloadSpec) { people(s); s.Enforcement = enforce }), today,
+			Enforcement{Network: true, Transit: true, Images: true, MFA: true, Training: true, Summary: "Enforce"},
+		},
+		"a requirement may stay at Audit: logins": {
+			every(func(s *v1alpha1.LabWorkloadSpec) { people(s); s.Enforcement, s.MFA.Enforcement = enforce, audit }), today,
+			Enforcement{Network: true, Transit: true, Images: true, Training: true, Summary: "Mixed"},
+		},
+		"a requirement may enforce alone: logins": {
+			v1alpha1.LabWorkloadSpec{MFA: &v1alpha1.MFASpec{Enforcement: enforce}}, today, Enforcement{MFA: true, Summary: "Enforce"},
+		},
+		"a requirement may enforce alone: training": {
+			every(func(s *v1alpha1.LabWorkloadSpec) { people(s); s.Training.Enforcement = enforce }), today, Enforcement{Training: true, Summary: "Mixed"},
+		},
+		"logins alone that say nothing are Audit": {v1alpha1.LabWorkloadSpec{MFA: &v1alpha1.MFASpec{}}, today, Enforcement{Summary: "Audit"}},
+		"logins alone begin on their day": {
+			v1alpha1.LabWorkloadSpec{MFA: &v1alpha1.MFASpec{Enforcement: enforce}, EnforceAfter: "2027-01-15"}, midnight.Add(-1),
+			Enforcement{Summary: "Audit until 2027-01-15", NextChange: midnight},
+		},
+		"training alone begins on its day": {
+			v1alpha1.LabWorkloadSpec{Training: &v1alpha1.TrainingSpec{Enforcement: enforce}, EnforceAfter: "2027-01-15"}, midnight,
+			Enforcement{Training: true, Summary: "Enforce"},
 		},
 		"before the day it is Audit, and time will change it": {
 			every(func(s *v1alpha1.LabWorkloadSpec) { s.Enforcement, s.EnforceAfter = enforce, "2027-01-15" }), midnight.Add(-1),
@@ -190,6 +218,11 @@ func TestPropertyEnforcementChangesWhenItSaysAndNeverSwitchesOff(t *testing.T) {
 			s.Enforcement, s.EnforceAfter, s.Suspend = words.Draw(t, "enforcement"), days.Draw(t, "after"), rapid.Bool().Draw(t, "suspend")
 			s.Images.Enforcement, s.Network.Enforcement = words.Draw(t, "images"), words.Draw(t, "network")
 			s.Encryption.InTransit.Enforcement = words.Draw(t, "transit")
+			people(s)
+			if rapid.Bool().Draw(t, "people alone") {
+				s.Images, s.Network, s.Encryption = nil, nil, nil
+			}
+			s.MFA.Enforcement, s.Training.Enforcement = words.Draw(t, "mfa"), words.Draw(t, "training")
 		})
 		now := instants().Draw(t, "now")
 		got := EnforcementAt(&spec, now)
@@ -206,7 +239,7 @@ func TestPropertyEnforcementChangesWhenItSaysAndNeverSwitchesOff(t *testing.T) {
 			t.Fatalf("changed before %s:\n%s", got.NextChange, diff)
 		}
 		after := EnforcementAt(&spec, got.NextChange)
-		if got.Images || got.Network || got.Transit || !after.Images && !after.Network && !after.Transit {
+		if got.anything() || !after.anything() {
 			t.Fatalf("before %+v, after %+v", got, after)
 		}
 	})

@@ -13,6 +13,15 @@ import (
 	"github.com/labguard/labguard/api/v1alpha1"
 )
 
+// Requirements are the conditions of all requirements that a spec can make, in the order in which kubectl shows them. A requirement that is not made has no
+// condition, and is no part of the sum.
+func Requirements() []string {
+	return []string{
+		v1alpha1.ConditionNetworkIsolated, v1alpha1.ConditionTransitEncrypted, v1alpha1.ConditionMFAEnforced, v1alpha1.ConditionStaffTrained,
+		v1alpha1.ConditionImagesFresh,
+	}
+}
+
 // Compliant sums up the answers to the requirements that a spec makes, by the name of their condition: False if one is False, else
 // Unknown if one is Unknown, else True. Without any requirement nothing was shown, so the sum is Unknown.
 func Compliant(answers map[string]Verdict) Verdict {

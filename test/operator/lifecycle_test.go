@@ -235,7 +235,7 @@ func listed(t testing.TB) []string {
 const ofLabguard = v1alpha1.ManagedByLabel + "=" + v1alpha1.ManagedByValue
 
 func samples(t *testing.T) {
-	namespaces := []string{"pathology", "chemistry", "haematology"}
+	namespaces := []string{"pathology", "chemistry", "haematology", "transfusion"}
 	for _, name := range namespaces {
 		kubectl(t, "create", "namespace", name)
 		t.Cleanup(func() { kubectl(t, "delete", "namespace", name, "--wait=false") })

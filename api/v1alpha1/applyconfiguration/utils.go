@@ -37,10 +37,20 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.AllocatedAddressApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("AllocatedPort"):
 		return &apiv1alpha1.AllocatedPortApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BreakGlassAcknowledgement"):
+		return &apiv1alpha1.BreakGlassAcknowledgementApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BreakGlassRequest"):
+		return &apiv1alpha1.BreakGlassRequestApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BreakGlassUse"):
+		return &apiv1alpha1.BreakGlassUseApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("BreakGlassUseSpec"):
+		return &apiv1alpha1.BreakGlassUseSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CertificateSpec"):
 		return &apiv1alpha1.CertificateSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("CertificateStatus"):
 		return &apiv1alpha1.CertificateStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("ClaimKeys"):
+		return &apiv1alpha1.ClaimKeysApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("EgressPeer"):
 		return &apiv1alpha1.EgressPeerApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("EncryptionSpec"):
@@ -57,6 +67,12 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.HeldRolloutApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("Hold"):
 		return &apiv1alpha1.HoldApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("IdentityProvider"):
+		return &apiv1alpha1.IdentityProviderApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("IdentityProviderSpec"):
+		return &apiv1alpha1.IdentityProviderSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("IdentityProviderStatus"):
+		return &apiv1alpha1.IdentityProviderStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ImageContent"):
 		return &apiv1alpha1.ImageContentApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("ImageExemption"):
@@ -89,6 +105,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.LabWorkloadSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("LabWorkloadStatus"):
 		return &apiv1alpha1.LabWorkloadStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("MFASpec"):
+		return &apiv1alpha1.MFASpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("NetworkSpec"):
 		return &apiv1alpha1.NetworkSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("PeerPort"):
@@ -103,6 +121,14 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.RolloutRecordSpecApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("RootReference"):
 		return &apiv1alpha1.RootReferenceApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TrainingRecord"):
+		return &apiv1alpha1.TrainingRecordApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TrainingRecordSpec"):
+		return &apiv1alpha1.TrainingRecordSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TrainingSpec"):
+		return &apiv1alpha1.TrainingSpecApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TrainingSubject"):
+		return &apiv1alpha1.TrainingSubjectApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TransitAcknowledgement"):
 		return &apiv1alpha1.TransitAcknowledgementApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TransitPort"):

@@ -38,16 +38,8 @@ type Config struct {
 	TimeoutSeconds int32
 }
 
-// Endpoint is where the webhooks listen: a URL or a Service. If URL is set the Service is not looked at.
-type Endpoint struct {
-	// URL is scheme, host and port without a path, such as https://localhost:9443, for a labguard that runs outside the cluster.
-	URL string
-	// ServiceNamespace, ServiceName and ServicePort name the Service of a labguard that runs inside the cluster.
-	ServiceNamespace string
-	ServiceName      string
-	// ServicePort is 1 to 65535; 0 leaves the API server's default, 443.
-	ServicePort int32
-}
+// Endpoint is where the API server reaches the webhooks.
+type Endpoint = policy.Endpoint
 
 // listed gives the names of the namespaces sorted and without doubles.
 func (c Config) listed() []string {

@@ -158,7 +158,7 @@ func rule(group, version string, resources ...string) *admissionac.RuleWithOpera
 func mutating(config Config, namespaces []string, entry entry) *admissionac.MutatingWebhookApplyConfiguration {
 	return admissionac.MutatingWebhook().
 		WithName(webhookName(entry)).
-		WithClientConfig(clientConfig(config, MutatePath)).
+		WithClientConfig(config.Endpoint.Client(MutatePath, config.CABundle)).
 		WithRules(entry.rules...).
 		WithFailurePolicy(entry.policy).
 		WithMatchPolicy(admissionv1.Equivalent).
@@ -174,7 +174,7 @@ func mutating(config Config, namespaces []string, entry entry) *admissionac.Muta
 func validating(config Config, namespaces []string, entry entry) *admissionac.ValidatingWebhookApplyConfiguration {
 	return admissionac.ValidatingWebhook().
 		WithName(webhookName(entry)).
-		WithClientConfig(clientConfig(config, ValidatePath)).
+		WithClientConfig(config.Endpoint.Client(ValidatePath, config.CABundle)).
 		WithRules(entry.rules...).
 		WithFailurePolicy(entry.policy).
 		WithMatchPolicy(admissionv1.Equivalent).

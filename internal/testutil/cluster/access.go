@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"os"
 	"testing"
 	"time"
@@ -53,12 +54,39 @@ func Node() NodeState {
 // outlives the tests.
 func EndsWithTests() bool { return os.Getenv(dirVariable) == "" }
 
+// Restart stops the whole cluster, its node too, and starts it again from what it
+// has kept, as after a power cut of which everybody was told: at the same addresses,
+// but the network of the node is another one. It is only for clusters of which
+// EndsWithTests says so, and nobody else may use the cluster meanwhile.
+func Restart(tb testing.TB) {
+	tb.Helper()
+	if own.process == nil {
+		tb.Fatal("restart the cluster: it was not started by these tests")
+	}
+	err := own.process.stop()
+	// Where nothing runs, the end of the tests has nothing to stop either.
+	again, startErr := start(context.WithoutCancel(tb.Context()), shared.program, shared.dir, own.options, os.Stderr)
+	if startErr != nil {
+		tb.Fatalf("restart the cluster: %v", errors.Join(err, startErr))
+	}
+	if err != nil {
+		tb.Errorf("restart the cluster: %v", err)
+	}
+	server := Config().Host
+	shared, own.process = again.instance, again
+	if now := Config().Host; now != server {
+		tb.Fatalf("restart the cluster: it is at %s now, and was at %s: something took its port", now, server)
+	}
+}
+
 // Dir is the folder of the cluster; its logs are in the folder logs of it.
 func Dir() string { return shared.dir }
 
 // AuditLog is the path of the API server's audit log. It has one JSON line for
 // each request of system:serviceaccount:labguard-system:labguard that writes,
-// dry runs included, and the line is there when the request is answered.
+// dry runs included, and the line is there when the request is answered. Requests
+// of members of the group labguard:break-glass are there as well, reads too, and so
+// are ways into pods (exec and its like, debug containers, proxies) of everybody.
 func AuditLog() string { return shared.AuditLog }
 
 // Kubectl runs kubectl as administrator and returns what it prints. The error

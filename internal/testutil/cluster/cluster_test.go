@@ -29,7 +29,7 @@ import (
 // patience bounds what normally takes a second or less.
 const patience = time.Minute
 
-func TestMain(m *testing.M) { os.Exit(Main(m, WithCRDs("testdata/crd.yaml"))) }
+func TestMain(m *testing.M) { os.Exit(Main(m, WithCRDs("testdata/crd.yaml"), WithAuthentication())) }
 
 // eventually fails the test when done does not become true.
 func eventually(t *testing.T, what string, done func(context.Context) (bool, error)) {

@@ -37,6 +37,8 @@ type instance struct {
 	AuditLog   string               `json:"auditLog"`
 	Node       *NodeState           `json:"node"`
 	Components map[string]component `json:"components"`
+	// AuthenticationConfig is the file that Authenticate writes.
+	AuthenticationConfig string `json:"authenticationConfig"`
 }
 
 // NodeState is what cluster.json says about the node of a cluster.
@@ -167,6 +169,9 @@ func start(ctx context.Context, program, dir string, o options, stderr io.Writer
 	args := []string{"up", "--dir", dir, "--stop-on-stdin-eof"}
 	for _, path := range o.crds {
 		args = append(args, "--crds", path)
+	}
+	if o.authentication != "" {
+		args = append(args, "--authentication-config", o.authentication)
 	}
 	if o.node {
 		programs, err := nodePrograms(ctx)

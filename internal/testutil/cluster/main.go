@@ -21,6 +21,9 @@ type Option func(*options)
 type options struct {
 	crds []string
 	node bool
+	// authentication is the file that the cluster is started with; empty for none.
+	authentication     string
+	withAuthentication bool
 }
 
 // WithCRDs installs the custom resource definitions in paths, which are YAML
@@ -36,8 +39,20 @@ func WithNode() Option {
 	return func(o *options) { o.node = true }
 }
 
+// WithAuthentication has the API server take tokens of OpenID Connect providers. It
+// begins with none: Authenticate says which.
+func WithAuthentication() Option {
+	return func(o *options) { o.withAuthentication = true }
+}
+
 // shared is the cluster of this test binary. Main sets it before any test runs.
 var shared instance
+
+// own is the process of the cluster, if Main has started it, and how it did.
+var own struct {
+	*process
+	options
+}
 
 // Main runs the tests of m against a cluster and returns the exit code. Why a
 // cluster could not be had goes to stderr.
@@ -71,6 +86,9 @@ func runWithCluster(ctx context.Context, m *testing.M, o options) (code int, err
 		if o.node && shared.Node == nil {
 			return 0, fmt.Errorf("use the cluster of %s=%s: it has no node: start it with --node", dirVariable, dir)
 		}
+		if o.withAuthentication && shared.AuthenticationConfig == "" {
+			return 0, fmt.Errorf("use the cluster of %s=%s: start it with --authentication-config", dirVariable, dir)
+		}
 		return m.Run(), nil
 	}
 	dir, err := os.MkdirTemp("", "labguard-cluster-")
@@ -78,11 +96,17 @@ func runWithCluster(ctx context.Context, m *testing.M, o options) (code int, err
 		return 0, fmt.Errorf("start a cluster: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	if o.withAuthentication {
+		o.authentication = filepath.Join(dir, "authentication.yaml")
+		if err := os.WriteFile(o.authentication, []byte(noProviders), 0o600); err != nil {
+			return 0, fmt.Errorf("start a cluster: %w", err)
+		}
+	}
 	up, err := start(ctx, program, filepath.Join(dir, "cluster"), o, os.Stderr)
 	if err != nil {
 		return 0, err
 	}
-	shared = up.instance
+	shared, own.process, own.options = up.instance, up, o
 	code = m.Run()
-	return code, up.stop()
+	return code, own.process.stop()
 }

@@ -35,6 +35,8 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: reason
       type:
         scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.AccessCover
+  scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.AdmissionReason
   scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.AdmittedImage
@@ -194,6 +196,78 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: sidecarPort
       type:
         scalar: numeric
+- name: com.github.labguard.labguard.api.v1alpha1.AuthenticationContext
+  scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.AuthenticationMethod
+  scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.AuthenticationMethods
+  list:
+    elementType:
+      namedType: com.github.labguard.labguard.api.v1alpha1.AuthenticationMethod
+    elementRelationship: associative
+- name: com.github.labguard.labguard.api.v1alpha1.BreakGlassAcknowledgement
+  map:
+    fields:
+    - name: by
+      type:
+        scalar: string
+    - name: reason
+      type:
+        scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.BreakGlassRequest
+  map:
+    fields:
+    - name: at
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: name
+      type:
+        scalar: string
+    - name: operation
+      type:
+        scalar: string
+    - name: resource
+      type:
+        scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.BreakGlassUse
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.BreakGlassUseSpec
+- name: com.github.labguard.labguard.api.v1alpha1.BreakGlassUseSpec
+  map:
+    fields:
+    - name: acknowledgement
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.BreakGlassAcknowledgement
+    - name: count
+      type:
+        scalar: numeric
+    - name: first
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: last
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: requests
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.BreakGlassRequest
+          elementRelationship: atomic
+    - name: user
+      type:
+        scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.CIDR
   scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.CertificateSpec
@@ -223,7 +297,29 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: serial
       type:
         scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.ClaimKey
+  scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.ClaimKeys
+  map:
+    fields:
+    - name: authTime
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.ClaimKey
+    - name: context
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.ClaimKey
+    - name: issuer
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.ClaimKey
+    - name: methods
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.ClaimKey
+    - name: subject
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.ClaimKey
 - name: com.github.labguard.labguard.api.v1alpha1.ClientPath
+  scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.Course
   scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.EgressPeer
   map:
@@ -359,6 +455,72 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: since
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+- name: com.github.labguard.labguard.api.v1alpha1.IdentityProvider
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.IdentityProviderSpec
+    - name: status
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.IdentityProviderStatus
+- name: com.github.labguard.labguard.api.v1alpha1.IdentityProviderSpec
+  map:
+    fields:
+    - name: claimKeys
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.ClaimKeys
+    - name: contexts
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.AuthenticationContext
+          elementRelationship: associative
+    - name: issuer
+      type:
+        scalar: string
+    - name: maxAge
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.LoginAge
+    - name: methods
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.AuthenticationMethods
+          elementRelationship: atomic
+    - name: proves
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.ProvenClaim
+          elementRelationship: associative
+    - name: subjectClaim
+      type:
+        scalar: string
+      default: sub
+- name: com.github.labguard.labguard.api.v1alpha1.IdentityProviderStatus
+  map:
+    fields:
+    - name: claimsSeenAt
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: conditions
+      type:
+        list:
+          elementType:
+            namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Condition
+          elementRelationship: associative
+          keys:
+          - type
 - name: com.github.labguard.labguard.api.v1alpha1.ImageContent
   map:
     fields:
@@ -652,6 +814,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: images
       type:
         namedType: com.github.labguard.labguard.api.v1alpha1.ImagesSpec
+    - name: mfa
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.MFASpec
     - name: network
       type:
         namedType: com.github.labguard.labguard.api.v1alpha1.NetworkSpec
@@ -661,6 +826,9 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: suspend
       type:
         scalar: boolean
+    - name: training
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.TrainingSpec
 - name: com.github.labguard.labguard.api.v1alpha1.LabWorkloadStatus
   map:
     fields:
@@ -718,6 +886,40 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: transit
       type:
         namedType: com.github.labguard.labguard.api.v1alpha1.TransitStatus
+- name: com.github.labguard.labguard.api.v1alpha1.LoginAge
+  scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.MFASpec
+  map:
+    fields:
+    - name: contexts
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.AuthenticationContext
+          elementRelationship: associative
+    - name: covers
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.AccessCover
+          elementRelationship: associative
+    - name: enforcement
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.Enforcement
+    - name: maxAge
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.LoginAge
+      default: 12h
+    - name: methods
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.AuthenticationMethods
+          elementRelationship: atomic
+    - name: onUnproven
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.OnUnproven
+      default: Deny
 - name: com.github.labguard.labguard.api.v1alpha1.NetworkSpec
   map:
     fields:
@@ -739,6 +941,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: com.github.labguard.labguard.api.v1alpha1.Enforcement
 - name: com.github.labguard.labguard.api.v1alpha1.OnStale
+  scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.OnUnproven
   scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.PeerPort
   map:
@@ -769,6 +973,8 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         namedType: io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector
 - name: com.github.labguard.labguard.api.v1alpha1.Protocol
+  scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.ProvenClaim
   scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.RolloutRecord
   map:
@@ -821,6 +1027,83 @@ var schemaYAML = typed.YAMLObject(`types:
       type:
         scalar: string
     - name: name
+      type:
+        scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.TrainingAge
+  scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.TrainingRecord
+  map:
+    fields:
+    - name: apiVersion
+      type:
+        scalar: string
+    - name: kind
+      type:
+        scalar: string
+    - name: metadata
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta
+    - name: spec
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.TrainingRecordSpec
+- name: com.github.labguard.labguard.api.v1alpha1.TrainingRecordSpec
+  map:
+    fields:
+    - name: completed
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: course
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.Course
+    - name: evidence
+      type:
+        scalar: string
+    - name: expires
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: issuer
+      type:
+        scalar: string
+    - name: subject
+      type:
+        scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.TrainingSpec
+  map:
+    fields:
+    - name: courses
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.Course
+          elementRelationship: associative
+    - name: covers
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.AccessCover
+          elementRelationship: associative
+    - name: enforcement
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.Enforcement
+    - name: maxAge
+      type:
+        namedType: com.github.labguard.labguard.api.v1alpha1.TrainingAge
+    - name: subjects
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.TrainingSubject
+          elementRelationship: associative
+          keys:
+          - issuer
+          - subject
+- name: com.github.labguard.labguard.api.v1alpha1.TrainingSubject
+  map:
+    fields:
+    - name: issuer
+      type:
+        scalar: string
+    - name: subject
       type:
         scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.TransitAcknowledgement

@@ -8,11 +8,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/labguard/labguard/hack/devcluster/internal/component"
 	"github.com/labguard/labguard/hack/devcluster/internal/process"
 )
 
@@ -87,5 +89,54 @@ func TestOnlyALostPortIsTriedAgain(t *testing.T) {
 		if got := portLost(c.err); got != c.lost {
 			t.Errorf("%s: got %v, want %v", name, got, c.lost)
 		}
+	}
+}
+
+func TestAuthenticationConfigIsHandedToTheServerOnlyIfGiven(t *testing.T) {
+	l := layout{dir: t.TempDir()}
+	ids, err := newIdentitiesIn(t, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := setup{layout: l, identities: ids}.arguments(component.APIServer)
+	for _, argument := range without {
+		if strings.HasPrefix(argument, "--authentication-config") || strings.HasPrefix(argument, "--anonymous-auth") {
+			t.Errorf("argument without a configuration: %s", argument)
+		}
+	}
+	with := setup{layout: l, identities: ids, authenticationConfig: "/etc/authentication.yaml"}.arguments(component.APIServer)
+	added := slices.DeleteFunc(slices.Clone(with), func(argument string) bool { return slices.Contains(without, argument) })
+	if len(with) != len(without)+1 || !slices.Equal(added, []string{"--authentication-config=/etc/authentication.yaml"}) {
+		t.Errorf("a configuration adds %q", added)
+	}
+	if !slices.ContainsFunc(with, func(argument string) bool { return strings.HasPrefix(argument, "--client-ca-file=") }) {
+		t.Error("certificates are of no use any more")
+	}
+}
+
+// newIdentitiesIn makes the keys of a cluster in the folder of l.
+func newIdentitiesIn(t *testing.T, l layout) (identities, error) {
+	t.Helper()
+	made, err := newLayout(l.dir)
+	if err != nil {
+		return identities{}, err
+	}
+	return newIdentities(made, "https://127.0.0.1:1")
+}
+
+func TestAuthenticationConfigHasToBeThere(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if path, err := readable(""); err != nil || path != "" {
+		t.Errorf("none: %q, %v", path, err)
+	}
+	if path, err := readable("authentication.yaml"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is not there: %q, %v", path, err)
+	}
+	if err := os.WriteFile("authentication.yaml", []byte("kind: AuthenticationConfiguration"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// The API server runs in another folder perhaps.
+	if path, err := readable("authentication.yaml"); err != nil || !filepath.IsAbs(path) || filepath.Base(path) != "authentication.yaml" {
+		t.Errorf("a file that is there: %q, %v", path, err)
 	}
 }

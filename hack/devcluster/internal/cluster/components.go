@@ -4,6 +4,8 @@
 package cluster
 
 import (
+	"slices"
+
 	"github.com/labguard/labguard/hack/devcluster/internal/component"
 	"github.com/labguard/labguard/hack/devcluster/internal/node"
 )
@@ -18,6 +20,9 @@ type setup struct {
 	layout
 	ports
 	identities
+	// authenticationConfig is the file that says whose tokens the API server takes
+	// besides its own; empty for none.
+	authenticationConfig string
 	// node is the network and more of the node; nil without one.
 	node *nodeParts
 }
@@ -71,36 +76,45 @@ func (s setup) etcdArguments() []string {
 
 func (s setup) apiServerArguments() []string {
 	const issuer = "https://kubernetes.default.svc.cluster.local"
-	return append(s.apiServerAddress(),
-		"--secure-port="+itoa(s.APIServer),
-		"--etcd-servers=https://"+address(s.Etcd),
-		"--etcd-cafile="+s.etcdCA.CertFile,
-		"--etcd-certfile="+s.etcdClient.CertFile,
-		"--etcd-keyfile="+s.etcdClient.KeyFile,
-		"--tls-cert-file="+s.server.CertFile,
-		"--tls-private-key-file="+s.server.KeyFile,
-		"--client-ca-file="+s.ca.CertFile,
-		"--requestheader-client-ca-file="+s.frontProxyCA.CertFile,
-		"--requestheader-allowed-names="+frontProxyName,
+	return slices.Concat(s.apiServerAddress(), s.apiServerAuthentication(), []string{
+		"--secure-port=" + itoa(s.APIServer),
+		"--etcd-servers=https://" + address(s.Etcd),
+		"--etcd-cafile=" + s.etcdCA.CertFile,
+		"--etcd-certfile=" + s.etcdClient.CertFile,
+		"--etcd-keyfile=" + s.etcdClient.KeyFile,
+		"--tls-cert-file=" + s.server.CertFile,
+		"--tls-private-key-file=" + s.server.KeyFile,
+		"--client-ca-file=" + s.ca.CertFile,
+		"--requestheader-client-ca-file=" + s.frontProxyCA.CertFile,
+		"--requestheader-allowed-names=" + frontProxyName,
 		"--requestheader-username-headers=X-Remote-User",
 		"--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
-		"--proxy-client-cert-file="+s.frontProxy.CertFile,
-		"--proxy-client-key-file="+s.frontProxy.KeyFile,
-		"--service-account-issuer="+issuer,
-		"--service-account-key-file="+s.serviceAccountKey(),
-		"--service-account-signing-key-file="+s.serviceAccountKey(),
-		"--service-cluster-ip-range="+serviceIPs,
+		"--proxy-client-cert-file=" + s.frontProxy.CertFile,
+		"--proxy-client-key-file=" + s.frontProxy.KeyFile,
+		"--service-account-issuer=" + issuer,
+		"--service-account-key-file=" + s.serviceAccountKey(),
+		"--service-account-signing-key-file=" + s.serviceAccountKey(),
+		"--service-cluster-ip-range=" + serviceIPs,
 		"--authorization-mode=Node,RBAC",
 		"--enable-admission-plugins=NodeRestriction",
 		"--allow-privileged=true",
 		"--profiling=false",
-		"--audit-policy-file="+s.auditPolicy(),
-		"--audit-log-path="+s.auditLog(),
+		"--audit-policy-file=" + s.auditPolicy(),
+		"--audit-log-path=" + s.auditLog(),
 		"--audit-log-format=json",
 		// A test that counts requests reads the log right after the last one.
 		"--audit-log-mode=blocking",
-	)
+	})
+}
+
+// apiServerAuthentication adds to the certificates and tokens of this cluster and
+// takes none of them away.
+func (s setup) apiServerAuthentication() []string {
+	if s.authenticationConfig == "" {
+		return nil
+	}
+	return []string{"--authentication-config=" + s.authenticationConfig}
 }
 
 // apiServerAddress is where kube-apiserver listens, and says that it does.

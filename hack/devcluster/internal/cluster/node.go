@@ -54,7 +54,7 @@ func prepareNode(ctx context.Context, o Options, l layout, starter process.Start
 	if p.debian, err = debian.Programs(ctx, o.Cache, say); err != nil {
 		return nil, err
 	}
-	if p.network, err = network.New(node.Address); err != nil {
+	if p.network, err = network.New(node.Address, serviceIPs); err != nil {
 		return nil, err
 	}
 	p.janitor, err = starter.StartCommand(ctx, process.Command{

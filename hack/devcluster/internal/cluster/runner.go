@@ -43,9 +43,9 @@ type runner struct {
 	died chan *process.Process
 }
 
-func newRunner(l layout, starter process.Starter, out io.Writer) *runner {
+func newRunner(s setup, starter process.Starter, out io.Writer) *runner {
 	return &runner{
-		setup:      setup{layout: l},
+		setup:      s,
 		starter:    starter,
 		background: func() {},
 		out:        out,
@@ -190,6 +190,8 @@ func (r *runner) writeState() error {
 		Registry:   address(r.Registry),
 		AuditLog:   r.auditLog(),
 		Components: map[string]componentState{},
+
+		AuthenticationConfig: r.authenticationConfig,
 	}
 	ports := map[string]int{
 		component.Etcd:              r.Etcd,

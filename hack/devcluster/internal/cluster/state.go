@@ -24,8 +24,12 @@ type state struct {
 	Registry string `json:"registry"`
 	// Node is the node, if the cluster has one.
 	Node *nodeState `json:"node,omitempty"`
-	// AuditLog is the path of the JSON lines of what the operator wrote.
+	// AuditLog is the path of the JSON lines of what the operator wrote, of what was
+	// asked for by break glass, and of ways into pods.
 	AuditLog string `json:"auditLog"`
+	// AuthenticationConfig is the path of the file that says whose tokens the API
+	// server takes besides its own; there is none without it.
+	AuthenticationConfig string `json:"authenticationConfig,omitempty"`
 	// Components are the running programs by name.
 	Components map[string]componentState `json:"components"`
 }

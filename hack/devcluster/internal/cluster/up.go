@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -36,6 +37,9 @@ type Options struct {
 	Dir string
 	// CRDs are files or folders of custom resource definitions to begin with.
 	CRDs []string
+	// AuthenticationConfig is a file that says of which OpenID Connect providers the
+	// API server takes tokens. It reads the file again when it changes.
+	AuthenticationConfig string
 	// Node adds a node that runs pods.
 	Node bool
 	// NodePrograms is the folder of the programs that only a node needs, Cache where
@@ -48,6 +52,10 @@ type Options struct {
 // the cluster can be used. When it returns, all that it started is gone.
 func Up(ctx context.Context, o Options, out io.Writer) error {
 	objects, err := install.Objects(o.CRDs)
+	if err != nil {
+		return err
+	}
+	authentication, err := readable(o.AuthenticationConfig)
 	if err != nil {
 		return err
 	}
@@ -85,13 +93,29 @@ func Up(ctx context.Context, o Options, out io.Writer) error {
 		defer parts.stop(context.WithoutCancel(ctx))
 		starter.Thread = parts.network.Thread
 	}
+	s := setup{layout: l, authenticationConfig: authentication, node: parts}
 	for attempt := 1; ; attempt++ {
-		err := runOnce(ctx, l, starter, parts, objects, out)
+		err := runOnce(ctx, s, starter, objects, out)
 		if attempt == startAttempts || !portLost(err) {
 			return err
 		}
 		_, _ = fmt.Fprintln(out, "another program took a port: starting again with another one")
 	}
+}
+
+// readable is the absolute path of file, if there is one and it can be read.
+func readable(file string) (string, error) {
+	if file == "" {
+		return "", nil
+	}
+	if _, err := os.ReadFile(file); err != nil {
+		return "", fmt.Errorf("read the authentication configuration: %w", err)
+	}
+	absolute, err := filepath.Abs(file)
+	if err != nil {
+		return "", fmt.Errorf("find %s: %w", file, err)
+	}
+	return absolute, nil
 }
 
 // portLost reports whether err is a port that was free a moment before.
@@ -102,17 +126,16 @@ func portLost(err error) bool {
 
 // runOnce starts a cluster on free ports, keeps it until ctx ends or a part of
 // it does, and stops it.
-func runOnce(ctx context.Context, l layout, starter process.Starter, parts *nodeParts, objects []*unstructured.Unstructured, out io.Writer) (err error) {
+func runOnce(ctx context.Context, s setup, starter process.Starter, objects []*unstructured.Unstructured, out io.Writer) (err error) {
 	begun := time.Now()
-	r := newRunner(l, starter, out)
-	r.node = parts
+	r := newRunner(s, starter, out)
 	defer func() {
 		stopErr := r.stop()
 		if err == nil {
 			err = stopErr
 		}
 	}()
-	r.say("Kubernetes %s in %s", version.Get().GitVersion, l.dir)
+	r.say("Kubernetes %s in %s", version.Get().GitVersion, r.dir)
 	if err := r.start(ctx, objects); err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted before the cluster was ready")
@@ -120,7 +143,7 @@ func runOnce(ctx context.Context, l layout, starter process.Starter, parts *node
 		return err
 	}
 	r.say("registry: %s", address(r.Registry))
-	r.say("kubeconfig: %s", l.kubeconfig())
+	r.say("kubeconfig: %s", r.kubeconfig())
 	r.say("started in %s", since(begun))
 	r.say("ready")
 	return r.wait(ctx)

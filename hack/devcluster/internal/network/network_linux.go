@@ -24,15 +24,19 @@ type Network struct {
 	Path string
 }
 
-// New makes a network whose node has address.
-func New(address string) (*Network, error) {
+// New makes a network whose node has address. services is the range of addresses of
+// Services, which programs of the node itself can reach as well.
+func New(address, services string) (*Network, error) {
 	n := &Network{Thread: thread.New()}
 	err := n.Thread.Do(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("enter a new network namespace: %w", err)
 		}
 		n.Path = fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), unix.Gettid())
-		return setUp(address)
+		if err := setUp(address); err != nil {
+			return err
+		}
+		return routeTo(services)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the network of the node: %w", err)
@@ -60,6 +64,24 @@ func setUp(address string) error {
 	}
 	if err := os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0); err != nil {
 		return fmt.Errorf("forward packets: %w", err)
+	}
+	return nil
+}
+
+// routeTo gives the addresses of Services a way out: kube-proxy replaces them by
+// those of pods, but only in what the kernel did not refuse before for want of a
+// route. The API server calls webhooks by them.
+func routeTo(services string) error {
+	lo, err := netlink.LinkByName("lo")
+	if err != nil {
+		return fmt.Errorf("find loopback: %w", err)
+	}
+	_, parsed, err := net.ParseCIDR(services)
+	if err != nil {
+		return fmt.Errorf("read the range of Services: %w", err)
+	}
+	if err := netlink.RouteAdd(&netlink.Route{LinkIndex: lo.Attrs().Index, Dst: parsed, Scope: netlink.SCOPE_LINK}); err != nil {
+		return fmt.Errorf("add the route to Services: %w", err)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ func newNetwork(t *testing.T) *Network {
 	if os.Geteuid() != 0 {
 		t.Skip("only root makes network namespaces")
 	}
-	n, err := New("172.30.0.1")
+	n, err := New("172.30.0.1", "10.96.0.0/16")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,5 +92,25 @@ func TestNodeHasItsAddressInside(t *testing.T) {
 	}
 	if _, err := os.Stat(n.Path); err != nil {
 		t.Errorf("the namespace has no name: %v", err)
+	}
+}
+
+func TestServicesHaveARouteFromTheNode(t *testing.T) {
+	n := newNetwork(t)
+	// UDP sends nothing yet: only the route is asked for, and which address of the
+	// node it begins at.
+	err := n.Thread.Do(func() error {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "udp", "10.96.12.34:443")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close() }()
+		if from, _, err := net.SplitHostPort(conn.LocalAddr().String()); err != nil || from != "172.30.0.1" {
+			t.Errorf("it begins at %s, %v", from, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

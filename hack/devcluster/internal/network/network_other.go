@@ -26,7 +26,7 @@ type Network struct {
 }
 
 // New fails.
-func New(string) (*Network, error) { return nil, errLinux }
+func New(string, string) (*Network, error) { return nil, errLinux }
 
 // Listen fails.
 func (*Network) Listen(context.Context, string) (net.Listener, error) { return nil, errLinux }

@@ -19,7 +19,7 @@ type LabWorkloadSpecApplyConfiguration struct {
 	// selector chooses the pods by their labels, in the namespace of this object. It must not be empty:
 	// a LabWorkload never governs a whole namespace by accident.
 	Selector *v1.LabelSelectorApplyConfiguration `json:"selector,omitempty"`
-	// enforcement is Audit (evaluate and report, touch nothing) or Enforce. Each of network, encryption.inTransit and images may set its own.
+	// enforcement is Audit (evaluate and report, touch nothing) or Enforce. Each of network, encryption.inTransit, images, mfa and training may set its own.
 	// A verdict never depends on it: conditions say what is.
 	Enforcement *apiv1alpha1.Enforcement `json:"enforcement,omitempty"`
 	// enforceAfter keeps everything at Audit until this instant: an RFC 3339 instant such as "2027-01-15T06:00:00Z",
@@ -33,6 +33,10 @@ type LabWorkloadSpecApplyConfiguration struct {
 	Network *NetworkSpecApplyConfiguration `json:"network,omitempty"`
 	// images says how old the images of the pods may be.
 	Images *ImagesSpecApplyConfiguration `json:"images,omitempty"`
+	// mfa says what login the people need who get into the pods or change what runs there.
+	MFA *MFASpecApplyConfiguration `json:"mfa,omitempty"`
+	// training says what training the people need who reach the pods.
+	Training *TrainingSpecApplyConfiguration `json:"training,omitempty"`
 }
 
 // LabWorkloadSpecApplyConfiguration constructs a declarative configuration of the LabWorkloadSpec type for use with
@@ -94,5 +98,21 @@ func (b *LabWorkloadSpecApplyConfiguration) WithNetwork(value *NetworkSpecApplyC
 // If called multiple times, the Images field is set to the value of the last call.
 func (b *LabWorkloadSpecApplyConfiguration) WithImages(value *ImagesSpecApplyConfiguration) *LabWorkloadSpecApplyConfiguration {
 	b.Images = value
+	return b
+}
+
+// WithMFA sets the MFA field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the MFA field is set to the value of the last call.
+func (b *LabWorkloadSpecApplyConfiguration) WithMFA(value *MFASpecApplyConfiguration) *LabWorkloadSpecApplyConfiguration {
+	b.MFA = value
+	return b
+}
+
+// WithTraining sets the Training field in the declarative configuration to the given value
+// and returns the receiver, so that objects can be built by chaining "With" function invocations.
+// If called multiple times, the Training field is set to the value of the last call.
+func (b *LabWorkloadSpecApplyConfiguration) WithTraining(value *TrainingSpecApplyConfiguration) *LabWorkloadSpecApplyConfiguration {
+	b.Training = value
 	return b
 }
