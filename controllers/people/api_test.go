@@ -60,7 +60,7 @@ func TestAProofIsAFieldOfItsOwnManager(t *testing.T) {
 		_, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: client.ObjectKeyFromObject(lab)})
 		return err
 	}
-	step(func() error { return proofs.note(t.Context(), lab.Spec.Issuer, noon) })
+	step(func() error { return proofs.note(t.Context(), lab.Spec.Issuer, sighting{noon, lab.Generation}) })
 	if lab.Status.ClaimsSeenAt == nil || !lab.Status.ClaimsSeenAt.Time.Equal(noon.Truncate(time.Hour)) {
 		t.Errorf("noted is %v", lab.Status.ClaimsSeenAt)
 	}
@@ -71,7 +71,7 @@ func TestAProofIsAFieldOfItsOwnManager(t *testing.T) {
 		t.Errorf("the status is %+v, of (-want +got):\n%s", lab.Status, diff)
 	}
 	version := lab.ResourceVersion
-	step(func() error { return proofs.note(t.Context(), lab.Spec.Issuer, noon.Add(time.Minute)) })
+	step(func() error { return proofs.note(t.Context(), lab.Spec.Issuer, sighting{noon.Add(time.Minute), lab.Generation}) })
 	step(look)
 	if lab.ResourceVersion != version {
 		t.Error("a second look writes")

@@ -41,7 +41,14 @@ type Proofs struct {
 
 	lock sync.Mutex
 	// seen is when claims of an issuer have arrived last, and looked when that was compared with what is noted.
-	seen, looked map[string]time.Time
+	seen   map[string]sighting
+	looked map[string]time.Time
+}
+
+// sighting is when claims have arrived, and the generation of the IdentityProvider that said which ones have to.
+type sighting struct {
+	at         time.Time
+	generation int64
 }
 
 // +kubebuilder:rbac:groups=labguard.dev,resources=identityproviders,verbs=get;list;watch
@@ -49,7 +56,7 @@ type Proofs struct {
 
 // NewProofs makes it. reader answers from a cache of IdentityProviders.
 func NewProofs(reader client.Reader, writer client.Client, ticking clock.WithTicker) *Proofs {
-	return &Proofs{reader: reader, writer: writer, queue: retrying[string](ticking), seen: map[string]time.Time{}, looked: map[string]time.Time{}}
+	return &Proofs{reader: reader, writer: writer, queue: retrying[string](ticking), seen: map[string]sighting{}, looked: map[string]time.Time{}}
 }
 
 // retrying is a queue that waits longer after each failure.
@@ -58,14 +65,14 @@ func retrying[T comparable](ticking clock.WithTicker) workqueue.TypedRateLimitin
 	return workqueue.NewTypedRateLimitingQueueWithConfig(limiter, workqueue.TypedRateLimitingQueueConfig[T]{Clock: ticking})
 }
 
-// Seen says that a person has shown claims of a configured issuer with all that it proves. It neither blocks nor fails, and costs a look into a map.
-func (p *Proofs) Seen(issuer string, at time.Time) {
+// Seen says that a person has shown claims of a configured issuer with all that it proves, by this generation of its object. It neither blocks nor fails, and costs a look into a map.
+func (p *Proofs) Seen(issuer string, generation int64, at time.Time) {
 	p.lock.Lock()
 	defer p.lock.Unlock()
-	if before, known := p.seen[issuer]; !known && len(p.seen) >= maxIssuers || at.Before(before) {
+	if before, known := p.seen[issuer]; !known && len(p.seen) >= maxIssuers || at.Before(before.at) {
 		return
 	}
-	p.seen[issuer] = at
+	p.seen[issuer] = sighting{at, generation}
 	if last, looked := p.looked[issuer]; looked && at.Before(last.Add(lookEvery)) {
 		return
 	}
@@ -93,9 +100,9 @@ func (p *Proofs) Start(ctx context.Context) error {
 func (p *Proofs) work(ctx context.Context, issuer string) {
 	defer p.queue.Done(issuer)
 	p.lock.Lock()
-	at := p.seen[issuer]
+	seen := p.seen[issuer]
 	p.lock.Unlock()
-	if err := p.note(ctx, issuer, at); err != nil {
+	if err := p.note(ctx, issuer, seen); err != nil {
 		log.FromContext(ctx).Error(err, "it cannot be noted that claims have arrived, which is tried again", "issuer", issuer)
 		p.queue.AddRateLimited(issuer)
 		return
@@ -103,8 +110,9 @@ func (p *Proofs) work(ctx context.Context, issuer string) {
 	p.queue.Forget(issuer)
 }
 
-// note writes the hour in which claims were seen, if that is not noted yet. Where two objects name the issuer it is not known, and nothing is noted.
-func (p *Proofs) note(ctx context.Context, issuer string, at time.Time) error {
+// note writes the hour in which claims were seen, if that is not noted yet. Where two objects name the issuer it is not known, and nothing is noted; nor is what was seen
+// before the object came to ask for something else.
+func (p *Proofs) note(ctx context.Context, issuer string, seen sighting) error {
 	var list v1alpha1.IdentityProviderList
 	if err := p.reader.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("list IdentityProviders: %w", err)
@@ -119,8 +127,8 @@ func (p *Proofs) note(ctx context.Context, issuer string, at time.Time) error {
 		}
 		provider = &list.Items[i]
 	}
-	hour := metav1.NewTime(at.UTC().Truncate(proofStep))
-	if provider == nil || provider.DeletionTimestamp != nil || provider.Status.ClaimsSeenAt != nil && !provider.Status.ClaimsSeenAt.Before(&hour) {
+	hour := metav1.NewTime(seen.at.UTC().Truncate(proofStep))
+	if provider == nil || provider.DeletionTimestamp != nil || provider.Generation != seen.generation || provider.Status.ClaimsSeenAt != nil && !provider.Status.ClaimsSeenAt.Before(&hour) {
 		return nil
 	}
 	intent := applyv1alpha1.IdentityProvider(provider.Name).WithUID(provider.UID).

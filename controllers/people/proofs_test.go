@@ -33,7 +33,7 @@ func TestAProofIsNotedToTheHourAndOnceAnHour(t *testing.T) {
 	p := NewProofs(a, a, testclock.NewFakeClock(noon))
 	note := func(at time.Time) {
 		t.Helper()
-		if err := p.note(t.Context(), issuer, at); err != nil {
+		if err := p.note(t.Context(), issuer, sighting{at: at, generation: 1}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -60,12 +60,30 @@ func TestAProofOfAnIssuerThatIsNotKnownIsNotNoted(t *testing.T) {
 	a := apiWith(t, provider("lab", issuer), provider("twin", issuer), provider("slash", issuer+"/"))
 	p := NewProofs(a, a, testclock.NewFakeClock(noon))
 	for _, of := range []string{issuer, "https://elsewhere.example"} {
-		if err := p.note(t.Context(), of, noon); err != nil || len(a.written()) != 0 {
+		if err := p.note(t.Context(), of, sighting{at: noon, generation: 1}); err != nil || len(a.written()) != 0 {
 			t.Errorf("%s: %v, %v", of, a.written(), err)
 		}
 	}
-	if err := p.note(t.Context(), issuer+"/", noon); err != nil || claimsSeenAt(t, a, "slash") == nil || len(a.written()) != 1 {
+	if err := p.note(t.Context(), issuer+"/", sighting{at: noon, generation: 1}); err != nil || claimsSeenAt(t, a, "slash") == nil || len(a.written()) != 1 {
 		t.Errorf("%v, %v", a.written(), err)
+	}
+}
+
+// TestAProofIsOfWhatTheProviderSaidThen: what was seen before the object came to prove something else says nothing about that. An object that comes back under its name begins anew.
+func TestAProofIsOfWhatTheProviderSaidThen(t *testing.T) {
+	t.Parallel()
+	a := apiWith(t, provider("lab", issuer))
+	p := NewProofs(a, a, testclock.NewFakeClock(noon))
+	for _, generation := range []int64{0, 2, 7} {
+		if err := p.note(t.Context(), issuer, sighting{at: noon, generation: generation}); err != nil || len(a.written()) != 0 {
+			t.Errorf("generation %d: %v, %v", generation, a.written(), err)
+		}
+	}
+	p.Seen(issuer, 7, noon)
+	p.Seen(issuer, 1, noon.Add(time.Second))
+	p.work(t.Context(), issuer)
+	if claimsSeenAt(t, a, "lab") == nil {
+		t.Error("what was seen of the object that is there now is not noted")
 	}
 }
 
@@ -76,8 +94,8 @@ func TestSeenNeitherBlocksNorLooksForEachRequest(t *testing.T) {
 	for i := range 8 {
 		all.Go(func() {
 			for second := range 59 {
-				p.Seen(issuer, noon.Add(time.Duration(second)*time.Second))
-				p.Seen(fmt.Sprintf("https://%d.example", i), noon)
+				p.Seen(issuer, 1, noon.Add(time.Duration(second)*time.Second))
+				p.Seen(fmt.Sprintf("https://%d.example", i), 1, noon)
 			}
 		})
 	}
@@ -86,7 +104,7 @@ func TestSeenNeitherBlocksNorLooksForEachRequest(t *testing.T) {
 		t.Errorf("%d issuers wait, want 9", got)
 	}
 	for i := range 2 * maxIssuers {
-		p.Seen(fmt.Sprintf("https://many-%d.example", i), noon)
+		p.Seen(fmt.Sprintf("https://many-%d.example", i), 1, noon)
 	}
 	if len(p.seen) != maxIssuers || p.queue.Len() != maxIssuers {
 		t.Errorf("%d are remembered and %d wait, want %d", len(p.seen), p.queue.Len(), maxIssuers)
@@ -102,7 +120,7 @@ func TestAProofThatCannotBeNotedIsTriedAgainUntilItIs(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- p.Start(ctx) }()
-	p.Seen(issuer, noon)
+	p.Seen(issuer, 1, noon)
 	eventually(t, clock, func() bool { return claimsSeenAt(t, a, "lab") != nil })
 	stop()
 	if err := <-ended; err != nil {

@@ -126,7 +126,7 @@ func TestAProofOfWhatWasAskedBeforeIsWithdrawn(t *testing.T) {
 	a := apiWith(t, provider("lab", issuer))
 	r, _ := providersOf(a, &told{})
 	proofs := NewProofs(a, a, testclock.NewFakeClock(noon))
-	if err := proofs.note(t.Context(), issuer, noon); err != nil {
+	if err := proofs.note(t.Context(), issuer, sighting{noon, 1}); err != nil {
 		t.Fatal(err)
 	}
 	look(t, r, "lab")
@@ -152,7 +152,10 @@ func TestAProofOfWhatWasAskedBeforeIsWithdrawn(t *testing.T) {
 	if len(a.written()) != before {
 		t.Errorf("a second look writes: %v", a.written())
 	}
-	if err := proofs.note(t.Context(), issuer, noon.Add(time.Minute)); err != nil {
+	if err := proofs.note(t.Context(), issuer, sighting{noon.Add(time.Minute), 1}); err != nil || len(a.written()) != before {
+		t.Errorf("a proof of what was asked before is noted after all: %v, %v", a.written(), err)
+	}
+	if err := proofs.note(t.Context(), issuer, sighting{noon.Add(time.Minute), 2}); err != nil {
 		t.Fatal(err)
 	}
 	look(t, r, "lab")

@@ -39,7 +39,11 @@ func TestWhatIsKnownOfPeopleSurvivesWhateverGoesWrong(t *testing.T) {
 // day; and two uses of break glass, of which one is acknowledged and is deleted after 90 days. The other one never is.
 func whatIsKnown() reliability.Scenario {
 	note := func(ctx context.Context, w *reliability.World) error {
-		return NewProofs(w.Admin, w.Admin, w.Clock).note(ctx, issuer, w.Clock.Now())
+		var known v1alpha1.IdentityProvider
+		if err := w.Admin.Get(ctx, client.ObjectKey{Name: "lab"}, &known); err != nil {
+			return err
+		}
+		return NewProofs(w.Admin, w.Admin, w.Clock).note(ctx, issuer, sighting{w.Clock.Now(), known.Generation})
 	}
 	return reliability.Scenario{
 		Name:   "what is known of people",

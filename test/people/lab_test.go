@@ -177,7 +177,7 @@ func (l *lab) Used(namespace, user string, request v1alpha1.BreakGlassRequest) {
 }
 
 // Seen implements people.Proofs.
-func (l *lab) Seen(issuer string, _ time.Time) {
+func (l *lab) Seen(issuer string, _ int64, _ time.Time) {
 	l.lock.Lock()
 	defer l.lock.Unlock()
 	if issuer == l.issuer {

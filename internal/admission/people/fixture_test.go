@@ -71,10 +71,10 @@ type use struct {
 	request         v1alpha1.BreakGlassRequest
 }
 
-func (s *seen) Seen(issuer string, at time.Time) {
+func (s *seen) Seen(issuer string, generation int64, at time.Time) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	s.proofs = append(s.proofs, issuer+" "+at.Format(time.TimeOnly))
+	s.proofs = append(s.proofs, fmt.Sprintf("%s %d %s", issuer, generation, at.Format(time.TimeOnly)))
 }
 
 func (s *seen) Used(namespace, user string, request v1alpha1.BreakGlassRequest) {

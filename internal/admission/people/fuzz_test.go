@@ -136,7 +136,7 @@ func requireNoted(t *testing.T, asked *webhook.Request, told *seen) {
 		}
 	}
 	for _, proof := range told.proofs {
-		if proof != idp+" 12:00:00" && proof != entra+" 12:00:00" {
+		if proof != idp+" 1 12:00:00" && proof != entra+" 1 12:00:00" {
 			t.Fatalf("the proof %q", proof)
 		}
 	}

@@ -26,8 +26,8 @@ const (
 
 // Proofs learns that claims of an issuer arrive. It has to return at once and to bound what it keeps: a request waits meanwhile.
 type Proofs interface {
-	// Seen says that a person has come with all claims that the provider of the issuer proves.
-	Seen(issuer string, at time.Time)
+	// Seen says that a person has come with all claims that the provider of the issuer proves, as the IdentityProvider of this generation says.
+	Seen(issuer string, generation int64, at time.Time)
 }
 
 // Uses learns of break glass. It has to return at once and to bound what it keeps: an emergency waits meanwhile.
@@ -99,8 +99,8 @@ func (g *Gate) Validating() admission.Handler {
 		if answer.Reason == access.ReasonBreakGlass {
 			g.used(ctx, &request, now)
 		}
-		if g.config.Proofs != nil && known.proves(&input.Person) {
-			g.config.Proofs.Seen(input.Person.Issuer, now)
+		if generation, proven := known.proves(&input.Person); proven && g.config.Proofs != nil {
+			g.config.Proofs.Seen(input.Person.Issuer, generation, now)
 		}
 		return answered(ctx, answer)
 	})

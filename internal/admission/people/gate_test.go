@@ -414,20 +414,20 @@ func TestAProofIsALoginWithEverythingThatItsProviderProves(t *testing.T) {
 		asked webhook.Request
 		want  []string
 	}{
-		"that gets in":                     {exec(mia()), []string{idp + " 12:00:00"}},
-		"that is refused":                  {exec(mia(claim("amr", "pwd"))), []string{idp + " 12:00:00"}},
-		"for a dry run":                    {dry(request(mia(), admissionv1.Update, "deployments", "lis")), []string{idp + " 12:00:00"}},
+		"that gets in":                     {exec(mia()), []string{idp + " 1 12:00:00"}},
+		"that is refused":                  {exec(mia(claim("amr", "pwd"))), []string{idp + " 1 12:00:00"}},
+		"for a dry run":                    {dry(request(mia(), admissionv1.Update, "deployments", "lis")), []string{idp + " 1 12:00:00"}},
 		"without methods":                  {exec(mia(claim("amr"))), nil},
 		"with methods that nobody reads":   {exec(mia(claim("amr", "\xff"))), nil},
 		"without a context":                {exec(mia(claim("acr", ""))), nil},
 		"without a time":                   {exec(mia(claim("auth-time", "soon"))), nil},
 		"of another issuer":                {exec(mia(claim("issuer", "https://ci.example"))), nil},
 		"of none":                          {exec(mia(claim("issuer"))), nil},
-		"of a provider that proves less":   {exec(mia(claim("issuer", entra), claim("amr"))), []string{entra + " 12:00:00"}},
+		"of a provider that proves less":   {exec(mia(claim("issuer", entra), claim("amr"))), []string{entra + " 1 12:00:00"}},
 		"of a machine with claims":         {exec(withClaims(serviceAccount("flux-system", "kustomize"))), nil},
 		"of a certificate":                 {exec(certificate("jane")), nil},
-		"where nothing is asked for":       {request(mia(), admissionv1.Connect, "pods/exec", "other-0"), []string{idp + " 12:00:00"}},
-		"without a subject, which is none": {exec(mia(claim("subject"))), []string{idp + " 12:00:00"}},
+		"where nothing is asked for":       {request(mia(), admissionv1.Connect, "pods/exec", "other-0"), []string{idp + " 1 12:00:00"}},
+		"without a subject, which is none": {exec(mia(claim("subject"))), []string{idp + " 1 12:00:00"}},
 	} {
 		s := newSite(t, laboratory()...)
 		s.ask(t, test.asked)

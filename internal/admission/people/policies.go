@@ -39,16 +39,22 @@ type view struct {
 	policy  *access.Policy
 	sources []identity.Source
 	// provable are the providers by issuer, without those that name the same one.
-	provable map[string]access.Provider
+	provable map[string]provable
 	// ends are the LabWorkloads that time alone changes, and when; until is the first of these instants, zero if there is none.
 	ends  map[string]time.Time
 	until time.Time
 }
 
-// proves says whether a person has come with everything that the provider of the issuer proves.
-func (v *view) proves(person *access.Person) bool {
+// provable is a provider, with the generation of the object that says what it proves.
+type provable struct {
+	access.Provider
+	generation int64
+}
+
+// proves says whether a person has come with everything that the provider of the issuer proves, and of which generation of it that was learned.
+func (v *view) proves(person *access.Person) (generation int64, proven bool) {
 	known, found := v.provable[person.Issuer]
-	return found && person.Kind == access.KindPerson && person.Issuer != "" &&
+	return known.generation, found && person.Kind == access.KindPerson && person.Issuer != "" &&
 		(!known.ProvesMethods || len(person.Methods) > 0) && (!known.ProvesContext || person.Context != "") && (!known.ProvesAuthTime || !person.AuthTime.IsZero())
 }
 
@@ -243,13 +249,13 @@ func (p *policies) read(ctx context.Context, namespace string, known *view, chan
 
 // arrange is the view of a namespace without LabWorkloads.
 func (p *policies) arrange(known []v1alpha1.IdentityProvider) *view {
-	arranged := &view{provable: map[string]access.Provider{}}
+	arranged := &view{provable: map[string]provable{}}
 	settings := access.Settings{BreakGlassGroup: p.config.BreakGlassGroup, Machines: p.config.Machines, Tokens: p.config.Tokens}
 	times := map[string]int{}
 	for i := range known {
 		one := logins.Provider(&known[i].Spec)
 		settings.Providers, arranged.sources = append(settings.Providers, one), append(arranged.sources, source(&known[i].Spec))
-		arranged.provable[one.Issuer] = one
+		arranged.provable[one.Issuer] = provable{one, known[i].Generation}
 		times[one.Issuer]++
 	}
 	for issuer, often := range times {
