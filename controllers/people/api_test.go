@@ -71,7 +71,9 @@ func TestAProofIsAFieldOfItsOwnManager(t *testing.T) {
 		t.Errorf("the status is %+v, of (-want +got):\n%s", lab.Status, diff)
 	}
 	version := lab.ResourceVersion
-	step(func() error { return proofs.note(t.Context(), lab.Spec.Issuer, sighting{noon.Add(time.Minute), lab.Generation}) })
+	step(func() error {
+		return proofs.note(t.Context(), lab.Spec.Issuer, sighting{noon.Add(time.Minute), lab.Generation})
+	})
 	step(look)
 	if lab.ResourceVersion != version {
 		t.Error("a second look writes")
