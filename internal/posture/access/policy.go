@@ -103,7 +103,7 @@ type Provider struct {
 	Issuer string
 	// ProvesMethods, ProvesContext and ProvesAuthTime say which claims it asserts from a login, and not from what a client asks for.
 	ProvesMethods, ProvesContext, ProvesAuthTime bool
-	// Shown says that such claims were seen to arrive, so that somebody can log in in the way that is asked for.
+	// Shown says that such claims were seen to arrive, so that somebody is able to show a login.
 	Shown bool
 	// Rule is what it says about good logins.
 	Rule Override
