@@ -175,7 +175,7 @@ func isUserName(text string) bool {
 
 // isBroadGroup says whether everybody is in a group, or every machine or node.
 func isBroadGroup(name string) bool {
-	return name == "system:authenticated" || name == "system:unauthenticated" || name == "system:nodes" || strings.HasPrefix(name, accountsPrefix)
+	return name == "system:authenticated" || strings.HasPrefix(name, "system:authenticated:") || name == "system:unauthenticated" || name == "system:nodes" || strings.HasPrefix(name, accountsPrefix)
 }
 
 // machines are the listed accounts in the words of the decision.
