@@ -143,11 +143,12 @@ type accessConfiguration struct {
 	} `json:"access"`
 }
 
-// configured adds what labguard's configuration in the cluster says, and cert-manager, which labguard accepts by itself.
+// configured adds what labguard's configuration in the cluster says, and cert-manager with its cainjector, which labguard accepts by itself.
 func (c clusterRights) configured(ctx context.Context, namespace string, in *rights.Input) error {
 	var configuration accessConfiguration
 	defer func() {
-		in.Trusted = append(in.Trusted, rights.Subject{Kind: rbacv1.UserKind, Name: cmp.Or(configuration.CertManagerUser, injection.DefaultCertManagerUser)})
+		user := cmp.Or(configuration.CertManagerUser, injection.DefaultCertManagerUser)
+		in.Trusted = append(in.Trusted, rights.Subject{Kind: rbacv1.UserKind, Name: user}, rights.Subject{Kind: rbacv1.UserKind, Name: user + injection.CAInjectorSuffix})
 	}()
 	found, err := c.core.ConfigMaps(namespace).Get(ctx, configurationName, metav1.GetOptions{})
 	if err != nil {

@@ -110,9 +110,23 @@ func (m machine) validate() error {
 	case !account && !isUserName(m.User):
 		return fmt.Errorf("user %q: write the name as the API server knows it, without spaces around it", m.User)
 	case strings.HasPrefix(m.User, systemPrefix):
-		return fmt.Errorf("user %q: names that begin with %q are Kubernetes' own; write a ServiceAccount as namespace and serviceAccount", m.User, systemPrefix)
+		return m.validateSystem()
 	case m.Issuer != "" && (!issuerPattern.MatchString(m.Issuer) || len(m.Issuer) > maxIssuer):
 		return fmt.Errorf("issuer %q: write the URL in the iss claim of its tokens, such as https://login.lab.example", m.Issuer)
+	default:
+		return nil
+	}
+}
+
+// validateSystem looks at names that are Kubernetes' own, or those of a managed control plane.
+func (m machine) validateSystem() error {
+	switch {
+	case strings.HasPrefix(m.User, "system:serviceaccount:"):
+		return fmt.Errorf("user %q: write a ServiceAccount as namespace and serviceAccount", m.User)
+	case m.User == "system:anonymous" || strings.HasPrefix(m.User, "system:node:"):
+		return fmt.Errorf("user %q: this is a node, or everybody", m.User)
+	case m.Issuer != "":
+		return fmt.Errorf("user %q: names that begin with %q are of the control plane, and no issuer vouches for them: leave issuer out", m.User, systemPrefix)
 	default:
 		return nil
 	}
@@ -161,7 +175,7 @@ func isUserName(text string) bool {
 
 // isBroadGroup says whether everybody is in a group, or every machine or node.
 func isBroadGroup(name string) bool {
-	return name == "system:authenticated" || name == "system:unauthenticated" || name == "system:nodes" || strings.HasPrefix(name, accountsPrefix)
+	return name == "system:authenticated" || strings.HasPrefix(name, "system:authenticated:") || name == "system:unauthenticated" || name == "system:nodes" || strings.HasPrefix(name, accountsPrefix)
 }
 
 // machines are the listed accounts in the words of the decision.

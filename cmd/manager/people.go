@@ -80,8 +80,10 @@ func (p *parts) rights() people.RightsConfig {
 	for _, one := range p.config.Access.Machines {
 		config.Machines = append(config.Machines, rights.Machine{User: one.User, Namespace: one.Namespace, Name: one.ServiceAccount})
 	}
-	// cert-manager reads Secrets everywhere, and labguard has its certificates from it anyway.
-	config.Trusted = append(config.Trusted, rights.Subject{Kind: rbacv1.UserKind, Name: cmp.Or(p.config.CertManagerUser, injection.DefaultCertManagerUser)})
+	// cert-manager and its cainjector, as its chart names it, read Secrets everywhere, and labguard has its certificates from it anyway.
+	certManager := cmp.Or(p.config.CertManagerUser, injection.DefaultCertManagerUser)
+	config.Trusted = append(config.Trusted,
+		rights.Subject{Kind: rbacv1.UserKind, Name: certManager}, rights.Subject{Kind: rbacv1.UserKind, Name: certManager + injection.CAInjectorSuffix})
 	for _, one := range p.config.Access.Trusted {
 		config.Trusted = append(config.Trusted, rights.Subject{Kind: one.Kind, Namespace: one.Namespace, Name: one.Name})
 	}

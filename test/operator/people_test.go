@@ -44,6 +44,8 @@ type ward struct {
 	// provider is the name of the IdentityProvider of the issuer, and gitops the listed machine.
 	provider string
 	gitops   rest.ImpersonationConfig
+	// home is the namespace of the machine.
+	home string
 	// doomed is another namespace that asks for the same.
 	doomed string
 }
@@ -123,7 +125,7 @@ func newWard(t *testing.T) (*ward, *operator.Operator) {
 	running := operator.Start(t, operator.Options{
 		Configuration: operator.Configuration() + "access:\n  machines: [{namespace: " + home + ", serviceAccount: gitops}]\n",
 	})
-	w := &ward{lab: newLab(t), gitops: rest.ImpersonationConfig{
+	w := &ward{lab: newLab(t), home: home, gitops: rest.ImpersonationConfig{
 		UserName: "system:serviceaccount:" + home + ":gitops", Groups: []string{"system:masters", "system:serviceaccounts", "system:serviceaccounts:" + home},
 	}}
 	w.provider, w.issuer = w.namespace, "https://"+w.namespace+".idp.example"
@@ -205,6 +207,8 @@ func TestPeople(t *testing.T) {
 	w.proven()
 	w.condition("lis", v1alpha1.ConditionCompliant, metav1.ConditionTrue, v1alpha1.ReasonAllTrue)
 
+	w.weakened()
+	w.claimed()
 	w.emergency()
 	running.Kill(t)
 	w.outage(t)
@@ -212,6 +216,38 @@ func TestPeople(t *testing.T) {
 	w.ready("lis")
 	w.proven()
 	w.says("mia, when labguard is back", w.exec(w.person("mia", "mfa")), "not found")
+}
+
+// weakened has what the lab asks for written without the login that it asks for: whoever could do that would need no other way in.
+func (w *ward) weakened() {
+	w.Helper()
+	administrator := rest.ImpersonationConfig{UserName: "root", Groups: []string{"system:masters"}}
+	workload := &v1alpha1.LabWorkload{ObjectMeta: metav1.ObjectMeta{Namespace: w.namespace, Name: "lis"}}
+	audit := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"mfa":{"enforcement":"Audit"},"training":{"enforcement":"Audit"}}}`))
+	w.says("an administrator who weakens the lab", w.as(administrator).Patch(w.Context(), workload, audit), "is refused (NoClaims)")
+	w.says("a password that weakens the lab", w.as(w.person("mia", "pwd")).Patch(w.Context(), workload, audit), "is refused (MethodsMissing)")
+	w.says("an administrator who deletes what the lab asks for", w.as(administrator).Delete(w.Context(), workload), "is refused (NoClaims)")
+	provider := &v1alpha1.IdentityProvider{ObjectMeta: metav1.ObjectMeta{Name: w.provider}}
+	w.says("another provider", w.as(administrator).Delete(w.Context(), provider), "is refused (NoClaims)")
+	if err := w.as(w.person("mia", "mfa")).Patch(w.Context(), workload, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"lab.example/note":"mia was here"}}}`))); err != nil {
+		w.Errorf("mia, who has a login and the course: %v", err)
+	}
+}
+
+// claimed has somebody who could become the machine, and somebody who could claim a second factor, for as long as each holds the right.
+func (w *ward) claimed() {
+	w.Helper()
+	w.kubectl("create", "rolebinding", "claims", "--clusterrole=edit", "--user=dora", "-n", w.home)
+	w.condition("lis", v1alpha1.ConditionMFAEnforced, metav1.ConditionFalse, v1alpha1.ReasonMachineIdentityClaimable)
+	w.kubectl("delete", "rolebinding", "claims", "-n", w.home)
+	w.proven()
+	forger := w.namespace + "-forger"
+	w.kubectl("create", "clusterrole", forger, "--verb=impersonate", "--resource=userextras.authentication.k8s.io/labguard.dev/amr")
+	w.Cleanup(func() { w.kubectl("delete", "clusterrole,clusterrolebinding", forger, "--ignore-not-found") })
+	w.kubectl("create", "clusterrolebinding", forger, "--clusterrole="+forger, "--user=dora")
+	w.condition("lis", v1alpha1.ConditionMFAEnforced, metav1.ConditionUnknown, v1alpha1.ReasonClaimsForgeable)
+	w.kubectl("delete", "clusterrolebinding", forger)
+	w.proven()
 }
 
 // proven waits until it is said to be enforced. A machine is listed, and whoever pushes to its repository needs no login.

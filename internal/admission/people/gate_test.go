@@ -111,7 +111,13 @@ func withoutNamespace(asked webhook.Request) webhook.Request {
 
 // TestWhatAnswersRestOnNeedsALogin wherever it stands, and no course: whoever records courses may be in no laboratory.
 func TestWhatAnswersRestOnNeedsALogin(t *testing.T) {
-	s := newSite(t, laboratory()...)
+	objects := laboratory()
+	for _, object := range objects {
+		if provider, is := object.(*v1alpha1.IdentityProvider); is {
+			provider.Status.ClaimsSeenAt = new(metav1.NewTime(now))
+		}
+	}
+	s := newSite(t, objects...)
 	for name, test := range map[string]struct {
 		who    user
 		reason string
@@ -137,12 +143,39 @@ func TestWhatAnswersRestOnNeedsALogin(t *testing.T) {
 	}
 }
 
-// TestTheFirstProviderIsWrittenByWhoeverMay: before it nobody can prove anything. What else the platform has waits for it.
-func TestTheFirstProviderIsWrittenByWhoeverMay(t *testing.T) {
+// TestAProviderIsWrittenByWhoeverMayUntilALoginWasSeen: before that nobody can prove anything, and one with a mistake has to be put right.
+func TestAProviderIsWrittenByWhoeverMayUntilALoginWasSeen(t *testing.T) {
+	s := newSite(t, workload(), identityProvider())
+	s.tell(identityProvider())
+	change := func(want string) {
+		t.Helper()
+		if got := s.ask(t, platform["change a provider"](certificate("kubernetes-admin", "system:masters"))); got.AuditAnnotations["reason"] != want {
+			t.Errorf("%s, want %s", got.AuditAnnotations["reason"], want)
+		}
+	}
+	change("NotRequired")
+	seen := identityProvider(func(p *v1alpha1.IdentityProvider) { p.Status.ClaimsSeenAt = new(metav1.NewTime(now)) })
+	s.put(t, seen)
+	change("NoClaims")
+	s.put(t, identityProvider(func(p *v1alpha1.IdentityProvider) { p.Generation = 2 })) // it proves something else now, and nobody has shown that yet
+	change("NotRequired")
+}
+
+// TestWhatNobodyCanProveKeepsNobodyFromThePlatform: somebody has to record courses in a cluster whose logins say nothing. The token of a machine is another matter.
+func TestWhatNobodyCanProveKeepsNobodyFromThePlatform(t *testing.T) {
+	token := request(certificate("jane"), admissionv1.Create, "serviceaccounts/token", "kustomize")
+	token.Namespace = "flux-system"
 	s := newSite(t, workload())
-	for what, reason := range map[string]string{"change a provider": "NotRequired", "record a course": "NoProvider", "acknowledge": "NoProvider"} {
-		if got := s.ask(t, platform[what](certificate("kubernetes-admin", "system:masters"))); got.AuditAnnotations["reason"] != reason {
-			t.Errorf("%s: %s", what, got.AuditAnnotations["reason"])
+	for what, test := range map[string]struct {
+		asked   webhook.Request
+		allowed bool
+	}{
+		"a course":           {platform["record a course"](certificate("jane")), true},
+		"an acknowledgement": {platform["acknowledge"](certificate("jane")), true},
+		"a token":            {token, false},
+	} {
+		if got := s.ask(t, test.asked); got.Allowed != test.allowed || test.allowed && len(got.Warnings) == 0 {
+			t.Errorf("%s: allowed %t, warnings %q", what, got.Allowed, got.Warnings)
 		}
 	}
 }

@@ -146,11 +146,17 @@ func (p *policies) watch(ctx context.Context, informers cache.Informers) error {
 	return nil
 }
 
+// shown says of an IdentityProvider whether claims of it were seen to arrive, which is all that counts of its status.
+func shown(object client.Object) bool {
+	provider, is := object.(*v1alpha1.IdentityProvider)
+	return is && provider.Status.ClaimsSeenAt != nil
+}
+
 // changed leaves out writes of a status, which are many. What has the same name and generation may still be another object.
 func (p *policies) changed(before, after any) {
 	old, fine := before.(client.Object)
 	object, too := after.(client.Object)
-	if fine && too && old.GetGeneration() == object.GetGeneration() && old.GetUID() == object.GetUID() {
+	if fine && too && shown(old) == shown(object) && old.GetGeneration() == object.GetGeneration() && old.GetUID() == object.GetUID() {
 		return
 	}
 	p.forget(after)
@@ -254,6 +260,7 @@ func (p *policies) arrange(known []v1alpha1.IdentityProvider) *view {
 	times := map[string]int{}
 	for i := range known {
 		one := logins.Provider(&known[i].Spec)
+		one.Shown = known[i].Status.ClaimsSeenAt != nil
 		settings.Providers, arranged.sources = append(settings.Providers, one), append(arranged.sources, source(&known[i].Spec))
 		arranged.provable[one.Issuer] = provable{one, known[i].Generation}
 		times[one.Issuer]++

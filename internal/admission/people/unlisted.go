@@ -21,7 +21,8 @@ const (
 	maxTold = 1024
 )
 
-// unlisted names machines that are not listed, each once in a while: whoever goes from Audit to Enforce has to know which controllers would be refused, and these read no warnings.
+// unlisted names machines that are not listed, each once in a while: whoever goes from Audit to Enforce has to know which controllers would be refused, and these read no
+// warnings. Some have the names of persons, such as those of a managed control plane: whoever writes without any login is named as well.
 type unlisted struct {
 	lock sync.Mutex
 	told map[[2]string]time.Time
@@ -29,14 +30,18 @@ type unlisted struct {
 
 // note writes a line about a machine that is refused, or would be under Enforce.
 func (u *unlisted) note(ctx context.Context, request *admission.Request, answer *access.Answer, now time.Time) {
-	if answer.Reason != access.ReasonUnlistedMachine && answer.Annotations[access.AnnotationAudited] != string(access.ReasonUnlistedMachine) {
+	reason := answer.Reason
+	if answer.Allowed {
+		reason = access.Reason(answer.Annotations[access.AnnotationAudited])
+	}
+	if reason != access.ReasonUnlistedMachine && (reason != access.ReasonNoClaims || answer.Annotations[access.AnnotationCover] != string(access.Change)) {
 		return
 	}
 	who := [2]string{request.Namespace, fitting(request.UserInfo.Username, maxUser)}
 	if !u.due(who, now) {
 		return
 	}
-	log.FromContext(ctx).Info("a machine that is not listed writes where people are asked for a login", "decision", answer.Annotations[access.AnnotationDecision],
+	log.FromContext(ctx).Info("a machine that is not listed, or somebody without a login, comes where people are asked for one", "reason", reason, "decision", answer.Annotations[access.AnnotationDecision],
 		"namespace", who[0], "user", who[1], "operation", request.Operation, "resource", request.Resource.Resource)
 }
 

@@ -29,7 +29,6 @@ func TestMachinesThatAreNotListedAreNamed(t *testing.T) {
 		}
 		ask(serviceAccount("flux-system", "kustomize"))
 		ask(mia(claim("amr", "pwd")))
-		ask(certificate("jane"))
 		if len(lines) != 1 || !strings.Contains(lines[0], "system:serviceaccount:"+lab+":patroni") || !strings.Contains(lines[0], `"decision"="`+decision+`"`) {
 			t.Errorf("%s: told %q", enforcement, lines)
 		}
@@ -37,6 +36,13 @@ func TestMachinesThatAreNotListedAreNamed(t *testing.T) {
 		ask(serviceAccount(lab, "patroni"))
 		if len(lines) != 2 {
 			t.Errorf("%s: told %q after an hour", enforcement, lines)
+		}
+		s.gate.Validating().Handle(ctx, exec(certificate("jane")))
+		for range 3 {
+			ask(certificate("eks:node-manager"))
+		}
+		if len(lines) != 3 || !strings.Contains(lines[2], "eks:node-manager") || !strings.Contains(lines[2], "NoClaims") {
+			t.Errorf("%s: told %q of a controller with the name of a person", enforcement, lines)
 		}
 	}
 }

@@ -133,7 +133,7 @@ func TestNobodyGoesAroundTheDecision(t *testing.T) {
 // What Kubernetes and listed machines write never waits for labguard.
 func TestWhoNeverWaitsForLabguard(t *testing.T) {
 	config := full()
-	config.Machines = append(config.Machines, access.Machine{User: "system:robot", Issuer: "https://ci.example"})
+	config.Machines = append(config.Machines, access.Machine{User: "system:robot", Issuer: "https://ci.example"}, access.Machine{User: "system:controller:glbc"})
 	asked := map[string]program{}
 	for _, webhook := range access.Webhooks(config)[0].Webhooks {
 		short, _, _ := strings.Cut(*webhook.Name, ".")
@@ -150,19 +150,21 @@ func TestWhoNeverWaitsForLabguard(t *testing.T) {
 		waits  bool
 		enters bool // it is asked when it wants to get into a pod
 	}{
-		"a tool that syncs Git":                       {who: account("gitops", "argo"), enters: true},
-		"labguard":                                    {who: account("labguard-system", "labguard"), enters: true},
-		"another account beside the tool":             {who: account("gitops", "other"), waits: true, enters: true},
-		"the garbage collector":                       {who: account("kube-system", "generic-garbage-collector")},
-		"a controller manager that is one user":       {who: authenticationv1.UserInfo{Username: "system:kube-controller-manager", Groups: []string{"system:authenticated"}}},
-		"a node":                                      {who: authenticationv1.UserInfo{Username: "system:node:one", Groups: []string{"system:nodes"}}},
-		"a pipeline for which its issuer vouches":     {who: authenticationv1.UserInfo{Username: "runner", Extra: said("ci.example/iss", "https://ci.example")}, enters: true},
-		"somebody else who calls themselves the same": {who: authenticationv1.UserInfo{Username: "runner", Extra: said("labguard.dev/issuer", "https://idp.example")}, waits: true, enters: true},
-		"one with claims of two issuers":              {who: authenticationv1.UserInfo{Username: "runner", Extra: map[string]authenticationv1.ExtraValue{"ci.example/iss": {"https://ci.example"}, "labguard.dev/issuer": {"https://idp.example"}}}, waits: true, enters: true},
-		"one whose name is a system user's":           {who: authenticationv1.UserInfo{Username: "system:robot", Extra: said("ci.example/iss", "https://ci.example")}, waits: true, enters: true},
-		"a robot with a client certificate":           {who: authenticationv1.UserInfo{Username: "it's-a-robot", Groups: []string{"system:authenticated"}}, enters: true},
-		"somebody who logs in under the robot's name": {who: authenticationv1.UserInfo{Username: "it's-a-robot", Extra: said("labguard.dev/issuer", "https://idp.example")}, waits: true, enters: true},
-		"a person": {who: authenticationv1.UserInfo{Username: "anna", Extra: said("labguard.dev/amr", "mfa")}, waits: true, enters: true},
+		"a tool that syncs Git":                        {who: account("gitops", "argo"), enters: true},
+		"labguard":                                     {who: account("labguard-system", "labguard"), enters: true},
+		"another account beside the tool":              {who: account("gitops", "other"), waits: true, enters: true},
+		"the garbage collector":                        {who: account("kube-system", "generic-garbage-collector")},
+		"a controller manager that is one user":        {who: authenticationv1.UserInfo{Username: "system:kube-controller-manager", Groups: []string{"system:authenticated"}}},
+		"a node":                                       {who: authenticationv1.UserInfo{Username: "system:node:one", Groups: []string{"system:nodes"}}},
+		"a pipeline for which its issuer vouches":      {who: authenticationv1.UserInfo{Username: "runner", Extra: said("ci.example/iss", "https://ci.example")}, enters: true},
+		"somebody else who calls themselves the same":  {who: authenticationv1.UserInfo{Username: "runner", Extra: said("labguard.dev/issuer", "https://idp.example")}, waits: true, enters: true},
+		"one with claims of two issuers":               {who: authenticationv1.UserInfo{Username: "runner", Extra: map[string]authenticationv1.ExtraValue{"ci.example/iss": {"https://ci.example"}, "labguard.dev/issuer": {"https://idp.example"}}}, waits: true, enters: true},
+		"one whose name is a system user's":            {who: authenticationv1.UserInfo{Username: "system:robot", Extra: said("ci.example/iss", "https://ci.example")}, waits: true, enters: true},
+		"a robot with a client certificate":            {who: authenticationv1.UserInfo{Username: "it's-a-robot", Groups: []string{"system:authenticated"}}, enters: true},
+		"somebody who logs in under the robot's name":  {who: authenticationv1.UserInfo{Username: "it's-a-robot", Extra: said("labguard.dev/issuer", "https://idp.example")}, waits: true, enters: true},
+		"a controller of a managed control plane":      {who: authenticationv1.UserInfo{Username: "system:controller:glbc", Groups: []string{"system:authenticated"}}, enters: true},
+		"another one":                                  {who: authenticationv1.UserInfo{Username: "system:l7-lb-controller", Groups: []string{"system:authenticated"}}, waits: true, enters: true},
+		"a person":                                     {who: authenticationv1.UserInfo{Username: "anna", Extra: said("labguard.dev/amr", "mfa")}, waits: true, enters: true},
 		"an administrator whose name is a system user": {who: authenticationv1.UserInfo{Username: "system:admin", Groups: []string{"system:masters"}}, waits: true, enters: true},
 		"the group of the emergency":                   {who: authenticationv1.UserInfo{Username: "sealed", Groups: []string{"site:emergency"}}},
 	} {

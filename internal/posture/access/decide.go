@@ -147,16 +147,19 @@ func notRequired(d *decision) (Answer, bool) {
 	return Answer{Allowed: true, Reason: ReasonNotRequired}, len(d.asked) == 0
 }
 
-// platform is what is asked of whoever takes a token or writes what answers rest on. The first IdentityProvider is written by somebody whose login nobody can know.
+// platform is what is asked of whoever takes a token or writes what answers rest on. As long as no claims were ever seen to arrive, an IdentityProvider is written by somebody
+// whose login nobody can know: it is the first, or it has to be put right.
 func (d *decision) platform() asking {
 	request := &d.Request
 	switch {
 	case request.Cover == Token && len(d.Policy.machines[serviceAccountUser(request.Namespace, request.Name)]) == 0:
 		return nil
-	case request.Cover == Platform && request.Resource == "identityproviders" && !d.Policy.provable():
+	case request.Cover == Token:
+		return d.Policy.tokens
+	case request.Resource == "identityproviders" && !d.Policy.shown():
 		return nil
 	default:
-		return d.Policy.tokens
+		return d.Policy.platform
 	}
 }
 

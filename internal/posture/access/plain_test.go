@@ -21,8 +21,13 @@ func DecidePlainly(settings Settings, input Input) Answer {
 			requirements = []Requirement{*settings.Tokens}
 		}
 		if input.Request.Cover == Token && len(input.Policy.machines[serviceAccountUser(input.Request.Namespace, input.Request.Name)]) == 0 ||
-			input.Request.Cover == Platform && input.Request.Resource == "identityproviders" && !input.Policy.provable() {
+			input.Request.Cover == Platform && input.Request.Resource == "identityproviders" && !slices.ContainsFunc(settings.Providers, func(p Provider) bool { return p.Shown }) {
 			requirements = nil
+		}
+		if input.Request.Cover == Platform && len(requirements) > 0 && requirements[0].MFA != nil {
+			rule := *requirements[0].MFA
+			rule.OnUnproven = UnprovenWarn
+			requirements[0].MFA = &rule
 		}
 	}
 	sorted := slices.Clone(requirements)

@@ -103,6 +103,8 @@ type Provider struct {
 	Issuer string
 	// ProvesMethods, ProvesContext and ProvesAuthTime say which claims it asserts from a login, and not from what a client asks for.
 	ProvesMethods, ProvesContext, ProvesAuthTime bool
+	// Shown says that such claims were seen to arrive, so that somebody is able to show a login.
+	Shown bool
 	// Rule is what it says about good logins.
 	Rule Override
 }
@@ -172,6 +174,7 @@ type Policy struct {
 	machines     map[string][]Machine
 	requirements map[string]asking
 	tokens       asking
+	platform     asking
 }
 
 // provider carries the words of what it wants, which many requests need.
@@ -199,7 +202,14 @@ func Arrange(settings Settings) *Policy {
 	if settings.Tokens != nil {
 		tokens = *settings.Tokens
 	}
-	policy.tokens = asking{}.with(byWorkload([]Requirement{tokens}), Token, Platform)
+	policy.tokens = asking{}.with(byWorkload([]Requirement{tokens}), Token)
+	// What nobody in the cluster can prove keeps nobody from recording a course or from answering for an emergency.
+	if tokens.MFA != nil {
+		rule := *tokens.MFA
+		rule.OnUnproven = UnprovenWarn
+		tokens.MFA = &rule
+	}
+	policy.platform = asking{}.with(byWorkload([]Requirement{tokens}), Platform)
 	return policy
 }
 
@@ -232,6 +242,16 @@ func (p *Policy) arrangeProviders(providers []Provider) {
 		p.issuers = append(p.issuers, issuer)
 	}
 	slices.Sort(p.issuers)
+}
+
+// shown says whether claims of any provider were seen to arrive.
+func (p *Policy) shown() bool {
+	for _, known := range p.providers {
+		if known.Shown {
+			return true
+		}
+	}
+	return false
 }
 
 // provable says whether the cluster knows any identity provider, so that somebody could prove something.

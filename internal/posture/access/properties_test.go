@@ -73,7 +73,8 @@ func someSettings(t *rapid.T) access.Settings {
 	for _, issuer := range someOf(t, "providers", someIssuers, 4) {
 		s.Providers = append(s.Providers, access.Provider{
 			Issuer: issuer, ProvesMethods: rapid.Bool().Draw(t, "methods"), ProvesContext: rapid.Bool().Draw(t, "context"), ProvesAuthTime: rapid.Bool().Draw(t, "time"),
-			Rule: access.Override{MaxAge: pick(t, "own age", ages...), Contexts: someOf(t, "own contexts", []string{"c1"}, 1)},
+			Shown: rapid.Bool().Draw(t, "shown"),
+			Rule:  access.Override{MaxAge: pick(t, "own age", ages...), Contexts: someOf(t, "own contexts", []string{"c1"}, 1)},
 		})
 	}
 	if rapid.Bool().Draw(t, "tokens") {

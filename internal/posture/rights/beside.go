@@ -46,14 +46,14 @@ func (s *search) writes(subject Subject, p *power, namespace string) bool {
 	return false
 }
 
-// groups are those that the API server puts a holder into.
+// groups are those that the API server puts a holder into; of people that of OAuth too, as nobody can know here how they log in.
 func (s Subject) groups() []Subject {
 	if s.Kind == rbacv1.UserKind && s.Broad() {
 		return []Subject{{Kind: rbacv1.GroupKind, Name: "system:unauthenticated"}}
 	}
-	groups := []Subject{{Kind: rbacv1.GroupKind, Name: "system:authenticated"}}
+	groups := []Subject{{Kind: rbacv1.GroupKind, Name: everybody}}
 	if s.Kind == rbacv1.ServiceAccountKind {
-		groups = append(groups, Subject{Kind: rbacv1.GroupKind, Name: "system:serviceaccounts"}, Subject{Kind: rbacv1.GroupKind, Name: accountsPrefix + s.Namespace})
+		return append(groups, Subject{Kind: rbacv1.GroupKind, Name: "system:serviceaccounts"}, Subject{Kind: rbacv1.GroupKind, Name: accountsPrefix + s.Namespace})
 	}
-	return groups
+	return append(groups, Subject{Kind: rbacv1.GroupKind, Name: everybodyPrefix + "oauth"})
 }

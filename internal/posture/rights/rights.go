@@ -16,7 +16,7 @@ import (
 type Reason string
 
 const (
-	// ClusterAdmin may do everything. It is said once for a holder, and nothing else about that holder.
+	// ClusterAdmin may do everything. It is said once for a holder, and nothing else about what that holder may, unless it is everybody: see Subject.Broad.
 	ClusterAdmin Reason = v1alpha1.ReasonClusterAdmin
 	// ClaimsForgeable may say of itself what only the identity provider should: a second factor, another person, break glass.
 	ClaimsForgeable Reason = v1alpha1.ReasonClaimsForgeable
@@ -211,12 +211,16 @@ func (s *search) look(b Binding, subjects []rbacv1.Subject) {
 	}
 }
 
-// held is one finding without its subject for each reason for which the binding grants something. Who the subject is matters to paired roles alone.
+// held is one finding without its subject for each reason for which the binding grants something. Who the subject is matters to paired roles alone, of
+// which a role that grants everything is one.
 func (s *search) held(bound role, b Binding, subject Subject) []Finding {
-	if bound.everything && b.Namespace == "" {
-		return []Finding{{Reason: ClusterAdmin, Binding: b, Verb: rbacv1.VerbAll, Resource: rbacv1.ResourceAll}}
-	}
 	var rights []Finding
+	if bound.everything && b.Namespace == "" {
+		rights = append(rights, Finding{Reason: ClusterAdmin, Binding: b, Verb: rbacv1.VerbAll, Resource: rbacv1.ResourceAll})
+		if !subject.Broad() {
+			return rights
+		}
+	}
 	last := -1
 	for _, g := range bound.grants {
 		p := &s.powers[g.power]
@@ -261,7 +265,7 @@ func (s *search) report(limit int) Report {
 	admins := map[Subject]bool{}
 	for i, found := range s.found {
 		switch {
-		case i > 0 && found == s.found[i-1], admins[found.Subject]:
+		case i > 0 && found == s.found[i-1], admins[found.Subject] && found.impliedByAdmin():
 			continue
 		case found.Reason == ClusterAdmin:
 			admins[found.Subject] = true
@@ -274,6 +278,12 @@ func (s *search) report(limit int) Report {
 		report.Findings = append(report.Findings, found)
 	}
 	return report
+}
+
+// impliedByAdmin says whether the finding adds nothing to one of ClusterAdmin of the same holder. A few administrators may do everything by intent; that
+// everybody may is a way around like any other, and that a machine lives where people have rights is nothing that the machine may.
+func (f Finding) impliedByAdmin() bool {
+	return f.Reason == ClusterAdmin || f.Binding != (Binding{}) && !f.Subject.Broad()
 }
 
 func (b Binding) compare(other Binding) int {

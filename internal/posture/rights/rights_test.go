@@ -22,7 +22,7 @@ type testCase struct {
 }
 
 func cases() []testCase {
-	return slices.Concat(claimCases(), machineCases(), nodeCases(), roleCases(), otherCases(), holderCases())
+	return slices.Concat(claimCases(), machineCases(), nodeCases(), roleCases(), otherCases(), holderCases(), everybodyCases())
 }
 
 func claimCases() []testCase {
@@ -156,6 +156,8 @@ func roleCases() []testCase {
 		{"one of them may be for every namespace", beside(clusterWide(anna, bind), write, "gitops", anna), all("bind clusterroles")},
 		{"or the other one", beside(in("gitops", bind), write, "", anna), here("bind clusterroles")},
 		{"what everybody may counts", beside(in("gitops", bind), write, "gitops", rbacv1.Subject{Kind: "Group", Name: "system:authenticated"}), here("bind clusterroles")},
+		{"and what everybody may who has logged in by OAuth",
+			beside(in("gitops", bind), write, "gitops", rbacv1.Subject{Kind: "Group", Name: "system:authenticated:oauth"}), here("bind clusterroles")},
 		{"another's right does not", beside(in("gitops", bind), write, "gitops", bot), escalates("bind clusterroles", "namespace gitops", "RoleBinding")},
 		{"nor one of a namespace without machines", beside(clusterWide(anna, bind), write, "pathology", anna),
 			escalates("bind clusterroles", "every namespace", "ClusterRoleBinding")},
@@ -234,6 +236,10 @@ func holderCases() []testCase {
 	addon := rbacv1.Subject{Kind: "ServiceAccount", Namespace: "kube-system", Name: "addon"}
 	return []testCase{
 		{"the group of masters is no finding", clusterWide(rbacv1.Subject{Kind: "Group", Name: "system:masters"}, rule("*", "*", "*")), ""},
+		{"nor are nodes", clusterWide(rbacv1.Subject{Kind: "Group", Name: "system:nodes"}, proxy), ""},
+		{"another group whose name begins so is one, as a distribution puts people into it",
+			clusterWide(rbacv1.Subject{Kind: "Group", Name: "system:cluster-readers"}, proxy), found(`Group "system:cluster-readers"`)},
+		{"so is one whose name begins like that of nodes", clusterWide(rbacv1.Subject{Kind: "Group", Name: "system:nodes:all"}, proxy), found(`Group "system:nodes:all"`)},
 		{"a user of the control plane is no finding", clusterWide(rbacv1.Subject{Kind: "User", Name: "system:kube-scheduler"}, proxy), ""},
 		{"everybody who is logged in is one", clusterWide(everyone, proxy), found(`Group "system:authenticated"`)},
 		{"the accounts of a namespace are one", clusterWide(rbacv1.Subject{Kind: "Group", Name: "system:serviceaccounts:tools"}, proxy),

@@ -16,6 +16,10 @@ const (
 	accountPrefix  = "system:serviceaccount:"
 	accountsPrefix = "system:serviceaccounts:"
 	systemPrefix   = "system:"
+	// everybody is who has logged in. OpenShift puts whoever has logged in by OAuth into everybodyPrefix + "oauth" too.
+	everybody, everybodyPrefix = "system:authenticated", "system:authenticated:"
+	// joining is the groups of bootstrap tokens, by which nodes join.
+	joining, joiningPrefix = "system:bootstrappers", "system:bootstrappers:"
 	// systemNamespace is where the accounts live that are never asked.
 	systemNamespace = "kube-system"
 	// maxShown bounds a name in a text: a user name may be anything.
@@ -33,8 +37,8 @@ func (s Subject) Broad() bool {
 	case s.Kind == rbacv1.UserKind:
 		return s.Name == "system:anonymous"
 	case s.Kind == rbacv1.GroupKind:
-		return s.Name == "system:authenticated" || s.Name == "system:unauthenticated" || s.Name == "system:serviceaccounts" ||
-			strings.HasPrefix(s.Name, accountsPrefix)
+		return s.Name == everybody || s.Name == "system:unauthenticated" || s.Name == "system:serviceaccounts" ||
+			strings.HasPrefix(s.Name, everybodyPrefix) || strings.HasPrefix(s.Name, accountsPrefix)
 	}
 	return false
 }
@@ -101,7 +105,8 @@ func (s Subject) canonical() Subject {
 }
 
 // builtIn says whether this is a right that Kubernetes itself needs: of its own users and groups, or of an account of kube-system through a role
-// of the control plane. What everybody holds is never built in.
+// of the control plane. What everybody holds is never built in, and of the groups only those that Kubernetes itself puts its own into: distributions
+// and login webhooks give people others that begin with system:.
 func (s Subject) builtIn(b Binding) bool {
 	if s.Broad() && s.Name != accountsPrefix+systemNamespace {
 		return false
@@ -110,7 +115,13 @@ func (s Subject) builtIn(b Binding) bool {
 		return b.Namespace == "" && b.RoleKind == "ClusterRole" && strings.HasPrefix(b.RoleName, systemPrefix) ||
 			b.Namespace == systemNamespace && strings.HasPrefix(b.RoleName, systemPrefix)
 	}
-	return s.Kind != rbacv1.ServiceAccountKind && strings.HasPrefix(s.Name, systemPrefix)
+	switch s.Kind {
+	case rbacv1.UserKind:
+		return strings.HasPrefix(s.Name, systemPrefix)
+	case rbacv1.GroupKind:
+		return s.Name == "system:masters" || s.Name == "system:nodes" || s.Name == joining || strings.HasPrefix(s.Name, joiningPrefix)
+	}
+	return false
 }
 
 // system says whether the subject is an account of kube-system, or all of them.
