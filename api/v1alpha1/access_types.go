@@ -11,7 +11,7 @@ type AccessCover string
 const (
 	// CoverAccess is a way into a pod: exec, attach, port-forward, the proxies of pods and Services, and debug containers.
 	CoverAccess AccessCover = "Access"
-	// CoverChange is creating, updating or deleting what runs in the namespace, what leads to it, and labguard's own kinds.
+	// CoverChange is creating, updating or deleting what runs in the namespace and what leads to it. Writes of labguard's own kinds there are asked about whatever is covered.
 	CoverChange AccessCover = "Change"
 )
 

@@ -3,6 +3,8 @@
 
 package v1alpha1
 
+import "strings"
+
 // Annotations and labels that labguard owns.
 const (
 	// AdmittedAnnotation is on a root workload: the references of the images that were let in for it, separated by spaces.
@@ -56,6 +58,18 @@ const (
 	// AcknowledgeVerb is the RBAC verb on breakglassuses of whoever may acknowledge a use of break glass.
 	AcknowledgeVerb = "acknowledge"
 )
+
+// EmergencyGroup is the group whose members are never asked: the one that is configured, or BreakGlassGroup where that is empty, or a group that everybody is in, or
+// every machine or node, which would switch the rules off for all.
+func EmergencyGroup(configured string) string {
+	switch {
+	case configured == "", configured == "system:unauthenticated", configured == "system:nodes", configured == "system:authenticated",
+		strings.HasPrefix(configured, "system:authenticated:"), strings.HasPrefix(configured, "system:serviceaccounts"):
+		return BreakGlassGroup
+	default:
+		return configured
+	}
+}
 
 // Keys of userInfo.extra under which the claims of a login arrive, unless an IdentityProvider names others.
 const (

@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -147,8 +146,7 @@ type accessConfiguration struct {
 func (c clusterRights) configured(ctx context.Context, namespace string, in *rights.Input) error {
 	var configuration accessConfiguration
 	defer func() {
-		user := cmp.Or(configuration.CertManagerUser, injection.DefaultCertManagerUser)
-		in.Trusted = append(in.Trusted, rights.Subject{Kind: rbacv1.UserKind, Name: user}, rights.Subject{Kind: rbacv1.UserKind, Name: user + injection.CAInjectorSuffix})
+		in.Trusted = append(in.Trusted, rights.CertManager(cmp.Or(configuration.CertManagerUser, injection.DefaultCertManagerUser))...)
 	}()
 	found, err := c.core.ConfigMaps(namespace).Get(ctx, configurationName, metav1.GetOptions{})
 	if err != nil {

@@ -55,17 +55,16 @@ type tokenRule struct {
 }
 
 const (
-	maxMachines    = 256
-	maxTrusted     = 256
-	maxMethodSets  = 16
-	maxMethods     = 8
-	maxContexts    = 16
-	maxUserName    = 1024
-	maxIssuer      = 512
-	minLoginAge    = 5 * time.Minute
-	maxLoginAge    = 720 * time.Hour
-	systemPrefix   = "system:"
-	accountsPrefix = "system:serviceaccounts"
+	maxMachines   = 256
+	maxTrusted    = 256
+	maxMethodSets = 16
+	maxMethods    = 8
+	maxContexts   = 16
+	maxUserName   = 1024
+	maxIssuer     = 512
+	minLoginAge   = 5 * time.Minute
+	maxLoginAge   = 720 * time.Hour
+	systemPrefix  = "system:"
 )
 
 var (
@@ -77,7 +76,7 @@ func (s *accessSettings) validate() error {
 	if len(s.Machines) > maxMachines || len(s.Trusted) > maxTrusted {
 		return fmt.Errorf("access: at most %d machines and %d trusted", maxMachines, maxTrusted)
 	}
-	if s.BreakGlassGroup != "" && (isBroadGroup(s.BreakGlassGroup) || !isUserName(s.BreakGlassGroup)) {
+	if s.BreakGlassGroup != "" && (v1alpha1.EmergencyGroup(s.BreakGlassGroup) != s.BreakGlassGroup || !isUserName(s.BreakGlassGroup)) {
 		return fmt.Errorf("access.breakGlassGroup %q: name a group for emergencies alone, such as %s; everybody is in this one", s.BreakGlassGroup, v1alpha1.BreakGlassGroup)
 	}
 	seen := map[machine]bool{}
@@ -171,11 +170,6 @@ func isNoWord(text string) bool { return !wordPattern.MatchString(text) }
 // isUserName says whether a text can be the name of a user or group.
 func isUserName(text string) bool {
 	return text != "" && len(text) <= maxUserName && strings.TrimSpace(text) == text && !strings.ContainsAny(text, "\n\r\x00")
-}
-
-// isBroadGroup says whether everybody is in a group, or every machine or node.
-func isBroadGroup(name string) bool {
-	return name == "system:authenticated" || strings.HasPrefix(name, "system:authenticated:") || name == "system:unauthenticated" || name == "system:nodes" || strings.HasPrefix(name, accountsPrefix)
 }
 
 // machines are the listed accounts in the words of the decision.

@@ -69,6 +69,7 @@ func TestWhatIsWrongAboutPeopleIsNamed(t *testing.T) {
 	for text, want := range map[string]string{
 		"breakGlassGroup: system:authenticated":                                  "access.breakGlassGroup",
 		"breakGlassGroup: system:serviceaccounts:ci":                             "access.breakGlassGroup",
+		"breakGlassGroup: 'system:authenticated:oauth'":                          "access.breakGlassGroup",
 		"breakGlassGroup: ' spaces '":                                            "access.breakGlassGroup",
 		"machines: [{}]":                                                         "access.machines[0]: give either",
 		"machines: [{namespace: flux-system}]":                                   "access.machines[0]",

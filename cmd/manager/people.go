@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 
-	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
@@ -80,10 +79,7 @@ func (p *parts) rights() people.RightsConfig {
 	for _, one := range p.config.Access.Machines {
 		config.Machines = append(config.Machines, rights.Machine{User: one.User, Namespace: one.Namespace, Name: one.ServiceAccount})
 	}
-	// cert-manager and its cainjector, as its chart names it, read Secrets everywhere, and labguard has its certificates from it anyway.
-	certManager := cmp.Or(p.config.CertManagerUser, injection.DefaultCertManagerUser)
-	config.Trusted = append(config.Trusted,
-		rights.Subject{Kind: rbacv1.UserKind, Name: certManager}, rights.Subject{Kind: rbacv1.UserKind, Name: certManager + injection.CAInjectorSuffix})
+	config.Trusted = append(config.Trusted, rights.CertManager(cmp.Or(p.config.CertManagerUser, injection.DefaultCertManagerUser))...)
 	for _, one := range p.config.Access.Trusted {
 		config.Trusted = append(config.Trusted, rights.Subject{Kind: one.Kind, Namespace: one.Namespace, Name: one.Name})
 	}

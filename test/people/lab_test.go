@@ -32,6 +32,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/admission/people"
+	desired "github.com/labguard/labguard/internal/desired/access"
 	"github.com/labguard/labguard/internal/posture/access"
 	"github.com/labguard/labguard/internal/testutil/cluster"
 	"github.com/labguard/labguard/internal/testutil/tenancy"
@@ -124,7 +125,7 @@ func (l *lab) serve(scheme *runtime.Scheme) {
 		l.Fatal("the cache was never filled")
 	}
 	mux := http.NewServeMux()
-	for path, handler := range map[string]webhook.Handler{people.ValidatePath: gate.Validating(), people.BreakGlassPath: gate.BreakGlass()} {
+	for path, handler := range map[string]webhook.Handler{desired.ValidatePath: gate.Validating(), desired.ObservePath: gate.BreakGlass()} {
 		mux.Handle(path, people.Hook(&webhook.Webhook{Handler: handler, LogConstructor: func(logr.Logger, *webhook.Request) logr.Logger { return logr.Discard() }}))
 	}
 	l.server = httptest.NewTLSServer(mux)
@@ -198,7 +199,7 @@ func (l *lab) install(policy admissionv1.FailurePolicyType) {
 	l.create(&admissionv1.ValidatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: "people." + l.Namespace},
 		Webhooks: []admissionv1.ValidatingWebhook{
-			l.webhook("access", people.ValidatePath, policy, "!("+member+")"), l.webhook("break-glass", people.BreakGlassPath, admissionv1.Ignore, member),
+			l.webhook("access", desired.ValidatePath, policy, "!("+member+")"), l.webhook("break-glass", desired.ObservePath, admissionv1.Ignore, member),
 		},
 	})
 	l.Eventually("the API server asks", func(context.Context) (bool, error) {

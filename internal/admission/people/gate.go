@@ -18,12 +18,6 @@ import (
 	"github.com/labguard/labguard/internal/posture/access"
 )
 
-// Paths under which the two handlers are served.
-const (
-	ValidatePath   = "/validate-access"
-	BreakGlassPath = "/observe-break-glass"
-)
-
 // Proofs learns that claims of an issuer arrive. It has to return at once and to bound what it keeps: a request waits meanwhile.
 type Proofs interface {
 	// Seen says that a person has come with all claims that the provider of the issuer proves, as the IdentityProvider of this generation says.

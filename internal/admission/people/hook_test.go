@@ -27,6 +27,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/admission/people"
+	desired "github.com/labguard/labguard/internal/desired/access"
 	"github.com/labguard/labguard/internal/metrics"
 )
 
@@ -47,7 +48,7 @@ func review(t testing.TB, request webhook.Request) string {
 }
 
 func post(handler http.Handler, body string) *httptest.ResponseRecorder {
-	request := httptest.NewRequest(http.MethodPost, people.ValidatePath, strings.NewReader(body))
+	request := httptest.NewRequest(http.MethodPost, desired.ValidatePath, strings.NewReader(body))
 	request.Header.Set("Content-Type", "application/json")
 	answer := httptest.NewRecorder()
 	handler.ServeHTTP(answer, request)

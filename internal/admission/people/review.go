@@ -65,10 +65,10 @@ func members(decoder *jsontext.Decoder, visit func(key string) error) error {
 	if decoder.PeekKind() != jsontext.KindBeginObject {
 		return decoder.SkipValue()
 	}
-	for _, err := decoder.ReadToken(); decoder.PeekKind() == jsontext.KindString; {
-		if err != nil {
-			return err
-		}
+	if _, err := decoder.ReadToken(); err != nil {
+		return err
+	}
+	for decoder.PeekKind() == jsontext.KindString {
 		key, err := decoder.ReadToken()
 		if err != nil {
 			return err

@@ -30,7 +30,7 @@ type Config struct {
 	Machines []Machine
 	// LabguardUser is the user name of labguard itself, such as system:serviceaccount:labguard-system:labguard.
 	LabguardUser string
-	// BreakGlass is the group that passes without being asked. Empty, or a group that everybody is in, means v1alpha1.BreakGlassGroup.
+	// BreakGlass is the group that passes without being asked. Empty, or a group that everybody is in, means v1alpha1.BreakGlassGroup (see v1alpha1.EmergencyGroup).
 	BreakGlass string
 	// Providers are the keys under which claims arrive, of all identity providers.
 	Providers []Provider
@@ -147,16 +147,6 @@ func (p Provider) issuerKey() string {
 		return v1alpha1.ClaimIssuer
 	}
 	return string(p.Keys.Issuer)
-}
-
-// breakGlass is the group of the emergency. One that everybody is in, or every machine, would take everybody out: the decision function knows it as none.
-func (c Config) breakGlass() string {
-	switch name := c.BreakGlass; {
-	case name == "", name == "system:authenticated", name == "system:unauthenticated", name == "system:nodes", strings.HasPrefix(name, "system:serviceaccounts"):
-		return v1alpha1.BreakGlassGroup
-	default:
-		return name
-	}
 }
 
 // once sorts and takes out what is empty or there twice.

@@ -9,6 +9,7 @@ import (
 
 	admissionac "k8s.io/client-go/applyconfigurations/admissionregistration/v1"
 
+	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired/policy"
 )
 
@@ -34,7 +35,7 @@ const (
 
 // breakGlassMember is true for members of the group. As a match condition its opposite is decided before anything that could fail.
 func (c Config) breakGlassMember() string {
-	return policy.Quote(c.breakGlass()) + " in " + groups
+	return policy.Quote(v1alpha1.EmergencyGroup(c.BreakGlass)) + " in " + groups
 }
 
 func (c Config) notBreakGlass() *admissionac.MatchConditionApplyConfiguration {

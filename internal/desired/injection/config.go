@@ -44,8 +44,6 @@ const (
 	AllowDeletionAnnotation = "labguard.dev/allow-deletion"
 	// DefaultCertManagerUser is who cert-manager's controller is as cert-manager is usually installed.
 	DefaultCertManagerUser = "system:serviceaccount:cert-manager:cert-manager"
-	// CAInjectorSuffix ends the name of the ServiceAccount of cert-manager's cainjector, behind that of its controller, as cert-manager's chart names them.
-	CAInjectorSuffix = "-cainjector"
 )
 
 // Config is what the policies depend on.

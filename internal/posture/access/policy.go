@@ -6,7 +6,6 @@ package access
 import (
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -186,7 +185,7 @@ type provider struct {
 // Arrange puts settings in order. It keeps them: do not change them afterwards.
 func Arrange(settings Settings) *Policy {
 	policy := &Policy{
-		breakGlass: breakGlassGroup(settings.BreakGlassGroup), providers: map[string]*provider{}, machines: map[string][]Machine{},
+		breakGlass: v1alpha1.EmergencyGroup(settings.BreakGlassGroup), providers: map[string]*provider{}, machines: map[string][]Machine{},
 		requirements: map[string]asking{},
 	}
 	policy.arrangeProviders(settings.Providers)
@@ -273,14 +272,4 @@ func (p *Policy) lists(person *Person) bool {
 	return slices.ContainsFunc(p.machines[person.User], func(machine Machine) bool {
 		return machine.Issuer == person.Issuer && person.Claims == (machine.Issuer != "")
 	})
-}
-
-// breakGlassGroup is the group of the emergency. One that everybody is in, or every machine, would switch the rules off for all.
-func breakGlassGroup(name string) string {
-	switch {
-	case name == "", name == "system:authenticated", name == "system:unauthenticated", name == "system:nodes", strings.HasPrefix(name, "system:serviceaccounts"):
-		return v1alpha1.BreakGlassGroup
-	default:
-		return name
-	}
 }

@@ -31,6 +31,12 @@ type Subject struct {
 	Kind, Namespace, Name string
 }
 
+// CertManager are the accounts of cert-manager that read Secrets everywhere, by the user name of its controller: the controller, and the cainjector under the name that
+// cert-manager's chart makes of it. labguard has its certificates from them anyway.
+func CertManager(user string) []Subject {
+	return []Subject{{Kind: rbacv1.UserKind, Name: user}, {Kind: rbacv1.UserKind, Name: user + "-cainjector"}}
+}
+
 // Broad says whether the subject is everybody, or everything that has a ServiceAccount (of a namespace).
 func (s Subject) Broad() bool {
 	switch {
