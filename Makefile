@@ -109,6 +109,12 @@ bench-airlock: ## airlock beside stunnel4, haproxy and a plain copy, which apt-g
 bench-access: ## one answer about a person's access, with 10,000 training records and 1,000 LabWorkloads, in the process (docs/performance.md)
 	@go test ./internal/admission/people -run '^$$' -bench People -benchmem
 
+##@ For a cluster
+
+.PHONY: images
+images: ## container images of the commit, with lists of what is in them: REPOSITORY=registry.example/labguard [PUSH=1] [PLATFORMS=linux/amd64]
+	@go run ./hack/release -repository '$(REPOSITORY)' $(if $(PLATFORMS),-platforms '$(PLATFORMS)') $(if $(filter-out 0 false no,$(PUSH)),-push)
+
 ##@ Before a commit
 
 .PHONY: generate
