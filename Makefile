@@ -74,6 +74,8 @@ test: devcluster ## all tests, with the race detector, against a real API server
 	@go run ./hack/verify coverage -profile $(BIN)/coverage.out -min $(PURE_COVERAGE) $(PURE)
 	@echo "== tests against the API server of hack/devcluster, two packages at a time, each with its own"
 	go test -race -p 2 -timeout 50m $(or $(CLUSTER_PACKAGES),$(error no package imports $(CLUSTER_MAIN)))
+	@echo "== tests of the Helm chart, which need no API server"
+	go -C hack/chart test ./...
 	@echo "== tests of hack/devcluster"
 	go -C hack/node test -race ./...
 	go -C hack/devcluster test -race $(or $(DEVCLUSTER_RACE),$(error hack/devcluster has no tests))
@@ -118,7 +120,7 @@ images: ## container images of the commit, with lists of what is in them: REPOSI
 ##@ Before a commit
 
 .PHONY: generate
-generate: tools ## write deep copies, apply configurations, CRDs and RBAC anew
+generate: tools ## write deep copies, apply configurations, CRDs and RBAC anew, and what the Helm chart has of them
 	@echo "== generate"
 	rm -rf api/v1alpha1/applyconfiguration
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt applyconfiguration:headerFile=hack/boilerplate.go.txt \
@@ -126,17 +128,19 @@ generate: tools ## write deep copies, apply configurations, CRDs and RBAC anew
 	$(CONTROLLER_GEN) rbac:roleName=labguard $(foreach dir,cmd controllers internal,$(if $(wildcard $(dir)),paths=./$(dir)/...)) \
 		output:rbac:dir=config/rbac
 	go -C hack/devcluster generate ./...
+	go -C hack/chart run .
 
 .PHONY: lint
 lint: tools ## golangci-lint with kube-api-linter, and tidy modules
 	@echo "== lint"
-	@for module in . hack/devcluster hack/node hack/tools; do \
+	@for module in . hack/chart hack/devcluster hack/node hack/tools; do \
 		echo "go mod tidy -diff ($$module)"; \
 		go -C $$module mod tidy -diff || { echo "lint: run 'go mod tidy' in $$module" >&2; exit 1; }; \
 	done
 	$(LINT) run --build-tags e2e ./...
 	cd hack/devcluster && $(LINT) run --config ../../.golangci.yml ./...
 	cd hack/node && $(LINT) run --config ../../.golangci.yml ./...
+	cd hack/chart && $(LINT) run --config ../../.golangci.yml ./...
 
 .PHONY: verify
 verify: generate lint ## generate and lint, then fail if the checkout differs from its last commit
