@@ -26,6 +26,8 @@ type options struct {
 	leaderElect   bool
 	identityDir   string
 	releaseHolds  bool
+	takeDown      bool
+	selfTest      bool
 }
 
 func defaultOptions() *options {
@@ -49,12 +51,17 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect, "let one of several replicas run the controllers; all serve webhooks")
 	flags.StringVar(&o.identityDir, "identity-dir", o.identityDir, "directory with tls.crt and tls.key of labguard's own identity, with which it asks airlocks; read anew when they change")
 	flags.BoolVar(&o.releaseHolds, "release-holds", o.releaseHolds, "do nothing but give back everything that the gate holds in the cluster, and end; for when labguard is gone, after its gate was taken down")
+	flags.BoolVar(&o.takeDown, "take-down", o.takeDown, "do nothing but take the gate down, whether labguard runs or not: delete its anchor, webhook configurations and admission policies, give back everything that it holds in the cluster, and end; for uninstalling")
+	flags.BoolVar(&o.selfTest, "self-test", o.selfTest, "do nothing but say whether the labguard in --namespace works, and end")
 }
 
 // validate says what is wrong with the flags, and what would be right.
 func (o *options) validate() error {
 	if o.namespace == "" || o.user == "" {
 		return errors.New("--namespace and --user must not be empty")
+	}
+	if o.releaseHolds && o.takeDown || o.takeDown && o.selfTest || o.selfTest && o.releaseHolds {
+		return errors.New("give one of --release-holds, --take-down and --self-test")
 	}
 	if o.webhookURL == "" {
 		return nil

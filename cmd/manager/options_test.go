@@ -72,3 +72,18 @@ func TestFlagsThatAreWrongSayWhatWouldBeRight(t *testing.T) {
 		})
 	}
 }
+
+func TestOneErrandAtATime(t *testing.T) {
+	errands := []string{"--release-holds", "--take-down", "--self-test"}
+	for i, one := range errands {
+		if options := parsed(t, one); options.validate() != nil || !options.isErrand() {
+			t.Errorf("%s alone: %v, an errand: %t", one, options.validate(), options.isErrand())
+		}
+		if err := parsed(t, one, errands[(i+1)%len(errands)]).validate(); err == nil || !strings.Contains(err.Error(), "give one of") {
+			t.Errorf("%s and another: %v", one, err)
+		}
+	}
+	if parsed(t).isErrand() {
+		t.Error("without flags the operator does not run")
+	}
+}

@@ -14,7 +14,6 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -46,10 +45,10 @@ import (
 const (
 	// stopWithin is how long the process takes to finish what it has begun.
 	stopWithin = 20 * time.Second
+	// leaseName is the lease of the replica that runs the controllers.
+	leaseName = "labguard"
 	// sampleEvery is how far two samples of the API servers lie apart.
 	sampleEvery = 2 * time.Second
-	// releaseAgain is how soon holds are given back again that were not, and releaseWithin how long that is tried.
-	releaseAgain, releaseWithin = 500 * time.Millisecond, time.Minute
 	// Requests a second to the API server; priority and fairness there do the rest.
 	clientQPS, clientBurst = 200, 400
 )
@@ -69,33 +68,11 @@ func run(ctx context.Context, options *options) error {
 	}
 	restConfig.QPS, restConfig.Burst = clientQPS, clientBurst
 	restConfig.UserAgent = "labguard"
-	if options.releaseHolds {
-		return releaseHolds(ctx, restConfig)
+	if options.isErrand() {
+		return runErrand(ctx, options, restConfig)
 	}
 	parts := &parts{options: options, config: config, rest: restConfig, clock: clock.RealClock{}, sampleEvery: sampleEvery}
 	return parts.run(ctx)
-}
-
-// releaseHolds gives everything back that the gate holds. It goes on trying for a while, as the API servers and the garbage collector take a moment to take
-// down the gate.
-func releaseHolds(ctx context.Context, config *rest.Config) error {
-	scheme, err := newScheme()
-	if err != nil {
-		return err
-	}
-	direct, err := client.New(config, client.Options{Scheme: scheme})
-	if err != nil {
-		return fmt.Errorf("prepare the connection to the API server: %w", err)
-	}
-	var left error
-	err = wait.PollUntilContextTimeout(ctx, releaseAgain, releaseWithin, true, func(ctx context.Context) (bool, error) {
-		left = hold.Everything{Client: direct, Live: direct}.Release(ctx)
-		return left == nil, nil
-	})
-	if err != nil {
-		return fmt.Errorf("not everything is given back; delete the ClusterRole %s first, which takes the gate down: %w", gate.AnchorName, errors.Join(left, err))
-	}
-	return nil
 }
 
 // leave takes the gate down if labguard itself is being removed. A mere restart leaves it standing.
@@ -124,7 +101,7 @@ func newManager(config *rest.Config, options *options, serving *serving) (ctrl.M
 	timeout, anew := stopWithin, true
 	return ctrl.NewManager(config, ctrl.Options{
 		Scheme: scheme, Cache: cacheOptions(), Metrics: metricsOptions, HealthProbeBindAddress: options.probes, WebhookServer: serving.server(options),
-		LeaderElection: options.leaderElect, LeaderElectionID: "labguard", LeaderElectionNamespace: options.namespace,
+		LeaderElection: options.leaderElect, LeaderElectionID: leaseName, LeaderElectionNamespace: options.namespace,
 		LeaderElectionReleaseOnCancel: true, GracefulShutdownTimeout: &timeout,
 		Client: client.Options{FieldOwner: "labguard"},
 		// Names of controllers are checked within the process, where an earlier manager may have had the same ones.

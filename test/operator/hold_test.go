@@ -5,6 +5,7 @@ package operator
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -197,6 +198,31 @@ func TestHoldsAreGivenBackWithoutLabguard(t *testing.T) {
 	}
 	install(t) // the anchor is back, and with it the gate
 	manager.Run(t)
+	l.ready("lis")
+}
+
+// TestTheGateIsTakenDownWhileLabguardRuns runs what `helm uninstall` runs first: with labguard's own rights, while labguard holds something and goes on.
+func TestTheGateIsTakenDownWhileLabguardRuns(t *testing.T) {
+	manager := operator.Start(t, operator.Options{})
+	l := newLab(t)
+	l.govern("lis", holdStale)
+	l.apply(deployment("lis", operator.Push(t, "hold-g:1", 200*day)))
+	until(l, "lis", "held", isPaused(true))
+	for range 2 { // the second time there is nothing to do
+		if output, err := manager.OnceAsItself(t, "--take-down"); err != nil {
+			t.Fatalf("%v: %s", err, output)
+		}
+	}
+	until(l, "lis", "released", isPaused(false))
+	operator.Eventually(l, "nothing of the gate is left", func() error {
+		left := l.kubectl("get", "mutatingwebhookconfigurations,validatingwebhookconfigurations,mutatingadmissionpolicies,mutatingadmissionpolicybindings,"+
+			"validatingadmissionpolicies,validatingadmissionpolicybindings", "-l", "app.kubernetes.io/managed-by=labguard", "-o", "name")
+		if left != "" {
+			return errors.New(left)
+		}
+		return nil
+	})
+	install(t) // the anchor is back, and with it the gate
 	l.ready("lis")
 }
 

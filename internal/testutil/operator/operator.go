@@ -206,7 +206,17 @@ func (o *Operator) awaitReady(t testing.TB) {
 // Once runs the program of the manager as an administrator of the cluster, with flags that make it end by itself, and returns what it prints.
 func (o *Operator) Once(t testing.TB, arguments ...string) (string, error) {
 	t.Helper()
-	command := exec.CommandContext(context.WithoutCancel(t.Context()), o.binary, append([]string{"--kubeconfig=" + cluster.Kubeconfig()}, arguments...)...)
+	return o.once(t, cluster.Kubeconfig(), arguments)
+}
+
+// OnceAsItself is Once with the rights of labguard's ServiceAccount.
+func (o *Operator) OnceAsItself(t testing.TB, arguments ...string) (string, error) {
+	t.Helper()
+	return o.once(t, o.path("kubeconfig"), arguments)
+}
+
+func (o *Operator) once(t testing.TB, kubeconfig string, arguments []string) (string, error) {
+	command := exec.CommandContext(context.WithoutCancel(t.Context()), o.binary, append([]string{"--kubeconfig=" + kubeconfig}, arguments...)...)
 	output, err := command.CombinedOutput()
 	return string(output), err
 }
