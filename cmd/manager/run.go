@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -97,6 +98,7 @@ func newManager(config *rest.Config, options *options, serving *serving) (ctrl.M
 	metricsOptions := metricsserver.Options{BindAddress: options.metrics, SecureServing: options.metricsSecure}
 	if options.metricsSecure {
 		metricsOptions.FilterProvider = filters.WithAuthenticationAndAuthorization
+		metricsOptions.TLSOpts = []func(*tls.Config){serving.secure}
 	}
 	timeout, anew := stopWithin, true
 	return ctrl.NewManager(config, ctrl.Options{

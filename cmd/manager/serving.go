@@ -64,11 +64,14 @@ func newServing(config *rest.Config, options *options) *serving {
 func (s *serving) server(options *options) webhook.Server {
 	return webhook.NewServer(webhook.Options{
 		Host: options.webhookHost, Port: options.webhookPort,
-		TLSOpts: []func(*tls.Config){func(config *tls.Config) {
-			config.MinVersion = tls.VersionTLS13
-			config.GetCertificate = s.source.GetCertificate
-		}},
+		TLSOpts: []func(*tls.Config){s.secure},
 	})
+}
+
+// secure has a server serve the leaf of the moment. Metrics have the same one: whoever asks for them shows a token, and has to know to whom.
+func (s *serving) secure(config *tls.Config) {
+	config.MinVersion = tls.VersionTLS13
+	config.GetCertificate = s.source.GetCertificate
 }
 
 // Start tells the gate about each new authority.

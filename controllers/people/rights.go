@@ -128,10 +128,14 @@ func (r *Rights) untilAsked(ctx context.Context) (bool, error) {
 		if err := r.workloads.List(ctx, &workloads, client.UnsafeDisableDeepCopy); err != nil {
 			return false, fmt.Errorf("list LabWorkloads: %w", err)
 		}
-		if slices.ContainsFunc(workloads.Items, func(workload v1alpha1.LabWorkload) bool { return workload.Spec.MFA != nil }) {
+		if anyAsks(workloads.Items) {
 			return true, nil
 		}
 	}
+}
+
+func anyAsks(workloads []v1alpha1.LabWorkload) bool {
+	return slices.ContainsFunc(workloads, func(workload v1alpha1.LabWorkload) bool { return workload.Spec.MFA != nil })
 }
 
 // Report is what was found last; false: nobody has looked yet, or what was looked at is not known to be so any more.
@@ -149,10 +153,15 @@ func (r *Rights) Notify(listen func()) { r.kept.notify(listen) }
 // find looks at everything.
 func (r *Rights) find(ctx context.Context) (rights.Report, error) {
 	in := rights.Input{Machines: r.config.Machines, Trusted: r.config.Trusted, BreakGlass: r.config.BreakGlass, Own: r.config.User}
-	if err := errors.Join(r.readBindings(ctx, &in), r.readGoverned(ctx, &in)); err != nil {
+	asked, err := r.readGoverned(ctx, &in)
+	if err := errors.Join(r.readBindings(ctx, &in), err); err != nil {
 		return rights.Report{}, err
 	}
 	report := rights.Find(in)
+	if !asked {
+		metrics.AccessFindings.Reset() // nothing here that they could go around
+		return report, nil
+	}
 	r.tell(ctx, report)
 	return report, nil
 }
@@ -173,18 +182,19 @@ func (r *Rights) readBindings(ctx context.Context, in *rights.Input) error {
 	return nil
 }
 
-func (r *Rights) readGoverned(ctx context.Context, in *rights.Input) error {
+// readGoverned also says whether any LabWorkload asks for logins.
+func (r *Rights) readGoverned(ctx context.Context, in *rights.Input) (bool, error) {
 	var workloads v1alpha1.LabWorkloadList
 	if err := r.workloads.List(ctx, &workloads, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("list LabWorkloads: %w", err)
+		return false, fmt.Errorf("list LabWorkloads: %w", err)
 	}
 	in.Governed = rights.Governed(workloads.Items)
 	var providers v1alpha1.IdentityProviderList
 	if err := r.workloads.List(ctx, &providers, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("list IdentityProviders: %w", err)
+		return false, fmt.Errorf("list IdentityProviders: %w", err)
 	}
 	in.ClaimKeys = rights.ClaimKeys(providers.Items)
-	return nil
+	return anyAsks(workloads.Items), nil
 }
 
 // tell shows the findings in the metric, and in the log where those of a reason are others than before.

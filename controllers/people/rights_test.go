@@ -115,6 +115,27 @@ func TestRightsAreSearchedWithWhatTheClusterAndTheConfigurationSay(t *testing.T)
 	}
 }
 
+func TestFindingsGoWithTheLastLabWorkloadThatAsksForLogins(t *testing.T) {
+	asking := asks("pathology", &v1alpha1.MFASpec{})
+	workloads := apiWith(t, asking, asks("chemistry", nil))
+	r, _, _ := rightsOf(t, workloads, apiWith(t, clusterRole("proxy", nodesProxy), bound("proxy", "mallory")), RightsConfig{})
+	series := func() int {
+		if _, err := r.find(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return testutil.CollectAndCount(metrics.AccessFindings)
+	}
+	if got := series(); got != len(rights.Reasons()) {
+		t.Errorf("%d series, want one for each reason", got)
+	}
+	if err := workloads.Delete(t.Context(), asking); err != nil {
+		t.Fatal(err)
+	}
+	if got := series(); got != 0 {
+		t.Errorf("%d series are left", got)
+	}
+}
+
 func TestLabguardsOwnAccountIsAMachine(t *testing.T) {
 	t.Parallel()
 	here := func(name string, rule rbacv1.PolicyRule, holders ...rbacv1.Subject) []client.Object {
