@@ -59,7 +59,9 @@ func gitOpsObjects(declared string) []client.Object {
 	return []client.Object{deployment("lis", declared), replicaSet("lis-1", lis), podOf("lis-1", lis)}
 }
 
-func (c *gitOpsCase) proof(reason, detail string) { c.scope.epoch().Proof, c.scope.epoch().Detail = reason, detail }
+func (c *gitOpsCase) proof(reason, detail string) {
+	c.scope.epoch().Proof, c.scope.epoch().Detail = reason, detail
+}
 
 func (c *gitOpsCase) audit() { c.spec().Enforcement = v1alpha1.EnforcementAudit }
 
@@ -86,10 +88,12 @@ func TestTheStatesThatGitOpsToolsAreHeldToAreReal(t *testing.T) {
 		"ready-audit":         func(_ *testing.T, c *gitOpsCase) { c.audit() },
 		"not-compliant-audit": func(_ *testing.T, c *gitOpsCase) { c.audit(); c.images[lis] = build("1a", 100*day) },
 		"not-compliant":       func(_ *testing.T, c *gitOpsCase) { c.images[lis] = build("1a", 100*day) },
-		"not-known":           func(_ *testing.T, c *gitOpsCase) { c.images[lis] = posture.ImageFacts{Unknown: v1alpha1.ReasonRegistryUnreachable} },
-		"held":                func(t *testing.T, c *gitOpsCase) { t.Helper(); c.hold(t) },
-		"suspended":           func(_ *testing.T, c *gitOpsCase) { c.spec().Suspend = true },
-		"in-recovery":         func(_ *testing.T, c *gitOpsCase) { c.scope.inRecovery = true },
+		"not-known": func(_ *testing.T, c *gitOpsCase) {
+			c.images[lis] = posture.ImageFacts{Unknown: v1alpha1.ReasonRegistryUnreachable}
+		},
+		"held":        func(t *testing.T, c *gitOpsCase) { t.Helper(); c.hold(t) },
+		"suspended":   func(_ *testing.T, c *gitOpsCase) { c.spec().Suspend = true },
+		"in-recovery": func(_ *testing.T, c *gitOpsCase) { c.scope.inRecovery = true },
 		"canary-blocked": func(_ *testing.T, c *gitOpsCase) {
 			c.proof(v1alpha1.ReasonCanaryBlocked, "admission webhook \"validate.kyverno.svc\" denied the request")
 		},
@@ -97,8 +101,10 @@ func TestTheStatesThatGitOpsToolsAreHeldToAreReal(t *testing.T) {
 		"reconciling-waits": func(_ *testing.T, c *gitOpsCase) {
 			c.err = &outcome.WaitingError{Reason: v1alpha1.ReasonCertManagerMissing, Message: "the API of cert-manager is not served"}
 		},
-		"reconciling-failed":         func(_ *testing.T, c *gitOpsCase) { c.err = errors.New("the API server does not answer") },
-		"stalled-invalid-selector":   func(_ *testing.T, c *gitOpsCase) { c.scope.selectorError = errors.New("\"Near\" is not a valid label selector operator") },
+		"reconciling-failed": func(_ *testing.T, c *gitOpsCase) { c.err = errors.New("the API server does not answer") },
+		"stalled-invalid-selector": func(_ *testing.T, c *gitOpsCase) {
+			c.scope.selectorError = errors.New("\"Near\" is not a valid label selector operator")
+		},
 		"stalled-name-taken":         func(_ *testing.T, c *gitOpsCase) { c.err = &apply.NotOursError{Object: "NetworkPolicy lis"} },
 		"stalled-namespace-excluded": func(_ *testing.T, c *gitOpsCase) { c.scope.excluded = true },
 		"stalled-issuer":             func(_ *testing.T, c *gitOpsCase) { transit(c) },

@@ -53,13 +53,17 @@ type state struct {
 	says string
 }
 
-func withoutStatus(object *unstructured.Unstructured) { unstructured.RemoveNestedField(object.Object, "status") }
+func withoutStatus(object *unstructured.Unstructured) {
+	unstructured.RemoveNestedField(object.Object, "status")
+}
 
 func defaulted(object *unstructured.Unstructured) {
 	object.Object["status"] = map[string]any{"observedGeneration": int64(-1)}
 }
 
-func changedSince(object *unstructured.Unstructured) { object.SetGeneration(object.GetGeneration() + 1) }
+func changedSince(object *unstructured.Unstructured) {
+	object.SetGeneration(object.GetGeneration() + 1)
+}
 
 func deleted(object *unstructured.Unstructured) {
 	object.Object["metadata"].(map[string]any)["deletionTimestamp"] = "2026-11-23T12:00:00Z" //nolint:forcetypeassert // every object has metadata
