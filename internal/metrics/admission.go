@@ -37,8 +37,14 @@ var EnforcedNamespaces = prometheus.NewGauge(prometheus.GaugeOpts{
 	Help: "Namespaces that the rollout webhooks listen in.",
 })
 
-// Collectors are all metrics of this package that are not tied to one instance of something.
+// Collectors are all metrics of this package that are not tied to one instance of something. Counters that alerts look at begin at zero: the increase from
+// nothing to one is none to Prometheus, so that the first time would go unnoticed.
 func Collectors() []prometheus.Collector {
+	AccessDecisions.WithLabelValues("failed", "NotConfigured")
+	AdmissionWaits.WithLabelValues("full")
+	for _, result := range []string{ImageRecordRefused, ImageRecordQueueFull, ImageRecordLimit} {
+		ImageRecordWrites.WithLabelValues(result)
+	}
 	return []prometheus.Collector{
 		AdmissionDecisions, AdmissionWaits, AdmissionWaitSeconds, HeldRollouts, EnforcedNamespaces, ImageRecordWrites, AccessDecisions,
 		Images, Transit, EvaluationTimestamp, NextChangeTimestamp,

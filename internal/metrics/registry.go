@@ -40,5 +40,8 @@ var RegistryPending = prometheus.NewGauge(prometheus.GaugeOpts{
 
 // RegistryCollectors are the metrics of the registry adapter.
 func RegistryCollectors() []prometheus.Collector {
+	for _, code := range []string{"2xx", "429", "5xx", "error"} { // as in Collectors
+		RegistryRequests.WithLabelValues(code)
+	}
 	return []prometheus.Collector{RegistryLookups, RegistryFetches, RegistryFetchSeconds, RegistryRequests, RegistryPending}
 }
