@@ -45,26 +45,6 @@ func RecordOf(content posture.Content) (*v1alpha1.ImageRecord, bool) {
 	return record, carried
 }
 
-// ContentOf is the content that a record carries. It shares no memory with the record.
-func ContentOf(record *v1alpha1.ImageRecord) posture.Content {
-	content := posture.Content{Digest: record.Spec.Digest, Reference: record.Spec.Reference, FirstSeen: record.Spec.FirstSeen.UTC()}
-	if index := record.Spec.Index; index != nil {
-		content.IsIndex, content.AnnotationCreated = true, instant(index.Annotation)
-		content.Images = make([]posture.IndexedImage, len(index.Images))
-		for i, image := range index.Images {
-			content.Images[i] = posture.IndexedImage{
-				Digest: image.Digest, Platform: posture.ParsePlatform(image.Platform), AnnotationCreated: instant(image.Annotation),
-			}
-		}
-	}
-	if image := record.Spec.Image; image != nil {
-		content.Platform, content.ConfigDigest, content.Layers = posture.ParsePlatform(image.Platform), image.ConfigDigest, image.Layers
-		content.ConfigCreated, content.HistoryCreated = instant(image.Created), instant(image.NewestHistory)
-		content.AnnotationCreated = instant(image.Annotation)
-	}
-	return content
-}
-
 func imageOf(content posture.Content) (*v1alpha1.ImageContent, bool) {
 	image := &v1alpha1.ImageContent{
 		Platform: content.Platform.String(), ConfigDigest: content.ConfigDigest, Layers: content.Layers,
@@ -124,11 +104,4 @@ func stamp(date time.Time) *metav1.Time {
 	}
 	written := metav1.NewTime(date)
 	return &written
-}
-
-func instant(date *metav1.Time) time.Time {
-	if date == nil {
-		return time.Time{}
-	}
-	return date.UTC()
 }

@@ -154,7 +154,7 @@ func TestARecordSaysWhatItsContentSays(t *testing.T) {
 		if err := json.Unmarshal(text, &read); err != nil {
 			t.Fatal(err)
 		}
-		for from, got := range map[string]posture.Content{"the record": ContentOf(record), "its JSON": ContentOf(&read)} {
+		for from, got := range map[string]posture.Content{"the record": posture.ContentOf(record), "its JSON": posture.ContentOf(&read)} {
 			if diff := cmp.Diff(content, got, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("from %s (-want +got):\n%s", from, diff)
 			}
@@ -167,7 +167,7 @@ func TestDatesHaveWholeSecondsInUTC(t *testing.T) {
 	record, carried := RecordOf(with(lis(), func(c *posture.Content) {
 		c.ConfigCreated = start.Add(time.Millisecond).In(time.FixedZone("", 3600))
 	}))
-	if got := ContentOf(record).ConfigCreated; !carried || got != start {
+	if got := posture.ContentOf(record).ConfigCreated; !carried || got != start {
 		t.Errorf("%v", got)
 	}
 }
@@ -185,7 +185,7 @@ func TestTheAPIServerTakesEveryRecord(t *testing.T) {
 		if err := admin.Create(context.Background(), record, client.DryRunAll); err != nil {
 			t.Fatalf("%+v: %v", content, err)
 		}
-		if diff := cmp.Diff(content, ContentOf(record), cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(content, posture.ContentOf(record), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})

@@ -31,9 +31,9 @@ func TestPropertyARecordThatSomebodyWroteStopsNothing(t *testing.T) {
 				if !found {
 					return posture.Content{}, false
 				}
-				return ContentOf(known), true
+				return posture.ContentOf(known), true
 			})
-			content := ContentOf(record)
+			content := posture.ContentOf(record)
 			facts = posture.WithSameContent(facts, content.KnownSince())
 			judged := posture.JudgeImage(posture.NewImageRequirement(&v1alpha1.ImagesSpec{MaxAge: "2160h"}), "r.example/lis:1", facts, now)
 			if judged.Answer == posture.ImageFresh && (missing != "" || judged.Created.Year() < 2000) {

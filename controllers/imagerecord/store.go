@@ -65,7 +65,7 @@ func (s *Store) content(ctx context.Context, digest string) (posture.Content, bo
 	if err := s.reader.Get(ctx, key, &record, client.UnsafeDisableDeepCopy); err != nil || record.Spec.Digest != digest {
 		return posture.Content{}, false
 	}
-	return ContentOf(&record), true
+	return posture.ContentOf(&record), true
 }
 
 // OfConfig is the recorded image whose configuration has this digest; of several, which then differ in how their layers are compressed, the one
@@ -81,7 +81,7 @@ func (s *Store) OfConfig(configDigest string) (posture.Content, bool) {
 			first = &found[i]
 		}
 	}
-	return ContentOf(first), true
+	return posture.ContentOf(first), true
 }
 
 // SameContentSince is the earliest instant at which an image with these layers is known to have been in a repository (as posture.Repository spells
@@ -93,7 +93,7 @@ func (s *Store) SameContentSince(repository, layers string) time.Time {
 	var since time.Time
 	found := s.find(byFiles, filesKey(repository, layers))
 	for i := range found {
-		since = posture.Earliest(since, ContentOf(&found[i]).KnownSince())
+		since = posture.Earliest(since, posture.ContentOf(&found[i]).KnownSince())
 	}
 	return since
 }
