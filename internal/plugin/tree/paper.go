@@ -73,24 +73,46 @@ func (p Paper) paint(text string, mark Mark) string {
 // fold puts words on lines of at most width characters. A word that is longer has a line of its own. Width 0 is one line.
 func (p Paper) fold(spans []Span, width int) []string {
 	var lines []string
-	var line strings.Builder
-	length := 0
+	line := ink{paper: p}
 	for _, span := range spans {
-		for _, word := range strings.Fields(Visible(span.Text)) {
-			size := utf8.RuneCountInString(word)
-			if length > 0 && width > 0 && length+1+size > width {
-				lines, length = append(lines, line.String()), 0
-				line.Reset()
+		for word := range strings.FieldsSeq(Visible(span.Text)) {
+			if line.length > 0 && width > 0 && line.length+1+utf8.RuneCountInString(word) > width {
+				lines = append(lines, line.end())
 			}
-			if length > 0 {
-				line.WriteByte(' ')
-				length++
-			}
-			line.WriteString(p.paint(word, span.Mark))
-			length += size
+			line.add(word, span.Mark)
 		}
 	}
-	return append(lines, line.String())
+	return append(lines, line.end())
+}
+
+// ink is a line that is being written. Neighbours of one mark are painted together.
+type ink struct {
+	paper  Paper
+	done   strings.Builder
+	same   string
+	mark   Mark
+	length int
+}
+
+func (l *ink) add(word string, mark Mark) {
+	l.length += utf8.RuneCountInString(word)
+	switch {
+	case l.same == "":
+		l.same, l.mark = word, mark
+		return
+	case mark == l.mark:
+		l.same += " " + word
+	default:
+		l.done.WriteString(l.paper.paint(l.same, l.mark) + " ")
+		l.same, l.mark = word, mark
+	}
+	l.length++
+}
+
+func (l *ink) end() string {
+	text := l.done.String() + l.paper.paint(l.same, l.mark)
+	*l = ink{paper: l.paper}
+	return text
 }
 
 // room is what is left of the width behind an indentation; 0 is without limit.

@@ -41,7 +41,7 @@ func TestATreeIsDrawnForWhatItIsDrawnOn(t *testing.T) {
 			"|        seven eight nine ten eleven\n" +
 			"`- a\\x1b[2Jb\n"},
 		"a terminal with colours": {paper: tree.Paper{Lines: true, Unicode: true, Colour: true},
-			want: "\x1b[1mpathology/lis\x1b[0m \x1b[31mdoes\x1b[0m \x1b[31mnot\x1b[0m \x1b[31mcomply\x1b[0m\n" +
+			want: "\x1b[1mpathology/lis\x1b[0m \x1b[31mdoes not comply\x1b[0m\n" +
 				"\x1b[2m├─ \x1b[0m\x1b[31mFalse\x1b[0m NetworkIsolated\n" +
 				"\x1b[2m│  └─ \x1b[0mone two three four five six seven eight nine ten eleven\n" +
 				"\x1b[2m└─ \x1b[0ma\\x1b[2Jb\n"},

@@ -30,9 +30,19 @@ func YAML(t testing.TB, name string, values ...any) {
 		}
 		got.Write(content)
 	}
-	path := filepath.Join("testdata", name+".yaml")
+	compare(t, filepath.Join("testdata", name+".yaml"), got.Bytes())
+}
+
+// Text compares a text, such as what a command prints, with testdata/<name>.txt.
+func Text(t testing.TB, name, got string) {
+	t.Helper()
+	compare(t, filepath.Join("testdata", name+".txt"), []byte(got))
+}
+
+func compare(t testing.TB, path string, got []byte) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile(path, got.Bytes(), 0o600); err != nil {
+		if err := os.WriteFile(path, got, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -40,7 +50,7 @@ func YAML(t testing.TB, name string, values ...any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), got.String()); diff != "" {
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("%s (-want +got; -update accepts):\n%s", path, diff)
 	}
 }
