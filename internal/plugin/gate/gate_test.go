@@ -1,0 +1,261 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package gate_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/plugin/gate"
+	"github.com/labguard/labguard/internal/plugin/tree"
+	"github.com/labguard/labguard/internal/posture"
+	"github.com/labguard/labguard/internal/posture/hold"
+	"github.com/labguard/labguard/internal/posture/template"
+	"github.com/labguard/labguard/internal/testutil/golden"
+)
+
+var noon = time.Date(2026, time.November, 26, 12, 0, 0, 0, time.UTC)
+
+const month = 30 * 24 * time.Hour
+
+func in(days int) *metav1.Time { return &metav1.Time{Time: noon.AddDate(0, 0, days)} }
+
+func digest(of string) string { return "sha256:" + strings.Repeat(of, 64) }
+
+// deployment is lis with one container, as the cluster has it.
+func deployment(image string, annotations map[string]string) *appsv1.Deployment {
+	return &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: "lis", UID: "1", Annotations: annotations},
+		Spec: appsv1.DeploymentSpec{Paused: annotations[v1alpha1.HoldAnnotation] != "", Template: corev1.PodTemplateSpec{
+			ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": "lis"}},
+			Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "lis", Image: image}}},
+		}},
+	}
+}
+
+func object(t *testing.T, of *appsv1.Deployment) gate.Object {
+	t.Helper()
+	root, _ := template.FromObject(of)
+	raw, err := json.Marshal(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields, err := hold.Read("Deployment", raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gate.Object{Root: &root, Fields: fields}
+}
+
+const (
+	old   = "registry.example/lab/lis:1.9"
+	fresh = "registry.example/lab/lis:2.4"
+)
+
+// pathology enforces 90 days on lis, has let the fresh image in, and knows how old both are.
+func pathology(onStale v1alpha1.OnStale) *gate.Seen {
+	contents := map[string]posture.Content{
+		digest("a"): {Digest: digest("a"), ConfigCreated: in(-120).Time},
+		digest("b"): {Digest: digest("b"), ConfigCreated: in(-70).Time},
+	}
+	return &gate.Seen{
+		Namespace: "pathology", Now: noon,
+		Workloads: []v1alpha1.LabWorkload{{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: "lis"},
+			Spec: v1alpha1.LabWorkloadSpec{
+				Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "lis"}}, Enforcement: v1alpha1.EnforcementEnforce,
+				Images: &v1alpha1.ImagesSpec{MaxAge: "2160h", OnStale: onStale},
+			},
+			Status: v1alpha1.LabWorkloadStatus{Images: []v1alpha1.ImageStatus{{Reference: fresh, Digest: digest("b"), Declared: true, Answer: "Fresh", Reason: "ImageFresh"}}},
+		}},
+		Records: []v1alpha1.RolloutRecord{
+			{ObjectMeta: metav1.ObjectMeta{Name: "deployment-lis"}, Spec: v1alpha1.RolloutRecordSpec{
+				Root:     &v1alpha1.RootReference{Kind: "Deployment", Name: "lis"},
+				Admitted: []v1alpha1.AdmittedImage{{Reference: fresh, Reason: v1alpha1.AdmittedFresh, Digest: digest("b"), Time: *in(-60)}},
+			}},
+			{ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.EpochRecordName}, Spec: v1alpha1.RolloutRecordSpec{Epoch: &v1alpha1.Epoch{Proof: v1alpha1.ReasonProven}}},
+		},
+		Content: func(of string) (posture.Content, bool) { found, ok := contents[of]; return found, ok },
+		Digest:  func(of string) (string, bool) { return digest("a"), of == old },
+	}
+}
+
+func explain(t *testing.T, seen *gate.Seen, of *appsv1.Deployment, other map[string]string) gate.Explanation {
+	t.Helper()
+	found, err := gate.Explain(seen, object(t, of), other, month)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func TestWhatIsAdmittedRollsOutAndWouldNotComeInAnewLater(t *testing.T) {
+	t.Parallel()
+	found := explain(t, pathology(""), deployment(fresh, nil), nil)
+	if found.Now.Verdict != gate.RollsOut || found.Later.Verdict != gate.RollsOut || found.AnewNow.Verdict != gate.RollsOut || found.AnewLater.Verdict != gate.Refuses {
+		t.Errorf("%+v", found)
+	}
+	golden.Text(t, "admitted", tree.Paper{}.Draw(found.Draw(noon)))
+	golden.Text(t, "admitted-terminal", tree.Paper{Lines: true, Unicode: true, Colour: true, Width: 90}.Draw(found.Draw(noon)))
+	golden.YAML(t, "admitted", found)
+}
+
+func TestAnotherImageIsAskedAboutAsAdmissionWould(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		onStale v1alpha1.OnStale
+		want    gate.Verdict
+	}{"denied": {v1alpha1.OnStaleDeny, gate.Refuses}, "held": {v1alpha1.OnStaleHold, gate.Holds}, "warned": {v1alpha1.OnStaleWarn, gate.Warns}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			found := explain(t, pathology(c.onStale), deployment(fresh, nil), map[string]string{"lis": old})
+			if found.Now.Verdict != c.want {
+				t.Errorf("%+v", found.Now)
+			}
+			golden.Text(t, "other-"+name, tree.Paper{}.Draw(found.Draw(noon)))
+		})
+	}
+	if _, err := gate.Explain(pathology(""), object(t, deployment(fresh, nil)), map[string]string{"x": old}, month); err == nil || err.Error() != "Deployment lis has no container x: it has lis" {
+		t.Error(err)
+	}
+}
+
+func TestUnderAuditItIsSaidWhatEnforceWouldDo(t *testing.T) {
+	t.Parallel()
+	seen := pathology("")
+	seen.Workloads[0].Spec.Enforcement = v1alpha1.EnforcementAudit
+	found := explain(t, seen, deployment(fresh, nil), map[string]string{"lis": old})
+	if found.Now.Verdict != gate.RollsOut || found.UnderEnforce == nil || found.UnderEnforce.Verdict != gate.Refuses {
+		t.Errorf("%+v", found)
+	}
+	golden.Text(t, "audit", tree.Paper{}.Draw(found.Draw(noon)))
+
+	// What is delayed is enforced when the day has come.
+	seen.Workloads[0].Spec.Enforcement, seen.Workloads[0].Spec.EnforceAfter = v1alpha1.EnforcementEnforce, "2026-12-01"
+	if found := explain(t, seen, deployment(fresh, nil), map[string]string{"lis": old}); found.Now.Verdict != gate.RollsOut || found.Later.Verdict != gate.Refuses {
+		t.Errorf("%+v", found)
+	}
+	seen.Workloads = nil
+	golden.Text(t, "ungoverned", tree.Paper{}.Draw(explainNode(t, seen)))
+}
+
+func explainNode(t *testing.T, seen *gate.Seen) tree.Node {
+	t.Helper()
+	found := explain(t, seen, deployment(fresh, nil), nil)
+	return found.Draw(noon)
+}
+
+func TestWhatIsNotKnownIsSaidToBeUnknown(t *testing.T) {
+	t.Parallel()
+	seen := pathology("")
+	seen.Content, seen.Digest = nil, nil
+	found := explain(t, seen, deployment(fresh, nil), map[string]string{"lis": "registry.example/lab/lis:3.0"})
+	if found.Now.Verdict != gate.Warns || found.Images[0].Answer != posture.ImageUnknown || found.Images[0].Basis != "" {
+		t.Errorf("%+v", found)
+	}
+	// What a status has kept of an image is enough where no ImageRecord may be read.
+	seen.Workloads[0].Status.Images[0].Created, seen.Workloads[0].Status.Images[0].Evidence = in(-70), "History"
+	found = explain(t, seen, deployment(fresh, nil), nil)
+	if one := found.Images[0]; one.Answer != posture.ImageFresh || one.Basis != gate.BasisStatus || one.Evidence != "History" {
+		t.Errorf("%+v", one)
+	}
+	seen.Workloads[0].Status.Images[0] = v1alpha1.ImageStatus{Reference: fresh, Answer: posture.ImageUnknown, Reason: v1alpha1.ReasonRegistryUnreachable}
+	if one := explain(t, seen, deployment(fresh, nil), nil).Images[0]; one.Reason != v1alpha1.ReasonRegistryUnreachable {
+		t.Errorf("%+v", one)
+	}
+}
+
+func TestWhatATagMeansIsTakenFromWhoeverKnowsItBest(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*gate.Seen)
+		image  string
+		want   gate.Basis
+	}{
+		"a digest":                   {image: "registry.example/lab/lis@" + digest("a"), want: gate.BasisDigest},
+		"the status":                 {image: fresh, want: gate.BasisStatus},
+		"a fresher build":            {image: fresh, want: gate.BasisStatus, change: func(s *gate.Seen) { s.Workloads[0].Status.Images[0].Fresher = digest("a") }},
+		"the admission":              {image: fresh, want: gate.BasisAdmission, change: func(s *gate.Seen) { s.Workloads[0].Status.Images[0].Reason = v1alpha1.ReasonRunsOtherDigest }},
+		"the record of the digest":   {image: old, want: gate.BasisRecord},
+		"nobody, and it says nobody": {image: "registry.example/lab/lis:0.1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			seen := pathology("")
+			if c.change != nil {
+				c.change(seen)
+			}
+			if one := explain(t, seen, deployment(c.image, nil), nil).Images[0]; one.Basis != c.want {
+				t.Errorf("%+v", one)
+			}
+		})
+	}
+}
+
+func TestAHeldRolloutSaysWhyAndWhatToDo(t *testing.T) {
+	t.Parallel()
+	held := func() (*gate.Seen, *appsv1.Deployment) {
+		seen := pathology(v1alpha1.OnStaleHold)
+		seen.Records[0].Spec.Held = &v1alpha1.Hold{Since: *in(-6), Images: []string{old}}
+		seen.Workloads[0].Status.Held = []v1alpha1.HeldRollout{{Kind: "Deployment", Name: "lis", Reason: v1alpha1.ReasonHeldMidRollout, Since: in(-6), Images: []string{old}}}
+		seen.Records = append(seen.Records, v1alpha1.RolloutRecord{
+			ObjectMeta: metav1.ObjectMeta{Name: v1alpha1.RunOnceRecordName}, Spec: v1alpha1.RolloutRecordSpec{Held: &v1alpha1.Hold{Since: *in(-1), Images: []string{old}}},
+		})
+		return seen, deployment(old, map[string]string{v1alpha1.HoldAnnotation: `{"paused":null}`})
+	}
+	for name, change := range map[string]func(*gate.Seen, *appsv1.Deployment) bool{
+		"held":      func(*gate.Seen, *appsv1.Deployment) bool { return true },
+		"unread":    func(*gate.Seen, *appsv1.Deployment) bool { return false },
+		"suspended": func(s *gate.Seen, _ *appsv1.Deployment) bool { s.Workloads[0].Spec.Suspend = true; return true },
+		"recovery": func(s *gate.Seen, _ *appsv1.Deployment) bool {
+			s.Records[1].Spec.Epoch.RecoverySince = in(0)
+			return true
+		},
+		"mended": func(s *gate.Seen, _ *appsv1.Deployment) bool {
+			s.Digest = func(string) (string, bool) { return digest("b"), true }
+			return true
+		},
+		"released": func(_ *gate.Seen, d *appsv1.Deployment) bool { d.Annotations = nil; return true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			seen, object := held()
+			readable := change(seen, object)
+			root, _ := template.FromObject(object)
+			found := gate.List(seen, func(string, string) *template.Root {
+				if readable {
+					return &root
+				}
+				return nil
+			})
+			if len(found) != 2 || found[0].Name != "lis" || found[1].Kind != gate.RunOnce {
+				t.Fatalf("%+v", found)
+			}
+			golden.Text(t, "hold-"+name, tree.Paper{}.Draw(found[0].Draw(noon), found[1].Draw(noon)))
+		})
+	}
+	seen, object1 := held()
+	found := explain(t, seen, object1, nil)
+	if !found.Held || found.Now.Verdict != gate.Holds {
+		t.Errorf("%+v", found)
+	}
+	found = explain(t, seen, object1, map[string]string{"lis": fresh})
+	golden.Text(t, "hold-explained", tree.Paper{}.Draw(found.Draw(noon)))
+}
+
+func TestWhatAControllerOwnsIsAskedAboutThere(t *testing.T) {
+	t.Parallel()
+	owned := deployment(old, nil)
+	owned.OwnerReferences = []metav1.OwnerReference{{Kind: "Database", Name: "db", Controller: new(true)}}
+	if found := explain(t, pathology(""), owned, nil); found.Owner != "Database/db" || len(found.Notes) == 0 {
+		t.Errorf("%+v", found)
+	}
+}
