@@ -26,8 +26,9 @@ func newRoot(streams genericiooptions.IOStreams, clock clock.PassiveClock) *cobr
 	root := &cobra.Command{
 		Use:   "kubectl-labguard",
 		Short: "what people do with labguard beside kubectl",
-		Long: "Imports training records, looks after uses of break glass, lists who could go around the gate for people, and\n" +
-			"prints what the API server has to be told about an identity provider. It has the rights of whoever runs it.",
+		Long: "Says how LabWorkloads stand, what is held and why, and what time alone will change. Imports training records, looks\n" +
+			"after uses of break glass, lists who could go around the gate for people, and prints what the API server has to be\n" +
+			"told about an identity provider. It has the rights of whoever runs it.",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl labguard"},
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -35,11 +36,11 @@ func newRoot(streams genericiooptions.IOStreams, clock clock.PassiveClock) *cobr
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
 	root.SetErr(p.ErrOut)
-	root.CompletionOptions.HiddenDefaultCmd = true
 	p.flags.AddFlags(root.PersistentFlags())
 	for name, usage := range usages {
 		root.PersistentFlags().Lookup(name).Usage = usage
 	}
+	root.AddCommand(newStatus(p), newHeld(p), newForecast(p), newExplain(p), newCompletion(p))
 	root.AddCommand(newTraining(p), newBreakGlass(p), newAuthentication(p), newRights(p))
 	return root
 }
@@ -81,7 +82,10 @@ const (
 func (p *plugin) config() (*rest.Config, error) {
 	config, err := p.flags.ToRESTConfig()
 	if err != nil {
-		return nil, fmt.Errorf("find the cluster: %w", err)
+		return nil, &unansweredError{fmt.Errorf("find the cluster: %w", err)}
+	}
+	if p.nowhere(config) {
+		return nil, &unansweredError{errNoKubeconfig}
 	}
 	config.QPS, config.Burst = requestsPerSecond, requestBurst
 	config.WarningHandler = rest.NewWarningWriter(p.ErrOut, rest.WarningWriterOptions{Deduplicate: true})
@@ -92,7 +96,7 @@ func (p *plugin) config() (*rest.Config, error) {
 func (p *plugin) namespace() (string, error) {
 	namespace, _, err := p.flags.ToRawKubeConfigLoader().Namespace()
 	if err != nil {
-		return "", fmt.Errorf("find the namespace: %w", err)
+		return "", &unansweredError{fmt.Errorf("find the namespace: %w", err)}
 	}
 	return namespace, nil
 }

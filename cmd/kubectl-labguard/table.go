@@ -9,9 +9,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"k8s.io/cli-runtime/pkg/printers"
+
+	"github.com/labguard/labguard/internal/plugin/tree"
 )
 
 // writeTable writes rows under a header in columns, as kubectl does. What others have written is made visible.
@@ -34,16 +35,7 @@ func writeTable(out io.Writer, header []string, rows [][]string) error {
 
 // visible is a text in which nothing commands a terminal or turns the direction of writing: user names and names of objects come from others.
 func visible(text string) string {
-	var plain strings.Builder
-	for _, r := range text {
-		if unicode.IsPrint(r) && r != unicode.ReplacementChar {
-			plain.WriteRune(r)
-			continue
-		}
-		quoted := strconv.QuoteRuneToASCII(r)
-		plain.WriteString(quoted[1 : len(quoted)-1])
-	}
-	return plain.String()
+	return tree.Visible(text)
 }
 
 // visibleLines is visible for a text that may have several lines.

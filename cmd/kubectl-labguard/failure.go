@@ -1,0 +1,90 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+)
+
+// Exit codes beside 0. An answer that is not as it should be is told apart from none.
+const (
+	exitBad        = 1
+	exitUnanswered = 2
+)
+
+// unansweredError says that a question could not be answered, or not wholly, as without permission or without a cluster.
+type unansweredError struct{ cause error }
+
+func (e *unansweredError) Error() string { return e.cause.Error() }
+
+func (e *unansweredError) Unwrap() error { return e.cause }
+
+func exitCode(err error) int {
+	var unanswered *unansweredError
+	if errors.As(err, &unanswered) {
+		return exitUnanswered
+	}
+	return exitBad
+}
+
+var errNoKubeconfig = errors.New("there is no kubeconfig, so there is no cluster to ask: name one with --kubeconfig or KUBECONFIG, or put it at ~/.kube/config")
+
+// nowhere says whether the cluster is the one that client-go makes up where nobody names one.
+func (p *plugin) nowhere(config *rest.Config) bool {
+	raw, err := p.flags.ToRawKubeConfigLoader().RawConfig()
+	return err == nil && len(raw.Clusters) == 0 && config.Host == "http://localhost:8080" && os.Getenv("KUBERNETES_MASTER") == ""
+}
+
+// roles are the ClusterRoles of labguard that give the right to read a kind.
+var roles = map[string]string{
+	"labworkloads": "labguard-view", "rolloutrecords": "labguard-view", "airlockprofiles": "labguard-view",
+	"imagerecords": "labguard-image-inventory", "trainingrecords": "labguard-training-records", "nodes": "",
+}
+
+// unread says why something could not be read, and what helps.
+func unread(verb, resource, namespace string, err error) error {
+	where := " of all namespaces"
+	if namespace != "" {
+		where = " in namespace " + namespace
+	}
+	var unreachable *url.Error
+	switch {
+	case apierrors.IsForbidden(err):
+		role, own := roles[resource]
+		if !own {
+			role = "view"
+		}
+		err = fmt.Errorf("you may not %s %s%s: have somebody bind the ClusterRole %s to you: %w", verb, resource, where, role, err)
+	case apierrors.IsUnauthorized(err):
+		err = fmt.Errorf("the API server does not know you: log in again, or choose another user with --user or --context: %w", err)
+	case roles[resource] != "" && apierrors.IsNotFound(err) && (verb == "list" || unserved(err)):
+		err = fmt.Errorf("the cluster does not know %s.labguard.dev: labguard is not installed there; install it, or choose another cluster with --context", resource)
+	case errors.As(err, &unreachable):
+		err = fmt.Errorf("the API server does not answer: %w", err)
+	default:
+		err = fmt.Errorf("%s %s%s: %w", verb, resource, where, err)
+	}
+	return &unansweredError{err}
+}
+
+// unserved says whether a 404 is about the kind and not about an object: the API server has no such path.
+func unserved(err error) bool {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || status.Status().Details == nil {
+		return false
+	}
+	for _, cause := range status.Status().Details.Causes {
+		if cause.Type == metav1.CauseTypeUnexpectedServerResponse {
+			return true
+		}
+	}
+	return false
+}
