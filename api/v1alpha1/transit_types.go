@@ -310,6 +310,27 @@ type TransitStatus struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256
 	Vantage string `json:"vantage,omitempty"`
+
+	// upstreams are the Services that pods of this LabWorkload have reached over mutual TLS, at most 64.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=0
+	// +kubebuilder:validation:MaxItems=64
+	Upstreams []TransitUpstreamStatus `json:"upstreams,omitempty"`
+}
+
+// TransitUpstreamStatus is one port of a Service behind which another LabWorkload is.
+type TransitUpstreamStatus struct {
+	// name is <namespace>/<Service>:<port>.
+	// +required
+	// +kubebuilder:validation:MinLength=5
+	// +kubebuilder:validation:MaxLength=133
+	Name string `json:"name,omitempty"`
+
+	// lastHandshake is when the last connection began that the other side has let in. A later one is written once it is a quarter of an hour later.
+	// +optional
+	LastHandshake *metav1.Time `json:"lastHandshake,omitempty"`
 }
 
 // TransitPortStatus is one declared port.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/airlock/config"
+	"github.com/labguard/labguard/internal/airlock/report"
 	"github.com/labguard/labguard/internal/desired"
 	"github.com/labguard/labguard/internal/posture"
 )
@@ -66,6 +67,7 @@ func TestALaboratoryGoesToStrictAndLeaves(t *testing.T) {
 		t.Error("at Strict there is a fallback, or the port is not strict")
 	}
 
+	l.seesHandshakes()
 	versions := l.versions("lis")
 	l.settle("lis", "engine")
 	if again := l.versions("lis"); again != versions {
@@ -95,6 +97,26 @@ func TestALaboratoryGoesToStrictAndLeaves(t *testing.T) {
 	l.settle("lis", "engine")
 	if profile := l.profile("lis"); profile != nil {
 		t.Errorf("the last pod is gone, and the profile is there: %+v", profile.Spec)
+	}
+}
+
+// seesHandshakes has the airlocks of the engine report handshakes, and looks at what the status tells of them.
+func (l *sidecarLab) seesHandshakes() {
+	l.Helper()
+	handshake := l.clock.Now().Add(-time.Minute).UTC().Truncate(time.Second)
+	name := l.namespace + "/lis:2575"
+	l.airlocks.say = func(target posture.AirlockTarget) posture.AirlockFacts {
+		said := l.fine(target)
+		said.Report.Upstreams = []report.Upstream{{Name: name, LastHandshake: &handshake}, {Name: "elsewhere/lis:2575", LastHandshake: &handshake}}
+		return said
+	}
+	l.settle("lis", "engine")
+	engine := &v1alpha1.LabWorkload{}
+	if err := l.Get(l.Context(), l.key("engine"), engine); err != nil {
+		l.Fatal(err)
+	}
+	if told := engine.Status.Transit.Upstreams; len(told) != 1 || told[0].Name != name || !told[0].LastHandshake.Equal(&metav1.Time{Time: handshake}) {
+		l.Errorf("upstreams of the engine %+v, want the handshake of %s with %s alone", told, handshake, name)
 	}
 }
 

@@ -137,6 +137,8 @@ func ForKind(kind schema.GroupVersionKind) interface{} {
 		return &apiv1alpha1.TransitPortStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("TransitStatus"):
 		return &apiv1alpha1.TransitStatusApplyConfiguration{}
+	case v1alpha1.SchemeGroupVersion.WithKind("TransitUpstreamStatus"):
+		return &apiv1alpha1.TransitUpstreamStatusApplyConfiguration{}
 	case v1alpha1.SchemeGroupVersion.WithKind("UpstreamSettings"):
 		return &apiv1alpha1.UpstreamSettingsApplyConfiguration{}
 

@@ -67,6 +67,7 @@ func (s *Sources) Report(now time.Time) report.Report {
 		one.Secure, one.Refused = counted.Secure, counted.Refused
 		told.Ports = append(told.Ports, one)
 	}
+	letIn := s.Table.LetIn()
 	for _, upstream := range snapshot.Configuration.Upstreams {
 		counted := s.Tally.Upstream(upstream.Name)
 		one := report.Upstream{
@@ -75,9 +76,19 @@ func (s *Sources) Report(now time.Time) report.Report {
 		if !counted.LastPlaintext.IsZero() {
 			one.LastPlaintext = &counted.LastPlaintext
 		}
+		if latest := later(counted.LastHandshake, letIn[upstream.Name]); !latest.IsZero() {
+			one.LastHandshake = &latest
+		}
 		told.Upstreams = append(told.Upstreams, one)
 	}
 	return told
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // named are the connections that there is room for, and how many are left out. One for each root comes first: a root must not leave because those that stand on it were

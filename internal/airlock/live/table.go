@@ -189,6 +189,23 @@ func (t *Table) Taken() int {
 	return t.taken
 }
 
+// LetIn is when the latest connection to each upstream began that stands, over mutual TLS, and over which the other side has sent something: with TLS 1.3
+// only that shows that it let us in.
+func (t *Table) LetIn() map[string]time.Time {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	latest := map[string]time.Time{}
+	for c := range t.standing {
+		if !c.Secure || c.Upstream == "" {
+			continue
+		}
+		if _, sent := c.Session.Bytes(); sent > 0 && latest[c.Upstream].Before(c.Session.Started()) {
+			latest[c.Upstream] = c.Session.Started()
+		}
+	}
+	return latest
+}
+
 // Report counts the proven peers by the root that vouches for them now.
 func (t *Table) Report() []report.Connections {
 	t.mutex.Lock()

@@ -172,8 +172,11 @@ func (h *Half) carry(connection *net.TCPConn, to target, entry *live.Connection)
 }
 
 func (h *Half) ended(entry *live.Connection, kind string, from netip.AddrPort, reason string) {
-	if _, sent := entry.Session.Bytes(); reason == relay.RefusedByPeer && sent == 0 {
+	switch _, sent := entry.Session.Bytes(); {
+	case reason == relay.RefusedByPeer && sent == 0:
 		h.tally.RefusedByPeer(entry.Upstream, reason)
+	case kind == tally.Secure && (sent > 0 || reason == relay.Closed):
+		h.tally.LetIn(entry.Upstream, entry.Session.Started())
 	}
 	h.book.Ended(entry.Upstream, kind, entry, from, reason)
 }

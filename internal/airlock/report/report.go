@@ -103,6 +103,8 @@ type Upstream struct {
 	Plaintext     int64      `json:"plaintext,omitempty"`
 	Failed        int64      `json:"failed,omitempty"`
 	LastPlaintext *time.Time `json:"lastPlaintext,omitempty"`
+	// LastHandshake is when the latest connection over mutual TLS began that the other side has let in.
+	LastHandshake *time.Time `json:"lastHandshake,omitempty"`
 	// LastError is one word for the last failure.
 	LastError string `json:"lastError,omitempty"`
 }

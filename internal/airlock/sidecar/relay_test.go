@@ -52,13 +52,22 @@ func TestBothHalvesCarryBytes(t *testing.T) {
 	if connections := client.report().Connections; len(connections) != 1 || connections[0].Peer != lis {
 		t.Errorf("the client reports %+v", connections)
 	}
+	during := client.report().Upstreams
+	if len(during) != 1 || during[0].LastHandshake == nil {
+		t.Fatalf("the client reports no handshake while the connection stands: %+v", during)
+	}
 	_ = connection.Close()
 	eventually(t, "nothing is left", func() bool { return len(server.report().Connections) == 0 && len(client.report().Connections) == 0 })
 	if got := server.report().Ports; len(got) != 1 || got[0].Secure != 1 || got[0].Refused != 0 {
 		t.Errorf("the server counts %+v", got)
 	}
-	if got := client.report().Upstreams; len(got) != 1 || got[0] != (report.Upstream{Name: "pathology/lis/mllp", Secure: 1}) {
-		t.Errorf("the client counts %+v", got)
+	after := client.report().Upstreams
+	if len(after) != 1 || after[0].LastHandshake == nil || !after[0].LastHandshake.Equal(*during[0].LastHandshake) {
+		t.Fatalf("the handshake is remembered as %+v, and was %+v", after, during)
+	}
+	after[0].LastHandshake = nil
+	if after[0] != (report.Upstream{Name: "pathology/lis/mllp", Secure: 1}) {
+		t.Errorf("the client counts %+v", after)
 	}
 }
 

@@ -31,7 +31,9 @@ type Port struct{ Secure, Refused int64 }
 type Upstream struct {
 	Secure, Plaintext, Failed int64
 	LastPlaintext             time.Time
-	LastError                 string
+	// LastHandshake is when the latest of those began that are over and that the other side had let in.
+	LastHandshake time.Time
+	LastError     string
 }
 
 type key struct{ half, word string }
@@ -113,6 +115,17 @@ func (t *Tally) RefusedByPeer(upstream, reason string) {
 	defer t.mutex.Unlock()
 	count(t.refused, key{Client, reason}, add(1))
 	count(t.upstreams, upstream, func(u *Upstream) { u.Secure--; u.Failed++; u.LastError = reason })
+}
+
+// LetIn writes down when a connection over mutual TLS began that the other side had let in.
+func (t *Tally) LetIn(upstream string, began time.Time) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	count(t.upstreams, upstream, func(u *Upstream) {
+		if u.LastHandshake.Before(began) {
+			u.LastHandshake = began
+		}
+	})
 }
 
 // Port is what was counted at a port, Upstream at an upstream.

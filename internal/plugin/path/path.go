@@ -74,7 +74,7 @@ func Of(facts Facts) Way {
 	way.Links = slices.Concat(
 		[]Link{declaration(facts, agreed)}, sidecar("server", facts.Server), sidecar("client", facts.Client), stage(facts.Server),
 		[]Link{companion(facts), alias(facts)}, certificate("server", facts.Server, facts.Now), certificate("client", facts.Client, facts.Now),
-		policy("server", facts.Server, facts.Now), policy("client", facts.Client, facts.Now), proof(facts.Server),
+		policy("server", facts.Server, facts.Now), policy("client", facts.Client, facts.Now), proof(facts),
 	)
 	way.Verdict, way.Reason = verdict(way.Links)
 	way.Traffic = traffic(facts, way.Verdict, len(agreed) > 0)
@@ -205,7 +205,8 @@ var clientReasons = []string{
 	v1alpha1.ReasonClientPathConflict, v1alpha1.ReasonHeadlessUnsupported, v1alpha1.ReasonRestartNeeded, v1alpha1.ReasonRedirectForbidden,
 }
 
-func proof(server *v1alpha1.LabWorkload) []Link {
+func proof(facts Facts) []Link {
+	server := facts.Server
 	link := Link{Name: "proof", Weight: standing.Unsure, Text: "labguard has not answered TransitEncrypted of " + name(server) + " yet"}
 	if condition := meta.FindStatusCondition(server.Status.Conditions, v1alpha1.ConditionTransitEncrypted); condition != nil {
 		link.Text = fmt.Sprintf("TransitEncrypted of %s is %s, %s: %s", name(server), condition.Status, condition.Reason, condition.Message)
@@ -218,8 +219,32 @@ func proof(server *v1alpha1.LabWorkload) []Link {
 		text := fmt.Sprintf("%s from %s", status.ProbedAt.UTC().Format(time.RFC3339), cmp.Or(status.Vantage, "nobody knows where"))
 		links = append(links, Link{Name: "last probe", Weight: standing.Note, Text: text})
 	}
-	return append(links, Link{
-		Name: "last handshake", Weight: standing.Note,
-		Text: "labguard keeps none of two peers: labguard_airlock_upstream_connections_total counts them in the pods of the client",
-	})
+	return append(links, handshake(facts))
+}
+
+// handshake is when the client's airlocks were last let in by the server's.
+func handshake(facts Facts) Link {
+	link := Link{Name: "last handshake", Weight: standing.Note}
+	status := facts.Client.Status.Transit
+	if status == nil || facts.Profile == nil {
+		link.Text = "not known"
+		return link
+	}
+	var last *v1alpha1.TransitUpstreamStatus
+	for i, one := range status.Upstreams {
+		service, _, _ := strings.Cut(one.Name, ":")
+		leads := slices.ContainsFunc(facts.Profile.Spec.Upstreams, func(known v1alpha1.AllocatedAddress) bool {
+			namespace, _, _ := strings.Cut(known.Name, "/")
+			return known.Name == service && known.LabWorkload == facts.Server.Name && namespace == facts.Server.Namespace
+		})
+		if leads && one.LastHandshake != nil && (last == nil || last.LastHandshake.Before(one.LastHandshake)) {
+			last = &status.Upstreams[i]
+		}
+	}
+	if last == nil {
+		link.Text = "no airlock of " + name(facts.Client) + " has reported one that " + name(facts.Server) + " let in"
+		return link
+	}
+	link.Weight, link.Text = standing.Good, fmt.Sprintf("%s with Service %s", last.LastHandshake.UTC().Format(time.RFC3339), last.Name)
+	return link
 }

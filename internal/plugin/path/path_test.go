@@ -51,8 +51,12 @@ func whole() path.Facts {
 		condition(v1alpha1.ConditionTransitEncrypted, metav1.ConditionTrue, v1alpha1.ReasonMutualTLS, "mutual TLS was shown"),
 		condition(v1alpha1.ConditionNetworkIsolated, metav1.ConditionTrue, v1alpha1.ReasonIsolated, "the network obeys the policy"),
 	}
+	client := end("interface-engine", &v1alpha1.InTransitSpec{})
+	client.Status.Transit.Upstreams = []v1alpha1.TransitUpstreamStatus{
+		{Name: "pathology/lis:2575", LastHandshake: in(-1)}, {Name: "pathology/lis:2576", LastHandshake: in(-2)}, {Name: "pathology/pacs:104", LastHandshake: in(0)},
+	}
 	return path.Facts{
-		Client: end("interface-engine", &v1alpha1.InTransitSpec{}), Server: server, Now: noon,
+		Client: client, Server: server, Now: noon,
 		Profile: &v1alpha1.AirlockProfile{Spec: v1alpha1.AirlockProfileSpec{
 			Upstreams: []v1alpha1.AllocatedAddress{{Name: "pathology/lis", IP: "127.0.64.1", LabWorkload: "lis"}, {Name: "pathology/pacs", IP: "127.0.64.2", LabWorkload: "pacs"}},
 			Current:   v1alpha1.AirlockRevision{HostAliases: []v1alpha1.AirlockHostAlias{{IP: "127.0.64.1", Hostnames: []string{"lis", "lis.pathology", "lis.pathology.svc"}}}},
@@ -73,6 +77,33 @@ func TestAWholeWayIsMutualTLS(t *testing.T) {
 	golden.Text(t, "whole", tree.Paper{}.Draw(way.Draw(noon)))
 	golden.Text(t, "whole-terminal", tree.Paper{Colour: true, Lines: true, Unicode: true, Width: 90}.Draw(way.Draw(noon)))
 	golden.YAML(t, "whole", way)
+}
+
+func TestAHandshakeIsThatOfTheseTwo(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*path.Facts)
+		want   string
+	}{
+		"none reported":        {func(f *path.Facts) { f.Client.Status.Transit.Upstreams = nil }, "no airlock of pathology/interface-engine has reported one that pathology/lis let in"},
+		"one of another alone": {func(f *path.Facts) { f.Client.Status.Transit.Upstreams = f.Client.Status.Transit.Upstreams[2:] }, "no airlock of"},
+		"of the same name elsewhere": {func(f *path.Facts) {
+			f.Profile.Spec.Upstreams[0].Name = "chemistry/lis"
+			f.Client.Status.Transit.Upstreams[0].Name = "chemistry/lis:2575"
+		}, "no airlock of"},
+		"nothing is known": {func(f *path.Facts) { f.Client.Status.Transit = nil }, "not known"},
+		"the latest":       {func(*path.Facts) {}, "2026-11-25T12:00:00Z with Service pathology/lis:2575"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			facts := whole()
+			c.change(&facts)
+			links := path.Of(facts).Links
+			if last := links[len(links)-1]; last.Name != "last handshake" || !strings.HasPrefix(last.Text, c.want) {
+				t.Errorf("%+v", last)
+			}
+		})
+	}
 }
 
 func TestTheFirstLinkThatIsMissingIsTheReason(t *testing.T) {

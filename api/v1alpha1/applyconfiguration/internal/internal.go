@@ -1187,7 +1187,24 @@ var schemaYAML = typed.YAMLObject(`types:
     - name: stage
       type:
         namedType: com.github.labguard.labguard.api.v1alpha1.TransitStage
+    - name: upstreams
+      type:
+        list:
+          elementType:
+            namedType: com.github.labguard.labguard.api.v1alpha1.TransitUpstreamStatus
+          elementRelationship: associative
+          keys:
+          - name
     - name: vantage
+      type:
+        scalar: string
+- name: com.github.labguard.labguard.api.v1alpha1.TransitUpstreamStatus
+  map:
+    fields:
+    - name: lastHandshake
+      type:
+        namedType: io.k8s.apimachinery.pkg.apis.meta.v1.Time
+    - name: name
       type:
         scalar: string
 - name: com.github.labguard.labguard.api.v1alpha1.UpstreamSettings

@@ -31,6 +31,8 @@ type TransitStatusApplyConfiguration struct {
 	ProbedAt *v1.Time `json:"probedAt,omitempty"`
 	// vantage is from where the probes were made, such as "labguard on node n1".
 	Vantage *string `json:"vantage,omitempty"`
+	// upstreams are the Services that pods of this LabWorkload have reached over mutual TLS, at most 64.
+	Upstreams []TransitUpstreamStatusApplyConfiguration `json:"upstreams,omitempty"`
 }
 
 // TransitStatusApplyConfiguration constructs a declarative configuration of the TransitStatus type for use with
@@ -107,5 +109,18 @@ func (b *TransitStatusApplyConfiguration) WithProbedAt(value v1.Time) *TransitSt
 // If called multiple times, the Vantage field is set to the value of the last call.
 func (b *TransitStatusApplyConfiguration) WithVantage(value string) *TransitStatusApplyConfiguration {
 	b.Vantage = &value
+	return b
+}
+
+// WithUpstreams adds the given value to the Upstreams field in the declarative configuration
+// and returns the receiver, so that objects can be build by chaining "With" function invocations.
+// If called multiple times, values provided by each call will be appended to the Upstreams field.
+func (b *TransitStatusApplyConfiguration) WithUpstreams(values ...*TransitUpstreamStatusApplyConfiguration) *TransitStatusApplyConfiguration {
+	for i := range values {
+		if values[i] == nil {
+			panic("nil value passed to WithUpstreams")
+		}
+		b.Upstreams = append(b.Upstreams, *values[i])
+	}
 	return b
 }
