@@ -157,8 +157,12 @@ tools: ## compile the tools of hack/tools (kept outside of the checkout)
 devcluster: ## compile the local Kubernetes of tests and demo (kept outside of the checkout)
 	@go run ./hack/build devcluster
 
+.PHONY: helm
+helm: ## compile Helm, as the tests and documents use it, to bin/helm (kept outside of the checkout)
+	@go run ./hack/build helm
+
 .PHONY: node
-node: devcluster ## compile what a node of the local Kubernetes needs besides (kept outside of the checkout)
+node: devcluster helm ## compile what a node of the local Kubernetes needs besides (kept outside of the checkout)
 	@go run ./hack/build node
 
 .PHONY: clean

@@ -242,3 +242,18 @@ func TestToolsAreTheToolLinesOfTheirModule(t *testing.T) {
 		t.Errorf("programs are %q, want %q", got, want)
 	}
 }
+
+func TestHelmIsTheOneThatRendersTheChartInItsTests(t *testing.T) {
+	root := t.TempDir()
+	write(t, filepath.Join(root, "hack", "chart", "go.mod"), "module example.invalid/chart\n\nrequire helm.sh/helm/v4 v4.99.1\n\ntool helm.sh/helm/v4/cmd/helm\n")
+	tgt, err := helm(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := tgt.programs(), "helm"; got != want {
+		t.Errorf("programs are %q, want %q", got, want)
+	}
+	if want := "version.version=v4.99.1"; !strings.HasSuffix(tgt.ldflags, want) {
+		t.Errorf("no %q in %s", want, tgt.ldflags)
+	}
+}

@@ -42,6 +42,7 @@ type definition func(ctx context.Context, root string) (target, error)
 
 var targets = map[string]definition{
 	"devcluster": devcluster,
+	"helm":       helm,
 	"node":       node,
 	"tools":      tools,
 }
@@ -108,11 +109,31 @@ func node(ctx context.Context, root string) (target, error) {
 		why: fmt.Sprintf("containerd %s and the network plugins of a node are compiled from their Go modules.\n"+
 			"The first time takes 1 to 2 minutes on two cores; the result is kept.", containerd),
 	}
-	for _, tool := range mod.Tool {
-		t.packages = append(t.packages, tool.Path)
-	}
-	t.packages = append(t.packages, "./dns", "./pause", "./policyplugin")
+	t.packages = append(mod.toolPackages(), "./dns", "./pause", "./policyplugin")
 	return t, nil
+}
+
+// helm is the tool line of hack/chart/go.mod: the program at the version of the
+// library that renders the chart in its tests. Without the stamp it calls itself
+// v4.3, whatever patch it is.
+func helm(ctx context.Context, root string) (target, error) {
+	dir := filepath.Join(root, "hack", "chart")
+	mod, err := readModule(ctx, dir)
+	if err != nil {
+		return target{}, err
+	}
+	version, err := mod.version("helm.sh/helm/v4")
+	if err != nil {
+		return target{}, err
+	}
+	return target{
+		dir:      dir,
+		packages: mod.toolPackages(),
+		ldflags:  "-s -w -X helm.sh/helm/v4/internal/version.version=" + version,
+		static:   true,
+		why: fmt.Sprintf("Helm %s is compiled from its Go module, so that tests and documents use one version.\n"+
+			"The first time takes about 2 minutes on two cores; the result is kept.", version),
+	}, nil
 }
 
 // tools is every tool line of hack/tools/go.mod.
@@ -125,16 +146,13 @@ func tools(ctx context.Context, root string) (target, error) {
 	if len(mod.Tool) == 0 {
 		return target{}, errors.New("hack/tools/go.mod has no tool line")
 	}
-	t := target{
-		dir:     dir,
-		ldflags: "-s -w",
+	return target{
+		dir:      dir,
+		packages: mod.toolPackages(),
+		ldflags:  "-s -w",
 		why: "The tools are compiled at the versions of hack/tools/go.mod, so that everybody checks with the same ones.\n" +
 			"The first time takes about 3 minutes on two cores; the result is kept.",
-	}
-	for _, tool := range mod.Tool {
-		t.packages = append(t.packages, tool.Path)
-	}
-	return t, nil
+	}, nil
 }
 
 // programs are the names of what the target compiles to, for messages.
@@ -175,6 +193,15 @@ func readModule(ctx context.Context, dir string) (module, error) {
 		return module{}, fmt.Errorf("read go.mod of %s: %w", dir, err)
 	}
 	return m, nil
+}
+
+// toolPackages are the main packages that the tool lines of the module name.
+func (m module) toolPackages() []string {
+	packages := make([]string, len(m.Tool))
+	for i, tool := range m.Tool {
+		packages[i] = tool.Path
+	}
+	return packages
 }
 
 func (m module) version(path string) (string, error) {
