@@ -49,10 +49,12 @@ func daemon(namespace, name string) *appsv1.DaemonSet {
 const (
 	policies     = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
 	labWorkloads = "labguard.dev/v1alpha1/LabWorkload"
+	monitors     = "monitoring.coreos.com/v1/ServiceMonitor"
+	rules        = "monitoring.coreos.com/v1/PrometheusRule"
 )
 
 func TestWhatTheClusterCannotHaveIsRefusedWithWhatToDo(t *testing.T) {
-	withoutDefinitions := values(map[string]any{"crds.install": false})
+	withoutDefinitions, withMonitoring := values(map[string]any{"crds.install": false}), values(map[string]any{"prometheus.enabled": true})
 	for name, test := range map[string]struct {
 		objects []runtime.Object
 		apis    common.VersionSet
@@ -67,6 +69,11 @@ func TestWhatTheClusterCannotHaveIsRefusedWithWhatToDo(t *testing.T) {
 			apis: common.VersionSet{policies}, values: withoutDefinitions, want: "run `kubectl apply --server-side -k config/crd`",
 		},
 		"definitions are there": {apis: common.VersionSet{policies, labWorkloads}, values: withoutDefinitions},
+		"no Prometheus operator": {
+			apis: common.VersionSet{policies}, values: withMonitoring, want: "no kind ServiceMonitor in monitoring.coreos.com/v1: install the Prometheus operator first",
+		},
+		"half of a Prometheus operator": {apis: common.VersionSet{policies, monitors}, values: withMonitoring, want: "no kind PrometheusRule in"},
+		"a Prometheus operator":         {apis: common.VersionSet{policies, monitors, rules}, values: withMonitoring},
 		"a second install in another namespace": {
 			objects: []runtime.Object{anchorOf("labguard", "other")}, apis: common.VersionSet{policies}, values: values(nil),
 			want: "installed in this cluster already, as release labguard in namespace other, and a cluster has one: run `helm upgrade labguard -n other`",

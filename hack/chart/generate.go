@@ -21,10 +21,13 @@ const (
 	definitionsDir = "crds"
 	// systemNamespace is labguard's own in config/; in the chart it is that of the release.
 	systemNamespace = "labguard-system"
+	// monitoringGroup is that of the Prometheus operator.
+	monitoringGroup = "monitoring.coreos.com"
 	nameLabel       = "app.kubernetes.io/name"
 
 	// What stands for a template until the object is YAML.
 	labelsHere    = "labels-of-the-chart"
+	selectedHere  = "labels-that-prometheus-selects"
 	namespaceHere = "namespace-of-the-release"
 )
 
@@ -112,29 +115,40 @@ func template(object *unstructured.Unstructured) (string, error) {
 	}
 	delete(labels, nameLabel) // the chart gives it to everything
 	labels[labelsHere] = ""
+	kind := object.GroupVersionKind()
+	if kind.Group == monitoringGroup {
+		labels[selectedHere] = ""
+	}
 	object.SetLabels(labels)
-	if object.GetNamespace() == systemNamespace {
-		object.SetNamespace(namespaceHere)
-	}
-	subjects, _, err := unstructured.NestedSlice(object.Object, "subjects")
-	if err != nil {
-		return "", fmt.Errorf("%s %s: %w", object.GetKind(), object.GetName(), err)
-	}
-	for _, subject := range subjects {
-		if one, isMap := subject.(map[string]any); isMap && one["namespace"] == systemNamespace {
-			one["namespace"] = namespaceHere
-		}
-	}
-	if len(subjects) > 0 {
-		object.Object["subjects"] = subjects
+	if kind.Kind != "CustomResourceDefinition" { // their descriptions may give it as an example
+		inReleaseNamespace(object.Object)
 	}
 	content, err := yaml.Marshal(object.Object)
 	if err != nil {
-		return "", fmt.Errorf("encode %s %s: %w", object.GetKind(), object.GetName(), err)
+		return "", fmt.Errorf("encode %s %s: %w", kind.Kind, object.GetName(), err)
 	}
 	return strings.NewReplacer(
 		"{{", `{{ "{{" }}`, "}}", `{{ "}}" }}`,
 		"    "+labelsHere+`: ""`, `    {{- include "labguard.labels" . | nindent 4 }}`,
+		"    "+selectedHere+`: ""`, `    {{- with .Values.prometheus.labels }}{{ toYaml . | nindent 4 }}{{ end }}`,
 		namespaceHere, "{{ .Release.Namespace }}",
 	).Replace(string(content)), nil
+}
+
+// inReleaseNamespace puts the namespace of the release wherever labguard's own is named: as the namespace of an object and of a subject, and in the name of a
+// server. It returns value.
+func inReleaseNamespace(value any) any {
+	switch one := value.(type) {
+	case map[string]any:
+		for key, child := range one {
+			one[key] = inReleaseNamespace(child)
+		}
+	case []any:
+		for i, child := range one {
+			one[i] = inReleaseNamespace(child)
+		}
+	case string:
+		return strings.ReplaceAll(one, systemNamespace, namespaceHere)
+	}
+	return value
 }

@@ -5,6 +5,7 @@ package main
 
 import (
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -28,15 +29,15 @@ func byName(t *testing.T, objects []*unstructured.Unstructured) map[string]any {
 		object = object.DeepCopy()
 		object.SetLabels(without(object.GetLabels()))
 		object.SetAnnotations(without(object.GetAnnotations()))
-		switch object.GetKind() {
-		case "ConfigMap": // written in another order
+		switch kind, name := object.GetKind(), object.GetName(); {
+		case kind == "ConfigMap" && name == "labguard": // written in another order
 			text, _, _ := unstructured.NestedString(object.Object, "data", "configuration.yaml")
 			var configuration any
 			if err := yaml.Unmarshal([]byte(text), &configuration); err != nil {
 				t.Fatal(err)
 			}
 			object.Object["data"] = map[string]any{"configuration.yaml": configuration}
-		case "Deployment": // in kustomize a change of the configuration needs a restart
+		case kind == "Deployment": // in kustomize a change of the configuration needs a restart
 			unstructured.RemoveNestedField(object.Object, "spec", "template", "metadata", "annotations")
 		}
 		// Through YAML, so that numbers are of one type.
@@ -118,5 +119,36 @@ func TestAReleaseInAnotherNamespaceNamesNoOther(t *testing.T) {
 		if content := stringOf(t, object.Object); strings.Contains(content, systemNamespace) {
 			t.Errorf("%s %s names %s:\n%s", object.GetKind(), object.GetName(), systemNamespace, content)
 		}
+	}
+}
+
+// What Prometheus and Grafana read has braces of its own, and gets through the templates as it is.
+func TestTheDashboardIsTheOneOfConfig(t *testing.T) {
+	want, err := os.ReadFile(filepath.Join(root, "config", "prometheus", "dashboard.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	objects, _ := rendered(t, allValues(t))
+	dashboard := named(t, objects, "ConfigMap", "labguard-dashboard")
+	got, _, _ := unstructured.NestedString(dashboard.Object, "data", "labguard.json")
+	if diff := cmp.Diff(string(want), got); diff != "" || !strings.Contains(got, "{{") {
+		t.Errorf("-config +chart:\n%s", diff)
+	}
+	if dashboard.GetLabels()["grafana_dashboard"] != "1" {
+		t.Errorf("Grafana's sidecar does not find it by %v", dashboard.GetLabels())
+	}
+}
+
+func TestPrometheusSelectsWhatItReadsAndNothingElse(t *testing.T) {
+	objects, hooks := rendered(t, allValues(t))
+	var got []string
+	for _, object := range slices.Concat(objects, hooks) {
+		if object.GetLabels()["release"] == "monitoring" {
+			got = append(got, object.GetKind())
+		}
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff([]string{"PrometheusRule", "ServiceMonitor"}, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -33,15 +34,22 @@ func roles(t *testing.T, objects []*unstructured.Unstructured) map[string][]rbac
 }
 
 func TestTheChartGivesTheRightsOfConfig(t *testing.T) {
-	fromConfig, err := build(filepath.Join(root, "config", "rbac"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := roles(t, fromConfig)
-	for name, values := range map[string]map[string]any{"defaults": values(nil), "all values": allValues(t)} {
-		objects, _ := rendered(t, values)
+	want := map[string][]rbacv1.PolicyRule{}
+	for _, test := range []struct {
+		folder string
+		values map[string]any
+	}{
+		{"rbac", values(nil)},
+		{"prometheus", allValues(t)}, // besides
+	} {
+		fromConfig, err := build(filepath.Join(root, "config", test.folder))
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps.Copy(want, roles(t, fromConfig))
+		objects, _ := rendered(t, test.values)
 		if diff := cmp.Diff(want, roles(t, objects)); diff != "" {
-			t.Errorf("%s (-config +chart):\n%s", name, diff)
+			t.Errorf("with config/%s (-config +chart):\n%s", test.folder, diff)
 		}
 	}
 	if len(want["ClusterRole labguard"]) < 10 || len(want["Role labguard"]) == 0 {

@@ -30,6 +30,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "labguard.podSecurity" -}}
 runAsNonRoot: true
 runAsUser: 65532
+runAsGroup: 65532
 seccompProfile:
   type: RuntimeDefault
 {{- end }}
@@ -86,6 +87,13 @@ namespace kube-system that is not found says so.
   {{- if not .Values.crds.install }}
     {{- if not (.Capabilities.APIVersions.Has "labguard.dev/v1alpha1/LabWorkload") }}
       {{- fail "crds.install is false and the cluster has no definitions of labguard's kinds: run `kubectl apply --server-side -k config/crd` from a checkout of this version first, or leave crds.install at true" }}
+    {{- end }}
+  {{- end }}
+  {{- if .Values.prometheus.enabled }}
+    {{- range list "ServiceMonitor" "PrometheusRule" }}
+      {{- if not ($.Capabilities.APIVersions.Has (print "monitoring.coreos.com/v1/" .)) }}
+        {{- fail (printf "prometheus.enabled is true and the cluster has no kind %s in monitoring.coreos.com/v1: install the Prometheus operator first, or leave prometheus.enabled at false; docs/metrics.md says how a Prometheus without the operator asks labguard" .) }}
+      {{- end }}
     {{- end }}
   {{- end }}
   {{- $anchor := lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" "labguard-webhook-anchor" }}
