@@ -27,7 +27,7 @@ func (c cluster) GetClientFor(apiVersion, kind string) (dynamic.NamespaceableRes
 	if err != nil {
 		return nil, false, err
 	}
-	return c.client.Resource(version.WithResource(strings.ToLower(kind) + "s")), kind != "Namespace" && kind != "ClusterRole", nil
+	return c.client.Resource(version.WithResource(strings.ToLower(kind) + "s")), kind != "Namespace" && !strings.HasPrefix(kind, "Cluster"), nil
 }
 
 // clusterWith is a cluster with objects, besides kube-system.
@@ -36,10 +36,20 @@ func clusterWith(objects ...runtime.Object) cluster {
 	return cluster{fake.NewSimpleDynamicClient(clientgoscheme.Scheme, objects...)}
 }
 
+// anchorOf is the anchor that a release has made, or somebody else if it is empty.
 func anchorOf(release, namespace string) *rbacv1.ClusterRole {
-	return &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "labguard-webhook-anchor", Annotations: map[string]string{
-		"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace,
-	}}}
+	anchor := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "labguard-webhook-anchor"}}
+	if release != "" {
+		anchor.Annotations = map[string]string{"meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace}
+	}
+	return anchor
+}
+
+func bindingOf(namespace string) *rbacv1.ClusterRoleBinding {
+	return &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "labguard"},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: "labguard", Namespace: namespace}},
+	}
 }
 
 func daemon(namespace, name string) *appsv1.DaemonSet {
@@ -76,17 +86,23 @@ func TestWhatTheClusterCannotHaveIsRefusedWithWhatToDo(t *testing.T) {
 		"a Prometheus operator":         {apis: common.VersionSet{policies, monitors, rules}, values: withMonitoring},
 		"a second install in another namespace": {
 			objects: []runtime.Object{anchorOf("labguard", "other")}, apis: common.VersionSet{policies}, values: values(nil),
-			want: "installed in this cluster already, as release labguard in namespace other, and a cluster has one: run `helm upgrade labguard -n other`",
+			want: "installed in this cluster already, as release labguard in namespace other, and a cluster has one: run `helm upgrade labguard <this chart> -n other`, or `helm uninstall labguard -n other`",
 		},
 		"a second install under another name": {
 			objects: []runtime.Object{anchorOf("guard", systemNamespace)}, apis: common.VersionSet{policies}, values: values(nil),
 			want: "as release guard in namespace " + systemNamespace,
 		},
 		"the same release": {objects: []runtime.Object{anchorOf("labguard", systemNamespace)}, apis: common.VersionSet{policies}, values: values(nil)},
-		// Helm itself refuses to take over what it has not made, unless it is told to.
 		"an install by kustomize": {
-			objects: []runtime.Object{&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "labguard-webhook-anchor"}}},
-			apis:    common.VersionSet{policies}, values: values(nil),
+			objects: []runtime.Object{anchorOf("", ""), bindingOf("elsewhere")}, apis: common.VersionSet{policies}, values: values(nil),
+			want: "in namespace elsewhere and not by Helm: go on with what installed it, or hand it over to Helm: run `kubectl annotate clusterrole " +
+				"labguard-webhook-anchor meta.helm.sh/release-name=labguard meta.helm.sh/release-namespace=elsewhere`, and then this command with -n elsewhere --take-ownership --force-conflicts",
+		},
+		"an install by kustomize without rights": {
+			objects: []runtime.Object{anchorOf("", "")}, apis: common.VersionSet{policies}, values: values(nil), want: "in namespace " + systemNamespace + " and not by Helm",
+		},
+		"an install by kustomize, handed over": {
+			objects: []runtime.Object{anchorOf("labguard", systemNamespace), bindingOf(systemNamespace)}, apis: common.VersionSet{policies}, values: values(nil),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -96,12 +96,27 @@ namespace kube-system that is not found says so.
       {{- end }}
     {{- end }}
   {{- end }}
-  {{- $anchor := lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" "labguard-webhook-anchor" }}
-  {{- $annotations := (($anchor).metadata).annotations | default dict }}
+  {{- include "labguard.onlyInstall" . }}
+{{- end }}
+{{- end }}
+
+{{/*
+Refuses a second install. The anchor is what a cluster has once: who made it says whose labguard this is. Helm itself refuses to take over what it has not
+made, unless it is told to by --take-ownership, which also moves the rights of a labguard in another namespace: so that it is said twice.
+*/}}
+{{- define "labguard.onlyInstall" -}}
+{{- $anchor := lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" "labguard-webhook-anchor" }}
+{{- if $anchor }}
+  {{- $annotations := $anchor.metadata.annotations | default dict }}
   {{- $name := index $annotations "meta.helm.sh/release-name" }}
   {{- $namespace := index $annotations "meta.helm.sh/release-namespace" }}
-  {{- if and $name (or (ne $name .Release.Name) (ne $namespace .Release.Namespace)) }}
-    {{- fail (printf "labguard is installed in this cluster already, as release %s in namespace %s, and a cluster has one: run `helm upgrade %s -n %s`, or uninstall that one first" $name $namespace $name $namespace) }}
+  {{- if not (and $name $namespace) }}
+    {{- $binding := lookup "rbac.authorization.k8s.io/v1" "ClusterRoleBinding" "" "labguard" }}
+    {{- $namespace = dig "namespace" .Release.Namespace (first ((($binding).subjects) | default (list dict))) }}
+    {{- fail (printf "labguard is installed in this cluster already, in namespace %s and not by Helm: go on with what installed it, or hand it over to Helm: run `kubectl annotate clusterrole labguard-webhook-anchor meta.helm.sh/release-name=%s meta.helm.sh/release-namespace=%s`, and then this command with -n %s --take-ownership --force-conflicts" $namespace .Release.Name $namespace $namespace) }}
+  {{- end }}
+  {{- if or (ne $name .Release.Name) (ne $namespace .Release.Namespace) }}
+    {{- fail (printf "labguard is installed in this cluster already, as release %s in namespace %s, and a cluster has one: run `helm upgrade %s <this chart> -n %s`, or `helm uninstall %s -n %s` first" $name $namespace $name $namespace $name $namespace) }}
   {{- end }}
 {{- end }}
 {{- end }}
