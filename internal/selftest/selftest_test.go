@@ -24,7 +24,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	clocktesting "k8s.io/utils/clock/testing"
-	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -82,7 +81,7 @@ func healthy(authority []byte) (*rbacv1.ClusterRole, *coordinationv1.Lease, *cor
 	lease := &coordinationv1.Lease{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "labguard"},
 		Spec: coordinationv1.LeaseSpec{
-			HolderIdentity: ptr.To("labguard-1"), LeaseDurationSeconds: ptr.To(int32(15)), RenewTime: &metav1.MicroTime{Time: now.Add(-5 * time.Second)},
+			HolderIdentity: new("labguard-1"), LeaseDurationSeconds: new(int32(15)), RenewTime: &metav1.MicroTime{Time: now.Add(-5 * time.Second)},
 		},
 	}
 	return anchor, lease, &corev1.Secret{
@@ -98,7 +97,7 @@ func TestWhatDoesNotWorkIsFoundAndNamed(t *testing.T) {
 	anchor, lease, secret := healthy(authority)
 	silent, released, empty, foreign, wrong := lease.DeepCopy(), lease.DeepCopy(), secret.DeepCopy(), secret.DeepCopy(), secret.DeepCopy()
 	silent.Spec.RenewTime = &metav1.MicroTime{Time: now.Add(-16 * time.Second)}
-	released.Spec.HolderIdentity = ptr.To("")
+	released.Spec.HolderIdentity = new("")
 	empty.Data, foreign.Data, wrong.Data = nil, map[string][]byte{corev1.TLSCertKey: another}, map[string][]byte{corev1.TLSCertKey: authorityOfMisnamed}
 
 	for name, test := range map[string]struct {
