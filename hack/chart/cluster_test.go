@@ -114,6 +114,18 @@ func TestWhatTheClusterCannotHaveIsRefusedWithWhatToDo(t *testing.T) {
 	}
 }
 
+// `helm template` and Argo CD have no cluster to look at, and know of its APIs only what they are told.
+func TestWithoutAClusterNothingOfItIsRefused(t *testing.T) {
+	nowhere := cluster{fake.NewSimpleDynamicClient(clientgoscheme.Scheme)}
+	made, err := files(t, nowhere, nil, values(map[string]any{"crds.install": false, "prometheus.enabled": true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if monitoring := made["labguard/templates/prometheus.yaml"]; !strings.Contains(monitoring, "kind: ServiceMonitor") {
+		t.Errorf("prometheus.enabled is true, and what is made is %q", monitoring)
+	}
+}
+
 func TestTheNotesSayWhatIsMissingAndWhatIsNext(t *testing.T) {
 	certManager := common.VersionSet{policies, "cert-manager.io/v1"}
 	for name, test := range map[string]struct {
