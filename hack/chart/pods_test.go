@@ -192,6 +192,15 @@ func TestEveryValueIsUsed(t *testing.T) {
 	named(t, objects, "PrometheusRule", "labguard")
 }
 
+func TestANetworkPolicyOfYourOwnTakesThePlaceOfTheChartsOwn(t *testing.T) {
+	objects, _ := rendered(t, values(map[string]any{"networkPolicy.enabled": false}))
+	for _, object := range objects {
+		if object.GetKind() == "NetworkPolicy" {
+			t.Errorf("networkPolicy.enabled is false, and there is %s", object.GetName())
+		}
+	}
+}
+
 func stringOf(t *testing.T, object any) string {
 	t.Helper()
 	content, err := yaml.Marshal(object)

@@ -37,6 +37,8 @@ func TestWrongValuesAreRefusedByName(t *testing.T) {
 		"configuration.admission.waits":          {"1s", "at '/configuration/admission'"},
 		"configuration.access.tokens.age":        {"1h", "at '/configuration/access/tokens'"},
 		"replicas":                               {0, "at '/replicas': minimum"},
+		"image.repository":                       {"registry.lab.example/labguard:1.2", "at '/image/repository'"},
+		"image":                                  {map[string]any{"repository": "labguard@sha256:" + strings.Repeat("0", 64)}, "at '/image/repository'"},
 		"image.tag":                              {1.2, "at '/image/tag': got number, want string"},
 		"image.digest":                           {"0123", "at '/image/digest'"},
 		"image.pullPolicy":                       {"Sometimes", "at '/image/pullPolicy': value must be one of"},
@@ -84,6 +86,15 @@ func TestWithoutAnImageTheChartSaysWhatToDo(t *testing.T) {
 	_, err := helmTemplate(t, systemNamespace, newest, map[string]any{})
 	if err == nil || !strings.Contains(err.Error(), "image.repository is empty: build the image") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestAnImageMayBeInAnyRegistry(t *testing.T) {
+	for _, repository := range []string{"labguard", "localhost:5000/labguard", "platform/labguard", "Registry.lab.example:5000/a_b/labguard-manager"} {
+		objects, _ := rendered(t, values(map[string]any{"image.repository": repository, "image.tag": "1.2"}))
+		if pods := podTemplates(t, objects); pods[0].Spec.Containers[0].Image != repository+":1.2" {
+			t.Errorf("%s became %s", repository, pods[0].Spec.Containers[0].Image)
+		}
 	}
 }
 
