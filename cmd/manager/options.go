@@ -66,6 +66,10 @@ func (o *options) validate() error {
 	if o.webhookURL == "" {
 		return nil
 	}
+	return o.validateWebhookURL()
+}
+
+func (o *options) validateWebhookURL() error {
 	parsed, err := url.Parse(o.webhookURL)
 	if err != nil || parsed.Scheme != "https" || parsed.Hostname() == "" || parsed.Path != "" && parsed.Path != "/" ||
 		parsed.User != nil || parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "" {
