@@ -120,13 +120,14 @@ images: ## container images of the commit, with lists of what is in them: REPOSI
 ##@ Before a commit
 
 .PHONY: generate
-generate: tools ## write deep copies, apply configurations, CRDs and RBAC anew, and what the Helm chart has of them
+generate: tools ## write deep copies, apply configurations, CRDs and RBAC anew, and what the reference and the Helm chart have of them
 	@echo "== generate"
 	rm -rf api/v1alpha1/applyconfiguration
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt applyconfiguration:headerFile=hack/boilerplate.go.txt \
 		crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=labguard $(foreach dir,cmd controllers internal,$(if $(wildcard $(dir)),paths=./$(dir)/...)) \
 		output:rbac:dir=config/rbac
+	go run ./hack/reference
 	go -C hack/devcluster generate ./...
 	go -C hack/chart run .
 
