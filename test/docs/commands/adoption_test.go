@@ -1,0 +1,79 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package commands
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/labguard/labguard/internal/testutil/cluster"
+	"github.com/labguard/labguard/internal/testutil/documented"
+	"github.com/labguard/labguard/internal/testutil/operator"
+)
+
+const dns = `
+apiVersion: v1
+kind: Service
+metadata: {name: kube-dns, namespace: kube-system}
+spec:
+  selector: {k8s-app: kube-dns}
+  ports:
+  - {name: dns, port: 53, protocol: UDP, targetPort: 53}
+  - {name: dns-tcp, port: 53, protocol: TCP, targetPort: 53}
+`
+
+// A laboratory that runs an old image is taken from nothing to everything and back, by the commands of the page and in their order.
+func TestALaboratoryIsAdopted(t *testing.T) {
+	d := sit(t)
+	d.install()
+	d.plugin()
+	d.apply(dns)
+	operator.Start(t, operator.Options{})
+	d.namespace("pathology")
+	stale := operator.Push(t, "lab/adopted:1", 200*day)
+	d.apply(deployment("pathology", "lis", stale))
+
+	if out := d.run(documented.Block(t, "docs/adoption.md", "2. Look", 1)); !strings.Contains(out, "networkPolicy") {
+		t.Errorf("the preview does not have the policy:\n%s", out)
+	}
+	if out := d.run(documented.Block(t, "docs/adoption.md", "3. Learn the ages", 1)); !strings.Contains(out, stale) {
+		t.Errorf("the image is not named:\n%s", out)
+	}
+	d.run(documented.Block(t, "docs/adoption.md", "4. Warn, then refuse", 1))
+	bring := func(tag string) (string, error) {
+		return d.Run(t, "kubectl set image -n pathology deployment/lis lis="+operator.Push(t, "lab/adopted:"+tag, 300*day))
+	}
+	if out, err := bring("warned"); err != nil || !strings.Contains(out, "is stale") {
+		t.Errorf("Warn does not warn: %v\n%s", err, out)
+	}
+	d.run(documented.Block(t, "docs/adoption.md", "4. Warn, then refuse", 2))
+	d.run("kubectl rollout restart -n pathology deployment/lis")
+	operator.Eventually(t, "Deny refuses", func() error {
+		if out, err := bring("refused"); err == nil || !strings.Contains(out, "is stale") {
+			return errorf("it is let in: %v %s", err, out)
+		}
+		return nil
+	})
+	d.run(documented.Block(t, "docs/adoption.md", "5. Close the network", 1))
+	d.run("kubectl wait -n pathology labworkload/lis --for=condition=Ready --timeout=2m")
+	enforce := documented.Block(t, "docs/adoption.md", "5. Close the network", 2)
+	patch, look, _ := strings.Cut(enforce, "\n")
+	d.run(patch)
+	operator.Eventually(t, "the policy is there", func() error {
+		_, err := d.Run(quiet{t}, look)
+		return err
+	})
+	d.run(documented.Block(t, "docs/adoption.md", "7. People", 1))
+	d.run(`kubectl patch labworkload lis -n pathology --type=merge -p '{"spec": {"images": {"enforcement": "Audit"}, "network": {"enforcement": "Audit"}}}'`)
+	operator.Eventually(t, "the policy is gone", func() error {
+		if out, err := cluster.Kubectl(t, "get", "networkpolicy", "-n", "pathology", "-o", "name"); err != nil || strings.TrimSpace(out) != "" {
+			return errorf("there is %s, %v", out, err)
+		}
+		return nil
+	})
+	operator.Eventually(t, "Audit lets everything in", func() error {
+		_, err := bring("audited")
+		return err
+	})
+}
