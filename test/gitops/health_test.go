@@ -66,7 +66,7 @@ func changedSince(object *unstructured.Unstructured) {
 }
 
 func deleted(object *unstructured.Unstructured) {
-	object.Object["metadata"].(map[string]any)["deletionTimestamp"] = "2026-11-23T12:00:00Z" //nolint:forcetypeassert // every object has metadata
+	object.Object["metadata"].(map[string]any)["deletionTimestamp"] = "2026-11-23T12:00:00Z"
 }
 
 func labWorkloads() []state {

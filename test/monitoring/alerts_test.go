@@ -14,7 +14,7 @@ import (
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 	"sigs.k8s.io/yaml"
 
@@ -67,7 +67,7 @@ func TestAlertsAskForMetricsThatExist(t *testing.T) {
 func firstSeries(expression parser.Expr) string {
 	for _, selectors := range parser.ExtractSelectors(expression) {
 		for _, matcher := range selectors {
-			if matcher.Name == labels.MetricName {
+			if matcher.Name == model.MetricNameLabel {
 				return matcher.Value
 			}
 		}
@@ -170,7 +170,7 @@ func begun(t *testing.T, registry *prometheus.Registry, selector *parser.VectorS
 	}
 	for _, matcher := range selector.LabelMatchers {
 		for value := range strings.SplitSeq(matcher.Value, "|") {
-			if matcher.Name != labels.MetricName && !known[selector.Name+" "+matcher.Name+" "+value] {
+			if matcher.Name != model.MetricNameLabel && !known[selector.Name+" "+matcher.Name+" "+value] {
 				return false
 			}
 		}

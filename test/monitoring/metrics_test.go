@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/prometheus/model/labels"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 
 	"github.com/labguard/labguard/internal/metrics"
@@ -130,7 +130,7 @@ func (c *catalogue) problemsOf(selector *parser.VectorSelector) (string, []strin
 	}
 	var problems []string
 	for _, matcher := range selector.LabelMatchers {
-		if matcher.Name == labels.MetricName {
+		if matcher.Name == model.MetricNameLabel {
 			continue
 		}
 		if !slices.Contains(c.labels[name], matcher.Name) {

@@ -32,7 +32,7 @@ func promtool(t *testing.T, arguments ...string) {
 			t.Fatal(err)
 		}
 	}
-	command := exec.CommandContext(t.Context(), program, arguments...) //nolint:gosec // the arguments stand in the tests
+	command := exec.CommandContext(t.Context(), program, arguments...)
 	command.Dir = folder
 	if output, err := command.CombinedOutput(); err != nil {
 		t.Errorf("promtool %v: %v\n%s", arguments, err, output)
