@@ -2,10 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command build compiles the programs that working on labguard needs and that
-// take minutes to compile: the development cluster, what a node of it needs,
-// Helm and the pinned tools.
+// take minutes to compile: the development cluster, what a node of it needs, a
+// controller of Flux, Helm and the pinned tools.
 //
 //	go run ./hack/build devcluster
+//	go run ./hack/build flux
 //	go run ./hack/build helm
 //	go run ./hack/build node
 //	go run ./hack/build tools

@@ -22,6 +22,7 @@ Compiles a target, or finds it compiled already, and links it into bin/.
 
 targets:
   devcluster   hack/devcluster: the local Kubernetes of tests and demo
+  flux         hack/flux: the controller of Flux, for test/flux
   helm         the tool line of hack/chart/go.mod: Helm, as the tests and documents use it
   node         hack/node: what a node of it needs besides, as a folder bin/node
   tools        every tool line of hack/tools/go.mod

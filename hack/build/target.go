@@ -42,6 +42,7 @@ type definition func(ctx context.Context, root string) (target, error)
 
 var targets = map[string]definition{
 	"devcluster": devcluster,
+	"flux":       flux,
 	"helm":       helm,
 	"node":       node,
 	"tools":      tools,
@@ -133,6 +134,27 @@ func helm(ctx context.Context, root string) (target, error) {
 		static:   true,
 		why: fmt.Sprintf("Helm %s is compiled from its Go module, so that tests and documents use one version.\n"+
 			"The first time takes about 2 minutes on two cores; the result is kept.", version),
+	}, nil
+}
+
+// flux is the controller of Flux that the tests of test/flux run: the tool line of hack/flux/go.mod.
+func flux(ctx context.Context, root string) (target, error) {
+	dir := filepath.Join(root, "hack", "flux")
+	mod, err := readModule(ctx, dir)
+	if err != nil {
+		return target{}, err
+	}
+	controller, err := mod.version("github.com/fluxcd/kustomize-controller")
+	if err != nil {
+		return target{}, err
+	}
+	return target{
+		dir:      dir,
+		packages: mod.toolPackages(),
+		ldflags:  "-s -w",
+		static:   true,
+		why: fmt.Sprintf("kustomize-controller %s is compiled from its Go module, with the clients of the clouds that it can take keys from.\n"+
+			"The first time takes about 4 minutes on two cores; the result is kept.", controller),
 	}, nil
 }
 
