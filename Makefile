@@ -67,7 +67,7 @@ unit: ## tests that need no API server
 	go test $(or $(UNIT_PACKAGES),$(error go list found no package))
 
 .PHONY: test
-test: devcluster ## all tests, with the race detector, against a real API server where they need one
+test: devcluster flux ## all tests, with the race detector, against a real API server where they need one
 	@echo "== tests that need no API server"
 	@mkdir -p $(BIN)
 	go test -race -coverprofile=$(BIN)/coverage.out $(UNIT_PACKAGES)
@@ -134,7 +134,7 @@ generate: tools ## write deep copies, apply configurations, CRDs and RBAC anew, 
 .PHONY: lint
 lint: tools ## golangci-lint with kube-api-linter, and tidy modules
 	@echo "== lint"
-	@for module in . hack/chart hack/devcluster hack/node hack/tools; do \
+	@for module in . hack/chart hack/devcluster hack/flux hack/node hack/tools; do \
 		echo "go mod tidy -diff ($$module)"; \
 		go -C $$module mod tidy -diff || { echo "lint: run 'go mod tidy' in $$module" >&2; exit 1; }; \
 	done
@@ -157,6 +157,10 @@ tools: ## compile the tools of hack/tools (kept outside of the checkout)
 .PHONY: devcluster
 devcluster: ## compile the local Kubernetes of tests and demo (kept outside of the checkout)
 	@go run ./hack/build devcluster
+
+.PHONY: flux
+flux: ## compile the controller of Flux that tests run (kept outside of the checkout)
+	@go run ./hack/build flux
 
 .PHONY: helm
 helm: ## compile Helm, as the tests and documents use it, to bin/helm (kept outside of the checkout)
