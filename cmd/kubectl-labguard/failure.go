@@ -28,8 +28,7 @@ func (e *unansweredError) Error() string { return e.cause.Error() }
 func (e *unansweredError) Unwrap() error { return e.cause }
 
 func exitCode(err error) int {
-	var unanswered *unansweredError
-	if errors.As(err, &unanswered) {
+	if _, unanswered := errors.AsType[*unansweredError](err); unanswered {
 		return exitUnanswered
 	}
 	return exitBad

@@ -35,7 +35,7 @@ func kindNamed(name string) (kind, error) {
 	wanted, _, _ := strings.Cut(strings.ToLower(name), ".")
 	var known []string
 	for _, one := range kinds {
-		if wanted == strings.ToLower(one.name) || wanted == one.resource || slices.Contains(one.short, wanted) {
+		if strings.EqualFold(wanted, one.name) || wanted == one.resource || slices.Contains(one.short, wanted) {
 			return one, nil
 		}
 		known = append(known, strings.ToLower(one.name))

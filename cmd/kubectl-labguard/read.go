@@ -10,7 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/validation/path"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	core "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -142,7 +142,7 @@ func (r reader) platform(ctx context.Context) posture.Platform {
 // object reads something that makes pods, or a pod.
 func (r reader) object(ctx context.Context, kind kind, namespace, name string) (gate.Object, error) {
 	for _, segment := range []string{namespace, name} {
-		if problems := path.IsValidPathSegmentName(segment); len(problems) > 0 {
+		if problems := content.IsPathSegmentName(segment); len(problems) > 0 {
 			return gate.Object{}, fmt.Errorf("%q is no name: it %s", segment, strings.Join(problems, ", "))
 		}
 	}

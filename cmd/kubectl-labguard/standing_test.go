@@ -255,12 +255,12 @@ func TestAWayIsExplained(t *testing.T) {
 }
 
 // refusing answers everything with one status.
-func refusing(code int, reason metav1.StatusReason) http.Handler {
+func refusing(code int32, reason metav1.StatusReason) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(code)
+		w.WriteHeader(int(code))
 		_ = json.NewEncoder(w).Encode(metav1.Status{
-			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Reason: reason, Code: int32(code), Message: `User "ann" cannot do that`,
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Reason: reason, Code: code, Message: `User "ann" cannot do that`,
 		})
 	})
 }
@@ -275,7 +275,7 @@ func TestWhatStandsInTheWayIsSaidWithWhatHelps(t *testing.T) {
 			return s.status(ctx, r, "pathology", []string{"lis"}, "")
 		},
 	}
-	plain404 := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Error(w, "404 page not found", http.StatusNotFound) })
+	plain404 := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "404 page not found", http.StatusNotFound) })
 	for name, c := range map[string]struct {
 		handler http.Handler
 		want    string
@@ -333,7 +333,7 @@ func TestATerminalIsAsItsEnvironmentSays(t *testing.T) {
 		"TERM=dumb COLUMNS=x":           "colour=false unicode=false width=80",
 	} {
 		values := map[string]string{}
-		for _, pair := range strings.Fields(env) {
+		for pair := range strings.FieldsSeq(env) {
 			name, value, _ := strings.Cut(pair, "=")
 			values[name] = value
 		}

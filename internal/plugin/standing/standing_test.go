@@ -17,6 +17,9 @@ import (
 
 var noon = time.Date(2026, time.November, 26, 12, 0, 0, 0, time.UTC)
 
+// identity is the name of an object.
+const identity = "labguard-lis-identity-x7k2m"
+
 func in(days int) *metav1.Time { return &metav1.Time{Time: noon.AddDate(0, 0, days)} }
 
 func condition(name string, status metav1.ConditionStatus, reason, message string) metav1.Condition {
@@ -45,7 +48,7 @@ func lis() *v1alpha1.LabWorkload {
 				condition(v1alpha1.ConditionImagesFresh, metav1.ConditionTrue, v1alpha1.ReasonImageFresh, "no image is stale"),
 				condition(v1alpha1.ConditionBreakGlassUsed, metav1.ConditionTrue, v1alpha1.ReasonBreakGlassOpen, "1 use is not acknowledged"),
 			},
-			Certificate: &v1alpha1.CertificateStatus{SecretName: "labguard-lis-identity-x7k2m", Serial: "1f0a", NotAfter: in(60), RenewalTime: in(30)},
+			Certificate: &v1alpha1.CertificateStatus{SecretName: identity, Serial: "1f0a", NotAfter: in(60), RenewalTime: in(30)},
 			Transit: &v1alpha1.TransitStatus{
 				Stage: v1alpha1.TransitStagePermissive, Pods: new(int32(3)), Injected: new(int32(2)), Blockers: []string{"pod lis-2 has no airlock: replace it"},
 				ObservedSince: in(-2), ProbedAt: &metav1.Time{Time: noon.Add(-20 * time.Minute)}, Vantage: "labguard on node n1",

@@ -4,6 +4,7 @@
 package tree
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -25,7 +26,7 @@ func Say(text string) Node { return Node{Line: []Span{{Text: text}}} }
 
 // With is the node with more below it.
 func (n Node) With(below ...Node) Node {
-	n.Below = append(n.Below[:len(n.Below):len(n.Below)], below...)
+	n.Below = append(slices.Clip(n.Below), below...)
 	return n
 }
 
