@@ -40,7 +40,7 @@ func newRoot(streams genericiooptions.IOStreams, clock clock.PassiveClock) *cobr
 	for name, usage := range usages {
 		root.PersistentFlags().Lookup(name).Usage = usage
 	}
-	root.AddCommand(newStatus(p), newHeld(p), newForecast(p), newExplain(p), newCompletion(p))
+	root.AddCommand(newStatus(p), newHeld(p), newForecast(p), newExplain(p), newPlan(p), newCompletion(p))
 	root.AddCommand(newTraining(p), newBreakGlass(p), newAuthentication(p), newRights(p))
 	return root
 }

@@ -1,0 +1,193 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/desired"
+	"github.com/labguard/labguard/internal/posture"
+)
+
+// Of makes the plan of a namespace.
+func Of(facts Facts) Plan {
+	p := &planner{facts: &facts}
+	p.arrange()
+	opened := make([]doors, len(p.subjects))
+	for i, s := range p.subjects {
+		opened[i] = p.openings(s)
+		for _, look := range []func(*subject, doors){p.seen, p.configured, p.allowed, p.declared, p.outside} {
+			look(s, opened[i])
+		}
+		for _, unnamed := range opened[i] {
+			if unnamed.name == "" {
+				unnamed.name = fmt.Sprintf("port-%d", unnamed.number)
+			}
+		}
+		p.write(s, opened[i])
+	}
+	for _, s := range p.subjects {
+		p.writeClient(s)
+	}
+	// What each would cut depends on what the others declare.
+	plan := Plan{Namespace: facts.Namespace, Workloads: []Workload{}, Left: p.left}
+	for i, s := range p.subjects {
+		p.network(s, opened[i])
+		p.transit(s)
+		p.images(s)
+		people(s)
+		plan.Workloads = append(plan.Workloads, *s.Workload)
+	}
+	return plan
+}
+
+// The values of a LabWorkload that nobody has written yet. Both are commented as such.
+const (
+	usualMaxAge = "2160h"
+	someIssuer  = "lab-ca"
+)
+
+// write puts into the manifest what there is evidence for. What is there stays as it is.
+func (p *planner) write(s *subject, open doors) {
+	spec := &s.Manifest.Spec
+	p.writeTransit(s, open)
+	if spec.Images == nil {
+		spec.Images = &v1alpha1.ImagesSpec{MaxAge: usualMaxAge}
+		if enforces(s) {
+			spec.Images.Enforcement = v1alpha1.EnforcementAudit
+		}
+		s.comment("spec.images.maxAge", "a usual limit, which nobody has given: write yours")
+	}
+	if s.New {
+		s.comment("spec.enforcement", "touches nothing; Enforce, once status says what you want")
+	}
+}
+
+// enforces says whether something of what is there enforces now or will: then what is new may not begin with it.
+func enforces(s *subject) bool {
+	if s.before == nil {
+		return false
+	}
+	spec := &s.before.Spec
+	return spec.Enforcement == v1alpha1.EnforcementEnforce || spec.EnforceAfter != ""
+}
+
+func (p *planner) writeTransit(s *subject, open doors) {
+	spec := &s.Manifest.Spec
+	if posture.Transit(spec) == nil {
+		if !s.New && len(open) == 0 {
+			return
+		}
+		p.writeSidecar(s)
+	}
+	transit := posture.Transit(spec)
+	restricted := len(transit.Ports) > 0
+	for _, opened := range open.sorted() {
+		if restricted && !opened.declared && len(opened.peers) == 0 {
+			continue // it is closed now, and nothing says that somebody needs it
+		}
+		writePort(s, transit, opened)
+	}
+	if !restricted && len(transit.Ports) > 0 && enforces(s) && (spec.Network == nil || spec.Network.Enforcement == "") {
+		if spec.Network == nil {
+			spec.Network = &v1alpha1.NetworkSpec{}
+		}
+		spec.Network.Enforcement = v1alpha1.EnforcementAudit
+		s.comment("spec.network.enforcement", "the ports are new here: labguard first says what they would cut; remove this line to enforce")
+	}
+}
+
+// writeSidecar asks for mutual TLS where nobody has.
+func (p *planner) writeSidecar(s *subject) {
+	issuer, why := p.issuer()
+	transit := &v1alpha1.InTransitSpec{Provider: v1alpha1.TransitProviderSidecar, IssuerRef: issuer}
+	s.Manifest.Spec.Encryption = &v1alpha1.EncryptionSpec{InTransit: transit}
+	s.comment("spec.encryption.inTransit.issuerRef", why)
+	if enforces(s) {
+		transit.Enforcement = v1alpha1.EnforcementAudit
+		s.comment("spec.encryption.inTransit", "new: it audits until you remove enforcement: Audit")
+	}
+}
+
+// writeClient asks for mutual TLS where a LabWorkload calls one that asks for it.
+func (p *planner) writeClient(s *subject) {
+	if posture.Transit(&s.Manifest.Spec) != nil {
+		return
+	}
+	own := v1alpha1.IngressPeer{LabWorkload: &v1alpha1.LabWorkloadReference{Name: s.Name}}
+	for _, server := range p.subjects {
+		if desired.Sidecar(server.Manifest) == nil {
+			continue
+		}
+		for _, port := range desired.Sidecar(server.Manifest).Ports {
+			if slices.ContainsFunc(port.AllowFrom, func(allowed v1alpha1.IngressPeer) bool {
+				return key(allowed, p.facts.Namespace) == key(own, p.facts.Namespace)
+			}) {
+				p.writeSidecar(s)
+				s.comment("spec.encryption.inTransit", fmt.Sprintf("LabWorkload %s lets it in at port %d, over mutual TLS", server.Name, port.Port))
+				return
+			}
+		}
+	}
+}
+
+// maxPorts and maxPeers are how many a LabWorkload may have.
+const maxPorts, maxPeers = 32, 64
+
+// writePort adds a port, or its missing peers.
+func writePort(s *subject, transit *v1alpha1.InTransitSpec, opened *door) {
+	at := slices.IndexFunc(transit.Ports, func(port v1alpha1.TransitPort) bool { return port.Port == opened.number })
+	if at < 0 {
+		if len(transit.Ports) == maxPorts {
+			s.Network = append(s.Network, Line{Cuts, fmt.Sprintf("port %d: a LabWorkload has at most %d ports", opened.number, maxPorts)})
+			return
+		}
+		at = len(transit.Ports)
+		transit.Ports = append(transit.Ports, v1alpha1.TransitPort{Name: opened.name, Port: opened.number})
+	}
+	port := &transit.Ports[at]
+	path := fmt.Sprintf("spec.encryption.inTransit.ports[%d]", at)
+	if !opened.declared {
+		for _, why := range opened.why {
+			s.comment(path, why)
+		}
+		if len(opened.peers) == 0 {
+			s.comment(path, "nobody is known to connect, and so nobody is let in: name who does")
+		}
+	}
+	for _, one := range opened.peers {
+		if one.declared {
+			continue
+		}
+		if len(port.AllowFrom) == maxPeers {
+			s.Network = append(s.Network, Line{Cuts, fmt.Sprintf("%s at port %d: a port has at most %d peers", one.words, opened.number, maxPeers)})
+			continue
+		}
+		for _, why := range one.why {
+			s.comment(fmt.Sprintf("%s.allowFrom[%d]", path, len(port.AllowFrom)), why)
+		}
+		port.AllowFrom = append(port.AllowFrom, one.allow)
+	}
+}
+
+// issuer is the one that LabWorkloads name already, those of the namespace first.
+func (p *planner) issuer() (issuer v1alpha1.IssuerReference, why string) {
+	var from *v1alpha1.LabWorkload
+	for i := range p.facts.Workloads {
+		lw := &p.facts.Workloads[i]
+		own := lw.Namespace == p.facts.Namespace
+		if posture.Transit(&lw.Spec) == nil || !own && posture.Transit(&lw.Spec).IssuerRef.Kind == v1alpha1.IssuerKindIssuer {
+			continue
+		}
+		if from == nil || own && from.Namespace != p.facts.Namespace {
+			from = lw
+		}
+	}
+	if from == nil {
+		return v1alpha1.IssuerReference{Kind: v1alpha1.IssuerKindClusterIssuer, Name: someIssuer}, "not known: name one that the platform team lists in labguard's configuration"
+	}
+	return posture.Transit(&from.Spec).IssuerRef, fmt.Sprintf("that of LabWorkload %s/%s", from.Namespace, from.Name)
+}
