@@ -36,7 +36,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	if !found {
 		w.WriteHeader(http.StatusNotFound)
-		answer = metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Reason: metav1.StatusReasonNotFound, Message: "no " + request, Code: http.StatusNotFound}
+		answer = metav1.Status{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Reason: metav1.StatusReasonNotFound, Message: "no " + request, Code: http.StatusNotFound}
 	}
 	if err := json.NewEncoder(w).Encode(answer); err != nil {
 		panic(err)

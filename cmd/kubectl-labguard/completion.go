@@ -78,6 +78,21 @@ func (p *plugin) workloadNames(ctx context.Context) []string {
 	return names
 }
 
+// completeNamespaces completes -n, as kubectl does.
+func (p *plugin) completeNamespaces(command *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	from, err := p.reader()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(command.Context(), completionWaits)
+	defer cancel()
+	var names []string
+	for _, one := range from.names(ctx, namespaceKind, "") {
+		names = append(names, one.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
 // completeExplained completes KIND/NAME by the kind, and LabWorkloads.
 func (p *plugin) completeExplained(command *cobra.Command, before []string, typed string) ([]string, cobra.ShellCompDirective) {
 	if len(before) > 0 || strings.Contains(typed, "/") {

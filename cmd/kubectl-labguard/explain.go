@@ -118,7 +118,7 @@ func (p *plugin) explainObject(ctx context.Context, from reader, o *explainOptio
 	if o.output == "json" {
 		err = p.printJSON(found)
 	} else {
-		_, err = fmt.Fprint(p.Out, p.paper().Draw(found.Draw(p.clock.Now())))
+		_, err = fmt.Fprint(p.Out, p.paper().Draw(found.Draw(found.Now.At)))
 	}
 	if err != nil {
 		return err

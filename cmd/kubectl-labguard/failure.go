@@ -50,9 +50,9 @@ var roles = map[string]string{
 
 // unread says why something could not be read, and what helps.
 func unread(verb, resource, namespace string, err error) error {
-	where := " of all namespaces"
+	where, binding := " of all namespaces", "for the whole cluster, with a ClusterRoleBinding"
 	if namespace != "" {
-		where = " in namespace " + namespace
+		where, binding = " in namespace "+namespace, "there"
 	}
 	var unreachable *url.Error
 	switch {
@@ -61,11 +61,13 @@ func unread(verb, resource, namespace string, err error) error {
 		if !own {
 			role = "view"
 		}
-		err = fmt.Errorf("you may not %s %s%s: have somebody bind the ClusterRole %s to you: %w", verb, resource, where, role, err)
+		err = fmt.Errorf("you may not %s %s%s: have somebody bind the ClusterRole %s to you %s: %w", verb, resource, where, role, binding, err)
 	case apierrors.IsUnauthorized(err):
 		err = fmt.Errorf("the API server does not know you: log in again, or choose another user with --user or --context: %w", err)
 	case roles[resource] != "" && apierrors.IsNotFound(err) && (verb == "list" || unserved(err)):
 		err = fmt.Errorf("the cluster does not know %s.labguard.dev: labguard is not installed there; install it, or choose another cluster with --context", resource)
+	case roles[resource] == "" && apierrors.IsNotFound(err) && unserved(err):
+		err = fmt.Errorf("the cluster serves no %s", resource)
 	case errors.As(err, &unreachable):
 		err = fmt.Errorf("the API server does not answer: %w", err)
 	default:

@@ -90,6 +90,9 @@ func (p *plugin) forecastFacts(ctx context.Context, from reader, namespace strin
 	if facts.Workloads, err = from.workloads(ctx, namespace); err != nil {
 		return facts, nil, err
 	}
+	if len(facts.Workloads) == 0 {
+		return facts, nil, from.there(ctx, namespace)
+	}
 	if slices.ContainsFunc(facts.Workloads, func(lw v1alpha1.LabWorkload) bool { return lw.Spec.Training != nil }) {
 		records, err := from.trainings(ctx)
 		if err != nil {

@@ -71,6 +71,11 @@ func (p *plugin) findHeld(ctx context.Context, from reader, namespace string) (f
 	if err != nil {
 		return nil, nil, err
 	}
+	if len(spaces) == 0 {
+		if err := from.there(ctx, namespace); err != nil {
+			return nil, nil, err
+		}
+	}
 	images := from.contents(ctx)
 	found = []gate.Held{}
 	for _, name := range slices.Sorted(maps.Keys(spaces)) {

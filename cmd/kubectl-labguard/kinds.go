@@ -30,6 +30,12 @@ var kinds = []kind{
 	{name: "Rollout", resource: "rollouts", root: "/apis/argoproj.io/v1alpha1"},
 }
 
+// labWorkload is labguard's own kind, for which the gate is not asked.
+var labWorkload = kind{name: "LabWorkload", resource: "labworkloads", root: "/apis/labguard.dev/v1alpha1"}
+
+// namespaceKind is that of namespaces, of which names are asked alone.
+var namespaceKind = kind{name: "Namespace", resource: "namespaces", root: "/api/v1"}
+
 // kindNamed is a kind by its name, the name of its resource with or without the group, or a short name.
 func kindNamed(name string) (kind, error) {
 	wanted, _, _ := strings.Cut(strings.ToLower(name), ".")

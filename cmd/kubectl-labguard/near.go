@@ -13,7 +13,8 @@ func near(wrong string, names []string) []string {
 	var found []string
 	for _, name := range names {
 		part := len(wrong) > 1 && (strings.Contains(name, wrong) || strings.Contains(wrong, name) && len(name) > 1)
-		if part || distance(wrong, name) <= max(1, min(len(wrong), len(name))/3) {
+		shorter := min(len(wrong), len(name))
+		if by := distance(wrong, name); part || by < shorter && by <= max(2, shorter/3) {
 			found = append(found, name)
 		}
 	}

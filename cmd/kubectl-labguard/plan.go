@@ -46,9 +46,6 @@ func newPlan(p *plugin) *cobra.Command {
 func (p *plugin) plan(ctx context.Context, from reader, namespace, output string) error {
 	over := p.during(ctx, "reading what runs in namespace "+visible(namespace))
 	facts, missing, err := p.planFacts(ctx, from, namespace)
-	if err == nil && len(facts.Workloads)+len(facts.Roots)+len(facts.Pods) == 0 {
-		err = from.emptyNamespace(ctx, namespace)
-	}
 	var planned plan.Plan
 	if err == nil {
 		planned = plan.Of(facts)

@@ -10,7 +10,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/labguard/labguard/internal/plugin/gate"
@@ -49,6 +48,9 @@ func (p *plugin) planFacts(ctx context.Context, from reader, namespace string) (
 	if err := from.planned(ctx, &facts); err != nil {
 		return facts, nil, err
 	}
+	if len(facts.Workloads)+len(facts.Roots)+len(facts.Pods) == 0 {
+		return facts, nil, from.nothing(ctx, namespace)
+	}
 	missing = from.elsewhere(ctx, &facts)
 	images := from.contents(ctx)
 	facts.Gate = gate.Seen{Namespace: namespace, Records: records, Content: images.of, Digest: images.by, Platform: from.platform(ctx), Now: facts.Now}
@@ -66,7 +68,7 @@ func (r reader) roots(ctx context.Context, kind kind, namespace string) ([]plan.
 	var roots []plan.Root
 	options := metav1.ListOptions{Limit: pageSize}
 	for {
-		raw, err := r.api.Get().AbsPath(kind.root, "namespaces", namespace, kind.resource).VersionedParams(&options, r.api.parameters).Do(ctx).Raw()
+		raw, err := body(r.api.Get().AbsPath(kind.root, "namespaces", namespace, kind.resource).VersionedParams(&options, r.api.parameters).Do(ctx))
 		if err != nil {
 			return nil, unread("list", kind.resource, namespace, err)
 		}
@@ -146,7 +148,7 @@ func (r reader) planned(ctx context.Context, facts *plan.Facts) error {
 
 // network lists a kind of networking.k8s.io.
 func (r reader) network(ctx context.Context, resource, namespace string, list any) error {
-	raw, err := r.api.Get().AbsPath("/apis/networking.k8s.io/v1", "namespaces", namespace, resource).Do(ctx).Raw()
+	raw, err := body(r.api.Get().AbsPath("/apis/networking.k8s.io/v1", "namespaces", namespace, resource).Do(ctx))
 	if err != nil {
 		return unread("list", resource, namespace, err)
 	}
@@ -194,22 +196,10 @@ func (r reader) elsewhere(ctx context.Context, facts *plan.Facts) (missing []str
 	return missing
 }
 
-// emptyNamespace says of a namespace in which nothing runs whether there is one.
-func (r reader) emptyNamespace(ctx context.Context, namespace string) error {
-	_, err := r.core.Namespaces().Get(ctx, namespace, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return r.noNamespace(ctx, namespace)
+// nothing says that there is nothing to plan.
+func (r reader) nothing(ctx context.Context, namespace string) error {
+	if err := r.there(ctx, namespace); err != nil {
+		return err
 	}
-	return &unansweredError{fmt.Errorf("nothing runs in namespace %s: there is nothing to plan", namespace)}
-}
-
-// noNamespace says that there is no such namespace, and names those that are called much like it.
-func (r reader) noNamespace(ctx context.Context, namespace string) error {
-	var names []string
-	if found, err := r.core.Namespaces().List(ctx, metav1.ListOptions{Limit: pageSize}); err == nil {
-		for i := range found.Items {
-			names = append(names, found.Items[i].Name)
-		}
-	}
-	return &unansweredError{fmt.Errorf("there is no namespace %s%s", namespace, suggest(near(namespace, names)))}
+	return &unansweredError{fmt.Errorf("nothing runs in namespace %s, so there is nothing to plan", namespace)}
 }

@@ -89,10 +89,15 @@ func (r reader) imageRecords(ctx context.Context) ([]v1alpha1.ImageRecord, error
 
 func (r reader) workload(ctx context.Context, namespace, name string) (*v1alpha1.LabWorkload, error) {
 	found := &v1alpha1.LabWorkload{}
-	if err := r.api.Get().Namespace(namespace).Resource("labworkloads").Name(name).Do(ctx).Into(found); err != nil {
+	err := r.api.Get().Namespace(namespace).Resource("labworkloads").Name(name).Do(ctx).Into(found)
+	switch {
+	case apierrors.IsNotFound(err) && !unserved(err):
+		return nil, r.absent(ctx, labWorkload, namespace, name)
+	case err != nil:
 		return nil, unread("get", "labworkloads", namespace, err)
+	default:
+		return found, nil
 	}
-	return found, nil
 }
 
 // profile is the AirlockProfile of a LabWorkload, nil if there is none.
@@ -146,8 +151,11 @@ func (r reader) object(ctx context.Context, kind kind, namespace, name string) (
 			return gate.Object{}, fmt.Errorf("%q is no name: it %s", segment, strings.Join(problems, ", "))
 		}
 	}
-	raw, err := r.api.Get().AbsPath(kind.root, "namespaces", namespace, kind.resource, name).Do(ctx).Raw()
-	if err != nil {
+	raw, err := body(r.api.Get().AbsPath(kind.root, "namespaces", namespace, kind.resource, name).Do(ctx))
+	switch {
+	case apierrors.IsNotFound(err) && !unserved(err):
+		return gate.Object{}, r.absent(ctx, kind, namespace, name)
+	case err != nil:
 		return gate.Object{}, unread("get", kind.resource, namespace, err)
 	}
 	root, err := template.Decode(kind.name, raw)

@@ -78,6 +78,9 @@ func newStatus(p *plugin) *cobra.Command {
 func (p *plugin) status(ctx context.Context, from reader, namespace string, names []string, output string) error {
 	over := p.during(ctx, "reading LabWorkloads")
 	found, err := from.chosen(ctx, namespace, names)
+	if err == nil && len(found) == 0 {
+		err = from.there(ctx, namespace)
+	}
 	over()
 	if err != nil {
 		return err
