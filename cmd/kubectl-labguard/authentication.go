@@ -130,7 +130,7 @@ func (p *plugin) providersOfCluster(ctx context.Context, names []string) ([]v1al
 	for _, name := range names {
 		var provider v1alpha1.IdentityProvider
 		if err := api.Get().Resource("identityproviders").Name(name).Do(ctx).Into(&provider); err != nil {
-			return nil, fmt.Errorf("get the provider: %w", err)
+			return nil, advise("get", "identityproviders", "", err)
 		}
 		providers = append(providers, provider.Spec)
 	}

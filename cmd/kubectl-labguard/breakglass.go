@@ -133,7 +133,7 @@ func inOrder(a, b v1alpha1.BreakGlassUse) int {
 func (p *plugin) showUse(ctx context.Context, store useStore, namespace, name string) error {
 	use, err := store.get(ctx, namespace, name)
 	if err != nil {
-		return fmt.Errorf("get the use: %w", err)
+		return advise("get", "breakglassuses", namespace, err)
 	}
 	return p.sayUse(use)
 }
@@ -207,7 +207,7 @@ func (p *plugin) acknowledgeUse(ctx context.Context, store useStore, namespace, 
 	}
 	use, err := store.get(ctx, namespace, name)
 	if err != nil {
-		return fmt.Errorf("get the use: %w", err)
+		return advise("get", "breakglassuses", namespace, err)
 	}
 	if done := use.Spec.Acknowledgement; done != nil {
 		return fmt.Errorf("%s has acknowledged it already: %s", done.By, done.Reason)
@@ -221,7 +221,7 @@ func (p *plugin) acknowledgeUse(ctx context.Context, store useStore, namespace, 
 	case apierrors.IsConflict(err):
 		return fmt.Errorf("it has changed since you asked, so nothing is acknowledged: look at it again with kubectl labguard break-glass list -n %s %s", namespace, name)
 	case err != nil:
-		return fmt.Errorf("acknowledge the use: %w", err)
+		return advise("acknowledge", "breakglassuses", namespace, err)
 	}
 	use.Spec.Acknowledgement = &acknowledgement
 	return p.sayUse(use)

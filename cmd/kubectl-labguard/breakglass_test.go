@@ -173,10 +173,10 @@ func TestWhatIsNotAcknowledged(t *testing.T) {
 		"a reason that says nothing":     {reason: " ok ", want: "the reason has 2 characters: write 3 to 1024, such as 'INC-4711: login provider was down'"},
 		"a reason without an end":        {reason: strings.Repeat("x", 1025), want: "the reason has 1025 characters: write 3 to 1024, such as 'INC-4711: login provider was down'"},
 		"a reason that moves the cursor": {reason: "fine\x1b[2J", want: "the reason has control characters: write it in one line"},
-		"a use that is not there":        {want: `get the use: breakglassuses.labguard.dev "sealed-2" not found`},
+		"a use that is not there":        {want: `get breakglassuses in namespace pathology: breakglassuses.labguard.dev "sealed-2" not found`},
 		"a use that was looked into":     {store: shelf{uses: []v1alpha1.BreakGlassUse{acknowledged(open)}}, want: "ben has acknowledged it already: INC-4711"},
 		"by somebody who is not known":   {store: shelf{uses: []v1alpha1.BreakGlassUse{open}, nobody: errors.New("ask: no")}, want: "ask: no"},
-		"by somebody who must not":       {store: shelf{uses: []v1alpha1.BreakGlassUse{open}, refusal: apierrors.NewForbidden(resource, "sealed-2", errors.New("no right"))}, want: `acknowledge the use: breakglassuses.labguard.dev "sealed-2" is forbidden: no right`},
+		"by somebody who must not":       {store: shelf{uses: []v1alpha1.BreakGlassUse{open}, refusal: apierrors.NewForbidden(resource, "sealed-2", errors.New("no right"))}, want: `acknowledge breakglassuses in namespace pathology: breakglassuses.labguard.dev "sealed-2" is forbidden: no right`},
 		"a use that has more by now": {
 			store: shelf{uses: []v1alpha1.BreakGlassUse{open}, refusal: apierrors.NewConflict(resource, "sealed-2", errors.New("changed"))},
 			want:  "it has changed since you asked, so nothing is acknowledged: look at it again with kubectl labguard break-glass list -n pathology sealed-2",

@@ -19,8 +19,9 @@ import (
 )
 
 const (
-	// fieldManager is that of everything the plugin writes.
-	fieldManager = "kubectl-labguard"
+	// fieldManager is that of everything the plugin writes. kustomize-controller takes fields away from managers whose names begin with kubectl, as drift
+	// (https://fluxcd.io/flux/components/kustomize/kustomizations/#controlling-the-apply-behavior-of-resources).
+	fieldManager = "labguard-plugin"
 	// pageSize is how many objects come with one answer.
 	pageSize = 1000
 )
@@ -58,7 +59,7 @@ func (c clusterRecords) list(ctx context.Context) (map[string]v1alpha1.TrainingR
 	for {
 		var page v1alpha1.TrainingRecordList
 		if err := c.api.Get().Resource("trainingrecords").VersionedParams(&options, c.api.parameters).Do(ctx).Into(&page); err != nil {
-			return nil, fmt.Errorf("list training records: %w", err)
+			return nil, advise("list", "trainingrecords", "", err)
 		}
 		for _, record := range page.Items {
 			there[record.Name] = record.Spec

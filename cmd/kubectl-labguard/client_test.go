@@ -81,7 +81,7 @@ func TestRecordsAreListedPageByPage(t *testing.T) {
 func TestWhereThereIsNoSuchKindTheErrorSaysWhatWasAsked(t *testing.T) {
 	t.Parallel()
 	api, _ := apiOf(t, nil)
-	if _, err := (clusterRecords{api}).list(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "list training records: ") {
+	if _, err := (clusterRecords{api}).list(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "the cluster does not know trainingrecords.labguard.dev: labguard is not installed there") {
 		t.Error(err)
 	}
 }
@@ -98,13 +98,13 @@ func TestAnApplyThatLeavesAFieldOfSomebodyElseIsFollowedByAWholeWrite(t *testing
 		dryRun bool
 		want   []string
 	}{
-		"nothing is left":              {answer: whole, want: []string{"PATCH" + path + "fieldManager=kubectl-labguard&force=true"}},
-		"nothing is left in a dry run": {answer: whole, dryRun: true, want: []string{"PATCH" + path + "dryRun=All&fieldManager=kubectl-labguard&force=true"}},
+		"nothing is left":              {answer: whole, want: []string{"PATCH" + path + "fieldManager=labguard-plugin&force=true"}},
+		"nothing is left in a dry run": {answer: whole, dryRun: true, want: []string{"PATCH" + path + "dryRun=All&fieldManager=labguard-plugin&force=true"}},
 		"an end is left": {answer: left, want: []string{
-			"PATCH" + path + "fieldManager=kubectl-labguard&force=true", "PUT" + path + "fieldManager=kubectl-labguard",
+			"PATCH" + path + "fieldManager=labguard-plugin&force=true", "PUT" + path + "fieldManager=labguard-plugin",
 		}},
 		"an end is left in a dry run": {answer: left, dryRun: true, want: []string{
-			"PATCH" + path + "dryRun=All&fieldManager=kubectl-labguard&force=true", "PUT" + path + "dryRun=All&fieldManager=kubectl-labguard",
+			"PATCH" + path + "dryRun=All&fieldManager=labguard-plugin&force=true", "PUT" + path + "dryRun=All&fieldManager=labguard-plugin",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -132,7 +132,7 @@ func TestAnAcknowledgementIsOfWhatWasRead(t *testing.T) {
 	t.Parallel()
 	use := useOf("pathology", "sealed-1", 1, 5)
 	use.ResourceVersion = "7"
-	request := "PATCH /apis/labguard.dev/v1alpha1/namespaces/pathology/breakglassuses/sealed-1?fieldManager=kubectl-labguard"
+	request := "PATCH /apis/labguard.dev/v1alpha1/namespaces/pathology/breakglassuses/sealed-1?fieldManager=labguard-plugin"
 	api, s := apiOf(t, map[string]any{request: use})
 	if err := (clusterUses{api: api}).acknowledge(t.Context(), &use, v1alpha1.BreakGlassAcknowledgement{By: "ann", Reason: "INC-4711"}); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"regexp"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -45,35 +46,52 @@ func (p *plugin) nowhere(config *rest.Config) bool {
 // roles are the ClusterRoles of labguard that give the right to read a kind.
 var roles = map[string]string{
 	"labworkloads": "labguard-view", "rolloutrecords": "labguard-view", "airlockprofiles": "labguard-view",
-	"imagerecords": "labguard-image-inventory", "trainingrecords": "labguard-training-records", "nodes": "",
+	"imagerecords": "labguard-image-inventory", "trainingrecords": "labguard-training-records",
+	"breakglassuses": "labguard-view", "identityproviders": "labguard-view",
 }
 
-// unread says why something could not be read, and what helps.
+// roleFor is the ClusterRole that gives a right.
+func roleFor(verb, resource string) string {
+	role, own := roles[resource]
+	switch {
+	case verb == "acknowledge":
+		return "labguard-acknowledger"
+	case own:
+		return role
+	default:
+		return "view"
+	}
+}
+
+// unread says why something could not be read, and what helps, where the question is then without an answer.
 func unread(verb, resource, namespace string, err error) error {
+	return &unansweredError{advise(verb, resource, namespace, err)}
+}
+
+// withoutRight is how the API server says that a right is missing. A refusal of an admission policy has the same code, and no ClusterRole helps.
+var withoutRight = regexp.MustCompile(`User "[^"]*" cannot [a-z]+ resource`)
+
+// advise says why something did not go, and what helps.
+func advise(verb, resource, namespace string, err error) error {
 	where, binding := " of all namespaces", "for the whole cluster, with a ClusterRoleBinding"
 	if namespace != "" {
 		where, binding = " in namespace "+namespace, "there"
 	}
 	var unreachable *url.Error
 	switch {
-	case apierrors.IsForbidden(err):
-		role, own := roles[resource]
-		if !own {
-			role = "view"
-		}
-		err = fmt.Errorf("you may not %s %s%s: have somebody bind the ClusterRole %s to you %s: %w", verb, resource, where, role, binding, err)
+	case apierrors.IsForbidden(err) && withoutRight.MatchString(err.Error()):
+		return fmt.Errorf("you may not %s %s%s: have somebody bind the ClusterRole %s to you %s: %w", verb, resource, where, roleFor(verb, resource), binding, err)
 	case apierrors.IsUnauthorized(err):
-		err = fmt.Errorf("the API server does not know you: log in again, or choose another user with --user or --context: %w", err)
+		return fmt.Errorf("the API server does not know you: log in again, or choose another user with --user or --context: %w", err)
 	case roles[resource] != "" && apierrors.IsNotFound(err) && (verb == "list" || unserved(err)):
-		err = fmt.Errorf("the cluster does not know %s.labguard.dev: labguard is not installed there; install it, or choose another cluster with --context", resource)
+		return fmt.Errorf("the cluster does not know %s.labguard.dev: labguard is not installed there; install it, or choose another cluster with --context", resource)
 	case roles[resource] == "" && apierrors.IsNotFound(err) && unserved(err):
-		err = fmt.Errorf("the cluster serves no %s", resource)
+		return fmt.Errorf("the cluster serves no %s", resource)
 	case errors.As(err, &unreachable):
-		err = fmt.Errorf("the API server does not answer: %w", err)
+		return fmt.Errorf("the API server does not answer: %w", err)
 	default:
-		err = fmt.Errorf("%s %s%s: %w", verb, resource, where, err)
+		return fmt.Errorf("%s %s%s: %w", verb, resource, where, err)
 	}
-	return &unansweredError{err}
 }
 
 // unserved says whether a 404 is about the kind and not about an object: the API server has no such path.

@@ -5,11 +5,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // partly is a list of names, as the API server gives them without what is in the objects.
@@ -124,5 +127,26 @@ func TestNamesThatAreMuchAlike(t *testing.T) {
 		if got := strings.Join(near(wrong, []string{"interface-engine", "lis-db", "lis", "portal"}), " "); got != want {
 			t.Errorf("%q: %q, want %q", wrong, got, want)
 		}
+	}
+}
+
+func TestARefusalOfAPolicyIsNotTakenForAMissingRight(t *testing.T) {
+	t.Parallel()
+	resource := schema.GroupResource{Group: "labguard.dev", Resource: "breakglassuses"}
+	refused := apierrors.NewForbidden(resource, "sealed", errors.New("ValidatingAdmissionPolicy 'labguard-uses' denied request: you cannot acknowledge without a second factor"))
+	if got := advise("acknowledge", resource.Resource, "pathology", refused).Error(); strings.Contains(got, "ClusterRole") || !strings.Contains(got, "a second factor") {
+		t.Error(got)
+	}
+	missing := apierrors.NewForbidden(resource, "sealed", errors.New(`User "ann" cannot patch resource "breakglassuses" in API group "labguard.dev" in the namespace "pathology"`))
+	if got := advise("acknowledge", resource.Resource, "pathology", missing).Error(); !strings.Contains(got, "have somebody bind the ClusterRole labguard-acknowledger to you there") {
+		t.Error(got)
+	}
+}
+
+// Controllers of GitOps take fields away from managers whose names begin with kubectl.
+func TestWhatIsWrittenStaysBesideGitOps(t *testing.T) {
+	t.Parallel()
+	if strings.HasPrefix(fieldManager, "kubectl") || fieldManager == "" {
+		t.Error(fieldManager)
 	}
 }

@@ -261,7 +261,7 @@ func refusing(code int32, reason metav1.StatusReason) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(int(code))
 		_ = json.NewEncoder(w).Encode(metav1.Status{
-			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Reason: reason, Code: code, Message: `User "ann" cannot do that`,
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Status"}, Status: metav1.StatusFailure, Reason: reason, Code: code, Message: `it is forbidden: User "ann" cannot list resource "labworkloads" in API group "labguard.dev"`,
 		})
 	})
 }

@@ -47,7 +47,7 @@ func (c clusterUses) list(ctx context.Context, namespace string) ([]v1alpha1.Bre
 		err := c.api.Get().NamespaceIfScoped(namespace, namespace != "").Resource("breakglassuses").
 			VersionedParams(&options, c.api.parameters).Do(ctx).Into(&page)
 		if err != nil {
-			return nil, fmt.Errorf("list uses of break glass: %w", err)
+			return nil, advise("list", "breakglassuses", namespace, err)
 		}
 		uses = append(uses, page.Items...)
 		if options.Continue = page.Continue; options.Continue == "" {

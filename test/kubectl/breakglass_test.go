@@ -61,7 +61,7 @@ func TestWhoeverMayNotPatchAUseAcknowledgesNothing(t *testing.T) {
 	}
 	grant(t, "viewer", "breakglassuses.labguard.dev", "get", "list")
 	_, errOut, err := labguard(t, "viewer", "break-glass", "acknowledge", "sealed-1", "-n", namespace, "--reason", "nothing to see")
-	if err == nil || !strings.Contains(errOut, `error: acknowledge the use: breakglassuses.labguard.dev "sealed-1" is forbidden: User "viewer" cannot patch`) {
+	if err == nil || !strings.Contains(errOut, `have somebody bind the ClusterRole labguard-acknowledger to you there: breakglassuses.labguard.dev "sealed-1" is forbidden: User "viewer" cannot patch`) {
 		t.Errorf("%v, %s", err, errOut)
 	}
 	if err := c.Get(t.Context(), client.ObjectKeyFromObject(use), use); err != nil || use.Spec.Acknowledgement != nil {
