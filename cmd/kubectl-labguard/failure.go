@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,6 +51,9 @@ var roles = map[string]string{
 	"breakglassuses": "labguard-view", "identityproviders": "labguard-view",
 }
 
+// ofTheCluster are kinds that are in no namespace.
+var ofTheCluster = []string{"imagerecords", "trainingrecords", "identityproviders", "namespaces"}
+
 // roleFor is the ClusterRole that gives a right.
 func roleFor(verb, resource string) string {
 	role, own := roles[resource]
@@ -74,8 +78,11 @@ var withoutRight = regexp.MustCompile(`User "[^"]*" cannot [a-z]+ resource`)
 // advise says why something did not go, and what helps.
 func advise(verb, resource, namespace string, err error) error {
 	where, binding := " of all namespaces", "for the whole cluster, with a ClusterRoleBinding"
-	if namespace != "" {
+	switch {
+	case namespace != "":
 		where, binding = " in namespace "+namespace, "there"
+	case slices.Contains(ofTheCluster, resource):
+		where = ""
 	}
 	var unreachable *url.Error
 	switch {

@@ -1,8 +1,8 @@
 // Copyright The labguard Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-// Command kubectl-labguard is the plugin behind `kubectl labguard`: it says how LabWorkloads stand, what is held and why, what time alone will change, and
-// whether something would roll out or a connection is encrypted; it imports training records, looks after uses of break glass, lists who could go around the gate
+// Command kubectl-labguard is the plugin behind `kubectl labguard`: it says how LabWorkloads stand, what is held and why, what time alone will change, what
+// enforcing would cut, and whether something would roll out or a connection is encrypted; it imports training records, looks after uses of break glass, lists who could go around the gate
 // for people, and prints what the API server has to be told about an identity provider. It has the rights of whoever runs it, and writes nothing that kubectl could not.
 package main
 

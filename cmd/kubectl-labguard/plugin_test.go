@@ -77,6 +77,8 @@ func TestMistakesAreSaidInOneLineThatHelps(t *testing.T) {
 		"rights --trust Group/":                         "--trust Group/: write",
 		"rights --trust ServiceAccount/x":               "--trust ServiceAccount/x: write",
 		"rights all":                                    `unknown command "all" for "kubectl labguard rights"`,
+		"plan -o xml":                                   "-o is yaml, json, or left out for people",
+		"plan lis":                                      `unknown command "lis" for "kubectl labguard plan"`,
 		"status -o yaml":                                "-o is json, or left out for people",
 		"status lis -A":                                 "a name is of one namespace: say which with -n, and leave -A out",
 		"held lis":                                      `unknown command "lis" for "kubectl labguard held"`,

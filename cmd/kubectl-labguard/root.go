@@ -26,9 +26,9 @@ func newRoot(streams genericiooptions.IOStreams, clock clock.PassiveClock) *cobr
 	root := &cobra.Command{
 		Use:   "kubectl-labguard",
 		Short: "what people do with labguard beside kubectl",
-		Long: "Says how LabWorkloads stand, what is held and why, and what time alone will change. Imports training records, looks\n" +
-			"after uses of break glass, lists who could go around the gate for people, and prints what the API server has to be\n" +
-			"told about an identity provider. It has the rights of whoever runs it.",
+		Long: "Says how LabWorkloads stand, what is held and why, what time alone will change, and what enforcing would cut. Imports\n" +
+			"training records, looks after uses of break glass, lists who could go around the gate for people, and prints what the\n" +
+			"API server has to be told about an identity provider. It has the rights of whoever runs it.",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl labguard"},
 		SilenceUsage:  true,
 		SilenceErrors: true,

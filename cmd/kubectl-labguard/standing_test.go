@@ -308,7 +308,7 @@ func TestWhatStandsInTheWayIsSaidWithWhatHelps(t *testing.T) {
 
 func TestWithoutAKubeconfigItIsSaidWhereOneGoes(t *testing.T) {
 	t.Setenv("KUBERNETES_MASTER", "")
-	for _, args := range []string{"status", "held", "forecast", "explain deployment/lis", "explain lis --from gw", "rights"} {
+	for _, args := range []string{"status", "held", "forecast", "explain deployment/lis", "explain lis --from gw", "plan", "rights"} {
 		out, _, err := command(t, "", strings.Fields(args)...)
 		if !errors.Is(err, errNoKubeconfig) || exitCode(err) != exitUnanswered || out != "" {
 			t.Errorf("%s: %v\n%s", args, err, out)

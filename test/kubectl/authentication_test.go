@@ -30,7 +30,7 @@ func TestTheProvidersOfAClusterMakeOneFile(t *testing.T) {
 	}
 	for _, c := range []struct{ names, want string }{
 		{"kubectl-one kubectl-same", "error: two providers are of the issuer https://one.example, and the API server takes one"},
-		{"kubectl-none", `error: get the provider: identityproviders.labguard.dev "kubectl-none" not found`},
+		{"kubectl-none", `error: get identityproviders: identityproviders.labguard.dev "kubectl-none" not found`},
 	} {
 		out, errOut, err := labguard(t, "platform", append([]string{"authentication", "--audience", "a"}, strings.Fields(c.names)...)...)
 		if err == nil || out != "" || !strings.Contains(errOut, c.want) {

@@ -162,7 +162,7 @@ func TestABadLineEndsWithAnErrorAndTheOthersAreThere(t *testing.T) {
 func TestWhoeverHasNoRightIsToldSoAndWritesNothing(t *testing.T) {
 	file := export(t, "lms.csv", header+row(1, "")+row(2, ""))
 	out, errOut, err := labguard(t, "somebody", "training", "import", "-f", file)
-	if err == nil || out != "" || !strings.Contains(errOut, `error: you may not list trainingrecords of all namespaces: have somebody bind the ClusterRole labguard-training-records to you for the whole cluster, with a ClusterRoleBinding: trainingrecords.labguard.dev is forbidden: User "somebody" cannot list`) {
+	if err == nil || out != "" || !strings.Contains(errOut, `error: you may not list trainingrecords: have somebody bind the ClusterRole labguard-training-records to you for the whole cluster, with a ClusterRoleBinding: trainingrecords.labguard.dev is forbidden: User "somebody" cannot list`) {
 		t.Errorf("%v\n%s%s", err, out, errOut)
 	}
 	grant(t, "reader", "trainingrecords.labguard.dev", "list")
