@@ -42,7 +42,7 @@ func newRoot(streams genericiooptions.IOStreams, clock clock.PassiveClock) *cobr
 	}
 	// It fails only where there is no flag of that name, which the test of completion sees.
 	_ = root.RegisterFlagCompletionFunc("namespace", p.completeNamespaces)
-	root.AddCommand(newStatus(p), newHeld(p), newForecast(p), newExplain(p), newPlan(p), newCompletion(p))
+	root.AddCommand(newStatus(p), newHeld(p), newForecast(p), newExplain(p), newPlan(p), newCheck(p), newCompletion(p))
 	root.AddCommand(newTraining(p), newBreakGlass(p), newAuthentication(p), newRights(p))
 	return root
 }

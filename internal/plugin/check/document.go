@@ -1,0 +1,277 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package check
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Bounds of what is read. A cluster takes no object of more than 3 MiB.
+const (
+	// MaxFile is how many bytes one file may have, MaxDocuments how many objects all files.
+	MaxFile      = 32 << 20
+	MaxDocuments = 50000
+	// maxListDepth is how deep lists may lie in lists.
+	maxListDepth = 4
+)
+
+// Place is where something stands. Line counts from 1; 0 is the file as a whole.
+type Place struct {
+	File string `json:"file"`
+	Line int    `json:"line,omitempty"`
+}
+
+func (p Place) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return p.File + ":" + strconv.Itoa(p.Line)
+}
+
+// Remark is what has to be said of a place: why it is not looked at, or why it cannot be read.
+type Remark struct {
+	Place
+
+	Text string `json:"text"`
+}
+
+// document is one document of a file, as text.
+type document struct {
+	file string
+	text []byte
+	// before is how many lines of the file come before it.
+	before int
+	lines  *lines
+}
+
+func (d *document) at(line int) Place { return Place{File: d.file, Line: d.before + max(line, 1)} }
+
+// Object is one object of a file.
+type Object struct {
+	APIVersion, Kind, Namespace, Name string
+
+	raw []byte
+	in  *document
+	// path is where it lies in its document: empty, or in lists.
+	path []any
+	// generated says that the API server gives it its name.
+	generated bool
+}
+
+// Named says whether it has a name of its own.
+func (o *Object) Named() bool { return o.Name != "" && !o.generated }
+
+// Place is where the object begins.
+func (o *Object) Place() Place { return o.PlaceOf() }
+
+// PlaceOf is where a field of the object stands, or what is nearest to it.
+func (o *Object) PlaceOf(path ...any) Place {
+	return o.in.at(o.in.find(append(append([]any{}, o.path...), path...)))
+}
+
+// JSON is the object as JSON. Nobody changes it.
+func (o *Object) JSON() []byte { return o.raw }
+
+// group is the group of the object's API.
+func (o *Object) group() string {
+	if group, _, found := strings.Cut(o.APIVersion, "/"); found {
+		return group
+	}
+	return ""
+}
+
+// Parsed is what one file has.
+type Parsed struct {
+	Objects []*Object
+	// Skipped is what is no Kubernetes object, Broken what cannot be read.
+	Skipped, Broken []Remark
+}
+
+// Parse reads one file of YAML or JSON with any number of objects. What is broken does not keep the rest of the file from being read.
+func Parse(file string, content []byte) Parsed {
+	var all Parsed
+	switch problem := notText(content); {
+	case len(content) > MaxFile:
+		all.broken(Place{File: file}, fmt.Sprintf("the file has more than %d MiB: split it, or name the directory of the manifests alone", MaxFile>>20))
+		return all
+	case problem != "":
+		all.broken(Place{File: file}, problem)
+		return all
+	}
+	content = bytes.TrimPrefix(content, []byte("\ufeff"))
+	if trimmed := bytes.TrimSpace(content); len(trimmed) == 0 {
+		all.skip(Place{File: file}, "it is empty")
+		return all
+	} else if trimmed[0] == '{' && all.concatenated(file, content) {
+		return all
+	}
+	for _, one := range split(file, content) {
+		raw, err := yaml.YAMLToJSONStrict(one.text)
+		if err != nil {
+			all.broken(one.failed(err))
+			continue
+		}
+		all.document(one, raw)
+	}
+	return all
+}
+
+func (p *Parsed) skip(at Place, why string) { p.Skipped = append(p.Skipped, Remark{at, why}) }
+
+func (p *Parsed) broken(at Place, why string) { p.Broken = append(p.Broken, Remark{at, why}) }
+
+func notText(content []byte) string {
+	head := content[:min(len(content), 8<<10)]
+	switch {
+	case bytes.IndexByte(head, 0) >= 0:
+		return "it is no text: manifests are YAML or JSON, in UTF-8"
+	case !utf8.Valid(content):
+		return "it is not in UTF-8: store it anew in that encoding"
+	default:
+		return ""
+	}
+}
+
+// concatenated reads JSON objects that follow each other. It is false, and has read nothing, if that is not what the file has.
+func (p *Parsed) concatenated(file string, content []byte) bool {
+	var found []*document
+	decoder := json.NewDecoder(bytes.NewReader(content))
+	line, counted := 0, 0
+	for decoder.More() {
+		var raw json.RawMessage
+		begun := int(decoder.InputOffset())
+		if err := decoder.Decode(&raw); err != nil {
+			return false
+		}
+		begun += bytes.Index(content[begun:], raw[:1])
+		line += bytes.Count(content[counted:begun], []byte("\n"))
+		counted = begun
+		found = append(found, &document{file: file, text: raw, before: line})
+	}
+	for _, one := range found {
+		p.document(one, one.text)
+	}
+	return true
+}
+
+// split cuts a file at the lines that begin with ---, as kubectl does.
+func split(file string, content []byte) []*document {
+	var all []*document
+	begin, before, line := 0, 0, 0
+	end := func(until int) {
+		if text := content[begin:until]; len(bytes.TrimSpace(text)) > 0 {
+			all = append(all, &document{file: file, text: text, before: before})
+		}
+	}
+	for at := 0; at < len(content); line++ {
+		next := len(content)
+		if length := bytes.IndexByte(content[at:], '\n'); length >= 0 {
+			next = at + length + 1
+		}
+		if rest, found := bytes.CutPrefix(content[at:next], []byte("---")); found && (len(rest) == 0 || strings.ContainsRune(" \t\r\n", rune(rest[0]))) {
+			end(at)
+			begin, before = at+len("---"), line // what follows in the same line belongs to the document
+		}
+		at = next
+	}
+	end(len(content))
+	return all
+}
+
+var lineOfError = regexp.MustCompile(`line (\d+)`)
+
+// failed says where and why a document is no YAML.
+func (d *document) failed(err error) (Place, string) {
+	text := strings.TrimPrefix(err.Error(), "error converting YAML to JSON: ")
+	text = strings.TrimPrefix(strings.TrimPrefix(text, "yaml: "), "unmarshal errors:\n  ")
+	at := d.at(1)
+	if match := lineOfError.FindStringSubmatch(text); match != nil {
+		if line, err := strconv.Atoi(match[1]); err == nil {
+			at = d.at(line)
+		}
+		text = strings.TrimPrefix(strings.TrimPrefix(text, match[0]), ": ")
+	}
+	text, _, _ = strings.Cut(text, "\n")
+	text = "it is no YAML that can be read: " + text
+	if bytes.Contains(d.text, []byte("{{")) {
+		text += "; it looks like a template: render it first, as with helm template CHART | kubectl labguard check -f -"
+	}
+	return at, text
+}
+
+// document takes what one document has, as JSON.
+func (p *Parsed) document(d *document, raw []byte) {
+	if bytes.Equal(bytes.TrimSpace(raw), []byte("null")) {
+		return // a document of comments alone
+	}
+	if err := p.object(d, raw, nil, ""); err != nil {
+		p.skip(d.at(d.find(nil)), err.Error())
+	}
+}
+
+// head is what tells objects apart.
+type head struct {
+	APIVersion string `json:"apiVersion"`
+	Kind       string `json:"kind"`
+	Metadata   struct {
+		Name         string `json:"name"`
+		GenerateName string `json:"generateName"`
+		Namespace    string `json:"namespace"`
+	} `json:"metadata"`
+	Items []json.RawMessage `json:"items"`
+}
+
+var (
+	errNoObject = errors.New("it is no Kubernetes object: it has no apiVersion and kind")
+	errTooDeep  = errors.New("its lists lie too deep in lists")
+)
+
+// object takes an object, or those of a list. inherited is the apiVersion that items of a typed list have.
+func (p *Parsed) object(d *document, raw []byte, path []any, inherited string) error {
+	var read head
+	if err := json.Unmarshal(raw, &read); err != nil {
+		var other *json.UnmarshalTypeError
+		if errors.As(err, &other) && other.Field != "" && bytes.Contains(raw, []byte(`"kind"`)) {
+			return fmt.Errorf("it is no Kubernetes object: %s is a %s", other.Field, other.Value)
+		}
+		return errNoObject
+	}
+	kind, list := strings.CutSuffix(read.Kind, "List")
+	if inherited != "" && read.Kind == "" {
+		read.APIVersion, read.Kind, _ = strings.Cut(inherited, " ")
+	}
+	switch {
+	case read.APIVersion == "" || read.Kind == "":
+		return errNoObject
+	case len(path)/2 >= maxListDepth:
+		return errTooDeep
+	case list && (read.Items != nil || read.Kind == "List"):
+		of := ""
+		if kind != "" {
+			of = read.APIVersion + " " + kind
+		}
+		for i, item := range read.Items {
+			below := append(append([]any{}, path...), "items", i)
+			if err := p.object(d, item, below, of); err != nil {
+				p.skip(d.at(d.find(below)), err.Error())
+			}
+		}
+		return nil
+	}
+	object := &Object{APIVersion: read.APIVersion, Kind: read.Kind, Namespace: read.Metadata.Namespace, Name: read.Metadata.Name, raw: raw, in: d, path: path}
+	if object.Name == "" && read.Metadata.GenerateName != "" {
+		object.Name, object.generated = read.Metadata.GenerateName+"*", true
+	}
+	p.Objects = append(p.Objects, object)
+	return nil
+}

@@ -1,0 +1,188 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package check
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/plugin/gate"
+	"github.com/labguard/labguard/internal/posture"
+	"github.com/labguard/labguard/internal/posture/rollout"
+)
+
+// Known are facts of the cluster that the manifests are meant for.
+type Known struct {
+	Workloads []v1alpha1.LabWorkload
+	Records   []v1alpha1.RolloutRecord
+	Images    []v1alpha1.ImageRecord
+}
+
+// World is what manifests are judged by.
+type World struct {
+	// Namespace is that of objects that name none.
+	Namespace string
+	// Platform is what the nodes have in common; zero if that is not known.
+	Platform posture.Platform
+	Now      time.Time
+	// Facts are those of a registry; false where it was not asked. Nil: none was asked.
+	Facts func(posture.ImageQuery) (posture.ImageFacts, bool)
+	// Before is an object of the cluster under the same name; nil: there is none.
+	Before func(*Object) *Before
+	// Invalid says what the API server would refuse in an object of labguard's kinds, and completes it with defaults. Nil: nothing is refused.
+	Invalid func(*Object) ([]byte, []FieldProblem)
+
+	spaces   map[string]*space
+	contents map[string]posture.Content
+	tags     map[string]*v1alpha1.ImageRecord
+	// refused are objects of labguard's kinds that the API server would not take.
+	refused []Result
+}
+
+// FieldProblem is what is wrong with one field.
+type FieldProblem struct {
+	// Path leads to the field: names of fields and, in lists, numbers.
+	Path []any
+	Text string
+}
+
+// space is a namespace, gathered first and then arranged.
+type space struct {
+	gate.Seen
+
+	arranged *rollout.Namespace
+}
+
+// Know takes facts of a cluster. What Declare takes later replaces LabWorkloads of the same name.
+func (w *World) Know(facts Known) {
+	for _, one := range facts.Workloads {
+		w.workload(one)
+	}
+	for _, one := range facts.Records {
+		space := w.space(one.Namespace)
+		space.Records = append(space.Records, one)
+	}
+	for i := range facts.Images {
+		w.image(&facts.Images[i])
+	}
+}
+
+func (w *World) workload(one v1alpha1.LabWorkload) {
+	space := w.space(one.Namespace)
+	space.Workloads = slices.DeleteFunc(space.Workloads, func(other v1alpha1.LabWorkload) bool { return other.Name == one.Name })
+	space.Workloads = append(space.Workloads, one)
+}
+
+func (w *World) image(one *v1alpha1.ImageRecord) {
+	if w.contents == nil {
+		w.contents, w.tags = map[string]posture.Content{}, map[string]*v1alpha1.ImageRecord{}
+	}
+	w.contents[one.Spec.Digest] = posture.ContentOf(one)
+	if last := w.tags[one.Spec.Reference]; last == nil || one.Spec.FirstSeen.After(last.Spec.FirstSeen.Time) {
+		w.tags[one.Spec.Reference] = one
+	}
+}
+
+func (w *World) space(name string) *space {
+	if w.spaces == nil {
+		w.spaces = map[string]*space{}
+	}
+	if w.spaces[name] == nil {
+		w.spaces[name] = &space{Seen: gate.Seen{Namespace: name, Platform: w.Platform, Now: w.Now, Content: w.content, Digest: w.digest}}
+	}
+	return w.spaces[name]
+}
+
+func (w *World) content(digest string) (posture.Content, bool) {
+	content, found := w.contents[digest]
+	return content, found
+}
+
+func (w *World) digest(reference string) (string, bool) {
+	record := w.tags[reference]
+	if record == nil {
+		return "", false
+	}
+	return record.Spec.Digest, true
+}
+
+// arrange is the namespace as questions need it. Nothing is declared after the first question.
+func (w *World) arrange(name string) *space {
+	found := w.space(name)
+	if found.arranged == nil {
+		found.arranged = rollout.Arrange(name, found.Workloads, found.Records)
+	}
+	return found
+}
+
+// Declare takes what an object of labguard's kinds says. It gives what the API server would refuse in it, and whether it is of a kind that decides.
+func (w *World) Declare(object *Object) (problems []FieldProblem, known bool) {
+	if object.group() != v1alpha1.GroupVersion.Group {
+		return nil, false
+	}
+	raw := object.raw
+	if w.Invalid != nil {
+		raw, problems = w.Invalid(object)
+	}
+	var err error
+	switch object.Kind {
+	case "LabWorkload":
+		err = declare(raw, func(one v1alpha1.LabWorkload) {
+			one.Namespace = w.NamespaceOf(object)
+			w.workload(one)
+		})
+	case "RolloutRecord":
+		err = declare(raw, func(one v1alpha1.RolloutRecord) {
+			space := w.space(w.NamespaceOf(object))
+			space.Records = append(space.Records, one)
+		})
+	case "ImageRecord":
+		err = declare(raw, func(one v1alpha1.ImageRecord) { w.image(&one) })
+	}
+	if err != nil && len(problems) == 0 {
+		problems = []FieldProblem{{Text: err.Error()}}
+	}
+	return problems, true
+}
+
+func declare[T any](raw []byte, take func(T)) error {
+	var one T
+	if err := json.Unmarshal(raw, &one); err != nil {
+		return fmt.Errorf("it cannot be read: %s", strings.TrimPrefix(err.Error(), "json: "))
+	}
+	take(one)
+	return nil
+}
+
+// NamespaceOf is the namespace in which an object would be.
+func (w *World) NamespaceOf(object *Object) string {
+	if object.Namespace != "" {
+		return object.Namespace
+	}
+	return w.Namespace
+}
+
+// facts are what is known of an image: by a registry that was asked; where that tells nothing from here, or was not asked, by records and statuses.
+func (w *World) facts(in *space, query posture.ImageQuery) posture.ImageFacts {
+	var told posture.ImageFacts
+	asked := false
+	if w.Facts != nil {
+		if told, asked = w.Facts(query); asked && !slices.Contains(here, told.Unknown) {
+			return told
+		}
+	}
+	recorded, basis := in.Facts(query)
+	switch {
+	case basis != "":
+		return recorded
+	case asked:
+		return told
+	default:
+		return posture.ImageFacts{Unknown: v1alpha1.ReasonNotResolved, Detail: "no ImageRecord among the facts tells it, and no registry was asked: leave --offline out, or give its ImageRecord with --facts"}
+	}
+}
