@@ -204,7 +204,7 @@ func (o *checkOptions) verdict(report *check.Report) error {
 	bad, unknown := report.Failing(o.failOn)
 	switch {
 	case bad > 0:
-		return fmt.Errorf("%d of %s not let in as they should be", bad, several(report.Counts.Objects, "object is", "objects are"))
+		return fmt.Errorf("not passed: %d of %s", bad, several(report.Counts.Objects, "object", "objects"))
 	case len(report.Broken) > 0:
 		return usage(fmt.Errorf("%s could not be read", several(len(report.Broken), "place", "places")))
 	case unknown > 0:

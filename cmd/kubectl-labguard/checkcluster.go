@@ -85,4 +85,3 @@ func (p *plugin) before(ctx context.Context, world *check.World, objects []*chec
 	}
 	return func(object *check.Object) *check.Before { return found[object] }, nil
 }
-

@@ -61,8 +61,7 @@ func (m *manifests) take(name string) error {
 
 // lookedFor is an error without the name that the caller has said already.
 func lookedFor(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if path, found := errors.AsType[*fs.PathError](err); found {
 		return path.Err
 	}
 	return err
@@ -89,25 +88,31 @@ func (m *manifests) directory(name string, depth int) error {
 			}
 			continue
 		}
-		link := entry.Type()&fs.ModeSymlink != 0
-		if !check.Listed(entry.Name()) && !link {
+		if !check.Listed(entry.Name()) && entry.Type()&fs.ModeSymlink == 0 {
 			continue
 		}
-		info, err := os.Stat(path)
-		switch {
-		case err != nil && check.Listed(entry.Name()):
-			m.broken(path, lookedFor(err).Error())
-		case err != nil:
-		case info.IsDir():
-			m.skip(path, "it is a link to a directory, which is not followed: name it with -f")
-		case !check.Listed(entry.Name()):
-		case !info.Mode().IsRegular():
-			m.skip(path, "it is neither a file nor a directory: name it with -f")
-		default:
-			if err := m.file(path, info.Size(), inChart); err != nil {
-				return err
-			}
+		if err := m.entry(path, inChart); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// entry reads a file of a directory, or says what else it is.
+func (m *manifests) entry(path string, inChart bool) error {
+	listed := check.Listed(path)
+	info, err := os.Stat(path)
+	switch {
+	case err != nil && !listed:
+	case err != nil:
+		m.broken(path, lookedFor(err).Error())
+	case info.IsDir():
+		m.skip(path, "it is a link to a directory, which is not followed: name it with -f")
+	case !listed:
+	case !info.Mode().IsRegular():
+		m.skip(path, "it is neither a file nor a directory: name it with -f")
+	default:
+		return m.file(path, info.Size(), inChart)
 	}
 	return nil
 }

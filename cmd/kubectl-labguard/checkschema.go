@@ -87,7 +87,9 @@ func (s *schemas) of(kind string) (*kindSchema, error) {
 
 // invalid gives an object with the defaults of its kind, and what is wrong with it.
 func (s *schemas) invalid(ctx context.Context, object *check.Object) ([]byte, []check.FieldProblem) {
-	wrong := func(err error) ([]byte, []check.FieldProblem) { return object.JSON(), []check.FieldProblem{{Text: err.Error()}} }
+	wrong := func(err error) ([]byte, []check.FieldProblem) {
+		return object.JSON(), []check.FieldProblem{{Text: err.Error()}}
+	}
 	kind, err := s.of(object.Kind)
 	if err != nil {
 		return wrong(err)
@@ -133,7 +135,7 @@ func fieldPath(text string) []any {
 	if text == "" || text == "<nil>" {
 		return nil
 	}
-	for _, part := range strings.Split(strings.ReplaceAll(text, "[", ".["), ".") {
+	for part := range strings.SplitSeq(strings.ReplaceAll(text, "[", ".["), ".") {
 		inner, isKey := strings.CutPrefix(part, "[")
 		inner = strings.TrimSuffix(inner, "]")
 		if at, err := strconv.Atoi(inner); isKey && err == nil {

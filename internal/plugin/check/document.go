@@ -201,12 +201,11 @@ func (d *document) failed(err error) (Place, string) {
 		}
 		text = strings.TrimPrefix(strings.TrimPrefix(text, match[0]), ": ")
 	}
-	text, _, _ = strings.Cut(text, "\n")
-	text = "it is no YAML that can be read: " + text
 	if bytes.Contains(d.text, []byte("{{")) {
-		text += "; it looks like a template: render it first, as with helm template CHART | kubectl labguard check -f -"
+		return at, "it is no YAML as it stands, and looks like a template: render it first, as with helm template CHART | kubectl labguard check -f -"
 	}
-	return at, text
+	text, _, _ = strings.Cut(text, "\n")
+	return at, "it is no YAML that can be read: " + text
 }
 
 // document takes what one document has, as JSON.
@@ -236,36 +235,27 @@ var (
 	errTooDeep  = errors.New("its lists lie too deep in lists")
 )
 
-// object takes an object, or those of a list. inherited is the apiVersion that items of a typed list have.
+// object takes an object, or those of a list. inherited is the apiVersion and kind that items of a typed list have.
 func (p *Parsed) object(d *document, raw []byte, path []any, inherited string) error {
 	var read head
 	if err := json.Unmarshal(raw, &read); err != nil {
-		var other *json.UnmarshalTypeError
-		if errors.As(err, &other) && other.Field != "" && bytes.Contains(raw, []byte(`"kind"`)) {
-			return fmt.Errorf("it is no Kubernetes object: %s is a %s", other.Field, other.Value)
-		}
-		return errNoObject
+		return unlike(raw, err)
 	}
-	kind, list := strings.CutSuffix(read.Kind, "List")
 	if inherited != "" && read.Kind == "" {
 		read.APIVersion, read.Kind, _ = strings.Cut(inherited, " ")
 	}
+	kind, list := strings.CutSuffix(read.Kind, "List")
 	switch {
 	case read.APIVersion == "" || read.Kind == "":
 		return errNoObject
 	case len(path)/2 >= maxListDepth:
 		return errTooDeep
-	case list && (read.Items != nil || read.Kind == "List"):
+	case list && (read.Items != nil || kind == ""):
 		of := ""
 		if kind != "" {
 			of = read.APIVersion + " " + kind
 		}
-		for i, item := range read.Items {
-			below := append(append([]any{}, path...), "items", i)
-			if err := p.object(d, item, below, of); err != nil {
-				p.skip(d.at(d.find(below)), err.Error())
-			}
-		}
+		p.items(d, read.Items, path, of)
 		return nil
 	}
 	object := &Object{APIVersion: read.APIVersion, Kind: read.Kind, Namespace: read.Metadata.Namespace, Name: read.Metadata.Name, raw: raw, in: d, path: path}
@@ -274,4 +264,21 @@ func (p *Parsed) object(d *document, raw []byte, path []any, inherited string) e
 	}
 	p.Objects = append(p.Objects, object)
 	return nil
+}
+
+func (p *Parsed) items(d *document, items []json.RawMessage, path []any, of string) {
+	for i, item := range items {
+		below := append(append([]any{}, path...), "items", i)
+		if err := p.object(d, item, below, of); err != nil {
+			p.skip(d.at(d.find(below)), err.Error())
+		}
+	}
+}
+
+// unlike says why something cannot be an object.
+func unlike(raw []byte, err error) error {
+	if other, found := errors.AsType[*json.UnmarshalTypeError](err); found && other.Field != "" && bytes.Contains(raw, []byte(`"kind"`)) {
+		return fmt.Errorf("it is no Kubernetes object: %s is a %s", other.Field, other.Value)
+	}
+	return errNoObject
 }

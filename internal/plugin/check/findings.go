@@ -109,7 +109,7 @@ func imagePath(kind string, fields map[string]any, reference string) []any {
 	}
 	pod := fields
 	for _, step := range path {
-		pod, _ = pod[step.(string)].(map[string]any) //nolint:forcetypeassert // all of them are written right above
+		pod, _ = pod[step.(string)].(map[string]any)
 	}
 	for _, list := range []string{"initContainers", "containers", "volumes"} {
 		items, _ := pod[list].([]any)

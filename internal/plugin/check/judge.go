@@ -161,7 +161,9 @@ func (w *World) Queries(all []*Object) []posture.ImageQuery {
 }
 
 // QueryKey tells queries apart that have different answers, whoever asks.
-func QueryKey(query posture.ImageQuery) string { return query.Reference + " " + query.Platform.String() }
+func QueryKey(query posture.ImageQuery) string {
+	return query.Reference + " " + query.Platform.String()
+}
 
 // Governs says whether a LabWorkload enforces image age on an object. Everything has been declared before.
 func (w *World) Governs(object *Object) bool {

@@ -6,7 +6,7 @@ package check
 import (
 	"bytes"
 
-	goyaml "sigs.k8s.io/yaml/goyaml.v3" //nolint:staticcheck // sigs.k8s.io/yaml itself keeps no positions of what it reads
+	goyaml "sigs.k8s.io/yaml/goyaml.v3"
 )
 
 // maxAliases is how many aliases are followed on the way to one field.

@@ -161,7 +161,9 @@ func (c *Counts) add(one *Result) {
 	}
 }
 
-func stopped(verdict gate.Verdict) bool { return verdict == gate.Refuses || verdict == gate.Holds || verdict == Invalid }
+func stopped(verdict gate.Verdict) bool {
+	return verdict == gate.Refuses || verdict == gate.Holds || verdict == Invalid
+}
 
 // What a check may fail on: the names of verdicts as people give them.
 const (

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/labguard/labguard/internal/plugin/gate"
@@ -126,7 +127,7 @@ func (r *Report) Sarif() Sarif {
 	results := []sarifResult{}
 	for i := range r.Results {
 		for j := range r.Results[i].Findings {
-			results = append(results, r.Results[i].sarif(&r.Results[i].Findings[j]))
+			results = append(results, r.Results[i].sarif(j))
 		}
 	}
 	for _, one := range r.Broken {
@@ -145,7 +146,15 @@ func (r *Report) Sarif() Sarif {
 	}
 }
 
-func (r *Result) sarif(finding *Finding) sarifResult {
+// sarif is one of the findings. Several LabWorkloads may have the same against one image: then they are counted.
+func (r *Result) sarif(index int) sarifResult {
+	finding := &r.Findings[index]
+	count := 0
+	for _, earlier := range r.Findings[:index] {
+		if earlier.Rule == finding.Rule && earlier.Image == finding.Image && earlier.Field == finding.Field {
+			count++
+		}
+	}
 	text := finding.Message
 	if finding.Field != "" {
 		text = finding.Field + ": " + text
@@ -164,7 +173,7 @@ func (r *Result) sarif(finding *Finding) sarifResult {
 	if finding.Image != "" {
 		repository = posture.Repository(finding.Image)
 	}
-	return resultOf(finding.Rule, level, r.subject()+": "+text, finding.Place, r.File, r.subject(), strings.Join(finding.Containers, ","), repository, finding.Field)
+	return resultOf(finding.Rule, level, r.subject()+": "+text, finding.Place, r.File, r.subject(), strings.Join(finding.Containers, ","), repository, finding.Field, strconv.Itoa(count))
 }
 
 func resultOf(id, level, text string, at Place, same ...string) sarifResult {

@@ -1,0 +1,153 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package check_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/labguard/labguard/internal/plugin/check"
+)
+
+// outline is what was read of a file, a line for each object and remark.
+func outline(parsed check.Parsed) string {
+	var text strings.Builder
+	for _, one := range parsed.Objects {
+		fmt.Fprintf(&text, "%s %s %s/%s\n", one.Place(), one.Kind, one.Namespace, one.Name)
+	}
+	for _, one := range parsed.Skipped {
+		fmt.Fprintf(&text, "skipped %s: %s\n", one.Place, one.Text)
+	}
+	for _, one := range parsed.Broken {
+		fmt.Fprintf(&text, "broken %s: %s\n", one.Place, one.Text)
+	}
+	return text.String()
+}
+
+const pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a, namespace: x}\n"
+
+func TestObjectsAreFoundWithTheLineAtWhichTheyBegin(t *testing.T) {
+	t.Parallel()
+	const noObject = "it is no Kubernetes object: it has no apiVersion and kind\n"
+	for what, one := range map[string]struct{ text, want string }{
+		"one":                           {pod, "f:1 Pod x/a\n"},
+		"several, with comments":        {"# first\n" + pod + "---\n# none\n---\n\n" + pod + "--- # the last\n" + pod, "f:2 Pod x/a\nf:9 Pod x/a\nf:13 Pod x/a\n"},
+		"windows":                       {strings.ReplaceAll("---\n"+pod+"---\n"+pod, "\n", "\r\n"), "f:2 Pod x/a\nf:6 Pod x/a\n"},
+		"a byte order mark":             {"\ufeff" + pod, "f:1 Pod x/a\n"},
+		"behind the mark of a document": {"--- {apiVersion: v1, kind: Pod, metadata: {name: a, namespace: x}}\n", "f:1 Pod x/a\n"},
+		"dashes within a text":          {pod + "data: |\n  ---\n  a\n", "f:1 Pod x/a\n"},
+		"a list":                        {"apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Pod\n  metadata: {name: a}\n- apiVersion: v1\n  kind: Pod\n  metadata: {name: b}\n", "f:4 Pod /a\nf:7 Pod /b\n"},
+		"a list of a kind":              {"apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a}\n", "f:4 Pod /a\n"},
+		"an empty list":                 {"apiVersion: v1\nkind: List\nitems: []\n", ""},
+		"a list with something else":    {"apiVersion: v1\nkind: List\nitems:\n- 7\n", "skipped f:4: " + noObject},
+		"a kind that ends with List":    {"apiVersion: example.com/v1\nkind: AllowList\nmetadata: {name: a}\n", "f:1 AllowList /a\n"},
+		"JSON":                          {"{\n\t\"apiVersion\": \"v1\",\n\t\"kind\": \"Pod\", \"metadata\": {\"name\": \"a\"}}", "f:1 Pod /a\n"},
+		"JSON objects in a row":         {"{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"metadata\": {\"name\": \"a\"}}\n\n{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"metadata\": {\"name\": \"b\"}}\n", "f:1 Pod /a\nf:3 Pod /b\n"},
+		"a generated name":              {"apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: a-}\n", "f:1 Job /a-*\n"},
+		"values":                        {"replicas: 1\n", "skipped f:1: " + noObject},
+		"a list of texts":               {"- a\n- b\n", "skipped f:1: " + noObject},
+		"a kind that is no text":        {"apiVersion: v1\nkind: 7\n", "skipped f:1: it is no Kubernetes object: kind is a number\n"},
+		"nothing":                       {" \n\n", "skipped f: it is empty\n"},
+		"comments alone":                {"# nothing\n", ""},
+		"keys that stand twice":         {"kind: a\nb: 1\nb: 2\n", "broken f:3: it is no YAML that can be read: key \"b\" already set in map\n"},
+		"broken, and the rest is read":  {pod + "---\na: b: c\n---\n" + pod, "f:1 Pod x/a\nf:7 Pod x/a\nbroken f:5: it is no YAML that can be read: mapping values are not allowed in this context\n"},
+		"a template":                    {"{{ if .Values.a }}\nkind: a\n{{ end }}\n", "broken f:1: it is no YAML as it stands, and looks like a template: render it first, as with helm template CHART | kubectl labguard check -f -\n"},
+		"a program":                     {"\x7fELF\x00\x01", "broken f: it is no text: manifests are YAML or JSON, in UTF-8\n"},
+		"another encoding":              {"a: \xe4\n", "broken f: it is not in UTF-8: store it anew in that encoding\n"},
+		"too much":                      {strings.Repeat("#", check.MaxFile+1), "broken f: the file has more than 32 MiB: split it, or name the directory of the manifests alone\n"},
+		"aliases of aliases":            {bomb(), "broken f:1: it is no YAML that can be read: document contains excessive aliasing\n"},
+	} {
+		if diff := cmp.Diff(one.want, outline(check.Parse("f", []byte(one.text)))); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", what, diff)
+		}
+	}
+}
+
+// bomb is a short text that would become a list of 10^9 texts.
+func bomb() string {
+	var text strings.Builder
+	text.WriteString("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n")
+	for i := range 8 {
+		fmt.Fprintf(&text, "a%d: &a%d [%s]\n", i+1, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i), 10), ", "))
+	}
+	return text.String()
+}
+
+func TestALineIsThatOfTheFieldOrOfWhatIsNearest(t *testing.T) {
+	t.Parallel()
+	const text = "kind: List\napiVersion: v1\nitems:\n- kind: Deployment\n  apiVersion: apps/v1\n  metadata: {name: a}\n  spec:\n    template:\n      spec:\n" +
+		"        containers:\n        - name: a\n          image: a:1\n        - {name: b,\n           image: \"b:1\"}\n    other: &same\n      x: 1\n    alias: *same\n"
+	object := check.Parse("f", []byte(text)).Objects[0]
+	for _, one := range []struct {
+		line int
+		path []any
+	}{
+		{4, nil},
+		{12, []any{"spec", "template", "spec", "containers", 0, "image"}},
+		{14, []any{"spec", "template", "spec", "containers", 1, "image"}},
+		{10, []any{"spec", "template", "spec", "containers", 2, "image"}},
+		{16, []any{"spec", "alias", "x"}},
+		{7, []any{"spec", "nothing", "below"}},
+	} {
+		if got := object.PlaceOf(one.path...); got.Line != one.line {
+			t.Errorf("%v stands at %v, want line %d", one.path, got, one.line)
+		}
+	}
+}
+
+func TestFilesForOtherToolsAreNamedWithTheReason(t *testing.T) {
+	t.Parallel()
+	for _, one := range []struct {
+		file, text string
+		inChart    bool
+		want       string
+	}{
+		{"lis/templates/a.yaml", "kind: {{ .Values.kind }}\n", true, "a template of a Helm chart"},
+		{"lis/templates/sub/a.yaml", "kind: {{ .Values.kind }}\n", true, "a template of a Helm chart"},
+		{"lis/values-lab.yaml", "kind: b\napiVersion: a\n", true, "belongs to a Helm chart"},
+		{"lis/Chart.yaml", "apiVersion: v2\nname: lis\n", true, "belongs to a Helm chart"},
+		{"lis/kustomization.yaml", "resources: [a.yaml]\n", false, "for kustomize"},
+		{"lis/kustomization.yml", "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\n", false, "for kustomize"},
+		{"lis/component.yaml", "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n", false, "for kustomize"},
+	} {
+		parsed := check.ParseFile(one.file, []byte(one.text), one.inChart)
+		if len(parsed.Objects)+len(parsed.Broken) > 0 || len(parsed.Skipped) != 1 || !strings.Contains(parsed.Skipped[0].Text, one.want) {
+			t.Errorf("%s: %s", one.file, outline(parsed))
+		}
+	}
+	for _, file := range []string{"lis/templates/plain.yaml", "deploy/kustomization.yaml"} {
+		if parsed := check.ParseFile(file, []byte(pod), true); len(parsed.Objects) != 1 {
+			t.Errorf("%s: %s", file, outline(parsed))
+		}
+	}
+}
+
+func FuzzManifestsAreReadOrNamed(f *testing.F) {
+	for _, seed := range []string{pod, "--- \n" + pod + "---", `{"apiVersion":"v1","kind":"List","items":[{"kind":"Pod"}]}`, bomb(), "a: &a [*a]", "? {a: b}\n: c", "<<: {a: 1}", "{{", "\t\ta", "- - - -"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		parsed := check.Parse("f", content)
+		lines := strings.Count(string(content), "\n") + 1
+		for _, object := range parsed.Objects {
+			for _, place := range []check.Place{object.Place(), object.PlaceOf("spec", "template", "spec", "containers", 0, "image")} {
+				if place.Line < 1 || place.Line > lines {
+					t.Errorf("%s is no line of %d", place, lines)
+				}
+			}
+			world := &check.World{}
+			if _, known := world.Declare(object); !known && object.Judged() {
+				world.Judge(object, 0)
+			}
+		}
+		for _, one := range append(parsed.Skipped, parsed.Broken...) {
+			if one.Text == "" || one.Line > lines {
+				t.Errorf("%s: %q", one.Place, one.Text)
+			}
+		}
+	})
+}
