@@ -49,11 +49,12 @@ func (m *manifests) take(name string) error {
 	case !info.IsDir():
 		return m.file(name, info.Size(), m.inChart(filepath.Dir(name)))
 	}
-	before := m.files
+	said := func() int { return m.files + len(m.read.Broken) + len(m.read.Skipped) }
+	before := said()
 	if err := m.directory(name, 0); err != nil {
 		return err
 	}
-	if m.files == before {
+	if said() == before {
 		return fmt.Errorf("-f %s: it has no file whose name ends with .yaml, .yml or .json", name)
 	}
 	return nil

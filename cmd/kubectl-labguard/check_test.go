@@ -1,0 +1,309 @@
+// Copyright The labguard Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"github.com/labguard/labguard/internal/testutil/distribution"
+)
+
+// files writes files into a new directory. A name that ends with -> is a link to what stands behind it.
+func files(t *testing.T, all map[string]string) string {
+	t.Helper()
+	top := t.TempDir()
+	for name, content := range all {
+		path := filepath.Join(top, strings.TrimSuffix(name, "->"))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write := func() error { return os.WriteFile(path, []byte(content), 0o600) }
+		if strings.HasSuffix(name, "->") {
+			write = func() error { return os.Symlink(content, path) }
+		}
+		if err := write(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return top
+}
+
+const (
+	enforcing = "apiVersion: labguard.dev/v1alpha1\nkind: LabWorkload\nmetadata: {name: lis, namespace: pathology}\n" +
+		"spec:\n  selector: {matchLabels: {app: lis}}\n  enforcement: Enforce\n  images: {maxAge: 2160h}\n"
+	facts = "apiVersion: labguard.dev/v1alpha1\nkind: ImageRecordList\nitems:\n" +
+		"- metadata: {name: sha256-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa}\n" +
+		"  spec: {digest: \"sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\", reference: r.example/lis:1, firstSeen: \"2026-06-01T00:00:00Z\", " +
+		"image: {platform: linux/amd64, created: \"2026-06-01T00:00:00Z\"}}\n" +
+		"- metadata: {name: sha256-bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb}\n" +
+		"  spec: {digest: \"sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb\", reference: r.example/lis:2, firstSeen: \"2026-11-01T00:00:00Z\", " +
+		"image: {platform: linux/amd64, created: \"2026-11-01T00:00:00Z\"}}\n"
+)
+
+func podOf(image string) string {
+	return "apiVersion: v1\nkind: Pod\nmetadata: {name: lis, namespace: pathology, labels: {app: lis}}\nspec:\n  containers:\n  - name: lis\n    image: " + image + "\n"
+}
+
+// checking runs a check that asks no registry, unless it is told to, and keeps its facts in a directory of the test.
+func checking(t *testing.T, in string, arguments ...string) (out, errOut string, code int, err error) {
+	t.Helper()
+	out, errOut, err = command(t, in, append([]string{"check", "--cache-dir", filepath.Join(t.TempDir(), "facts")}, arguments...)...)
+	if err != nil {
+		code = exitCode(err)
+	}
+	return out, errOut, code, err
+}
+
+func TestTheExitCodeTellsAPipelineWhatToDo(t *testing.T) {
+	top := files(t, map[string]string{
+		"lw.yaml": enforcing, "facts/facts.yaml": facts, "fresh.yaml": podOf("r.example/lis:2"), "stale.yaml": podOf("r.example/lis:1"), "unknown.yaml": podOf("r.example/lis:3"),
+		"other.yaml": strings.ReplaceAll(podOf("r.example/lis:1"), "app: lis", "app: other"), "broken.yaml": "a: b: c\n", "held.yaml": strings.ReplaceAll(podOf("r.example/lis:1"), "name: lis,", "name: held,"),
+		"hold.yaml": strings.ReplaceAll(enforcing, "2160h", "2160h, onStale: Hold"), "invalid.yaml": strings.ReplaceAll(enforcing, "2160h", "90d"),
+		"latest.yaml": podOf("r.example/lis:2@sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"),
+	})
+	for arguments, want := range map[string]struct {
+		code int
+		says string
+	}{
+		"-f fresh.yaml -f lw.yaml":                                       {0, "1 object: 1 let in\n"},
+		"-f latest.yaml -f lw.yaml":                                      {0, "1 object: 1 let in\n"},
+		"-f stale.yaml -f lw.yaml":                                       {1, "stale.yaml:1 Pod pathology/lis is refused\n  line 7: ImageStale container lis: image r.example/lis:1 (sha256:aaaa"},
+		"-f stale.yaml":                                                  {0, "1 object: 1 on which nothing enforces images\n"},
+		"-f stale.yaml -f lw.yaml --fail-on held":                        {0, "1 refused"},
+		"-f stale.yaml -f hold.yaml":                                     {1, "is held"},
+		"-f stale.yaml -f hold.yaml --fail-on refused":                   {0, "1 held"},
+		"-f unknown.yaml -f lw.yaml":                                     {2, "is not known; by what is known here it rolls out, with warnings"},
+		"-f unknown.yaml -f lw.yaml --fail-on refused,held":              {0, "with warnings"},
+		"-f unknown.yaml -f lw.yaml --fail-on warned":                    {1, "with warnings"},
+		"-f unknown.yaml -f stale.yaml -f lw.yaml":                       {1, "1 refused, 1 of them not known for certain"},
+		"-f other.yaml -f lw.yaml":                                       {0, "nothing enforces images"},
+		"-f broken.yaml -f fresh.yaml -f lw.yaml":                        {2, "broken.yaml:1 cannot be read\n"},
+		"-f broken.yaml -f stale.yaml -f lw.yaml":                        {1, "broken.yaml:1 cannot be read\n"},
+		"-f invalid.yaml":                                                {1, `line 7: InvalidObject spec.images.maxAge: "90d": write hours, minutes and seconds, such as 2160h for 90 days`},
+		"-f fresh.yaml -f lw.yaml --days 100":                            {0, "on 2027-03-06 it is refused\n"},
+		"-f fresh.yaml -f lw.yaml --days 100 --fail-on later":            {1, "1 refused or held later"},
+		"-f fresh.yaml -f lw.yaml --days 10 --fail-on refused,later":     {0, "1 object: 1 let in\n"},
+		"-f facts/facts.yaml -f stale.yaml -f lw.yaml --fail-on refused": {1, "is refused"},
+	} {
+		t.Run(arguments, func(t *testing.T) {
+			t.Chdir(top)
+			out, errOut, code, err := checking(t, "", append(strings.Fields(arguments), "--offline", "--facts", "facts")...)
+			if code != want.code || !strings.Contains(out, want.says) {
+				t.Errorf("exit code %d (%v), want %d and %q:\n%s%s", code, err, want.code, want.says, out, errOut)
+			}
+		})
+	}
+}
+
+func TestMistakesOfACheckNameTheFileAndTheFix(t *testing.T) {
+	top := files(t, map[string]string{
+		"empty/none.txt": "x", "loop->": "loop", "links/a.yaml->": "../loop", "links/d->": "../empty", "config.yaml": "registries: [{hots: a}]\n", "good.yaml": podOf("a"),
+		"brokenfacts.yaml": "a: b: c\n", "program/p.yaml": "\x7fELF\x00",
+	})
+	for arguments, want := range map[string]string{
+		"":                                      "say which manifests with -f: a file, a directory, or - for standard input",
+		"deploy":                                `unknown command "deploy" for "kubectl labguard check"`,
+		"-f deploy":                             "-f deploy: no such file or directory",
+		"-f empty":                              "-f empty: it has no file whose name ends with .yaml, .yml or .json",
+		"-f loop":                               "-f loop: too many levels of symbolic links",
+		"-f good.yaml -o xml":                   "-o xml: it is json or sarif, or left out for people",
+		"-f good.yaml --days -1":                "--days is 1 to 3650",
+		"-f good.yaml --days soon":              `invalid argument "soon" for "--days" flag`,
+		"-f good.yaml --fail-on bad":            "--fail-on bad: it is one or more of refused, held, unknown, warned, later, with commas",
+		"-f good.yaml --fail-on later":          "--fail-on later: say how much later with --days",
+		"-f good.yaml --colour":                 "unknown flag: --colour",
+		"-f good.yaml --facts none.yaml":        "--facts: none.yaml: no such file or directory",
+		"-f good.yaml --facts brokenfacts.yaml": "--facts: brokenfacts.yaml:1: it is no YAML that can be read",
+		"-f good.yaml --config none.yaml":       "--config none.yaml: no such file or directory",
+		"-f good.yaml --config config.yaml":     `--config config.yaml: registries: error unmarshaling JSON: while decoding JSON: json: unknown field "hots"`,
+		"-f good.yaml --cluster":                "there is no kubeconfig, so there is no cluster to ask",
+		"-f links":                              "1 place could not be read",
+		"-f program":                            "1 place could not be read",
+	} {
+		t.Run(arguments, func(t *testing.T) {
+			t.Chdir(top)
+			t.Setenv("HOME", top)
+			_, _, code, err := checking(t, "", strings.Fields(arguments)...)
+			if err == nil || code != exitUnanswered || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("exit code %d: %v\nwant %d: %s", code, err, exitUnanswered, want)
+			}
+		})
+	}
+	t.Run("links are followed to files, and named where they lead elsewhere", func(t *testing.T) {
+		t.Chdir(top)
+		out, errOut, _, _ := checking(t, "", "-f", "links")
+		if !strings.Contains(out, "links/a.yaml cannot be read\n  too many levels of symbolic links\n") || errOut != "Skipped links/d: it is a link to a directory, which is not followed: name it with -f\n" {
+			t.Errorf("it says\n%s%s", out, errOut)
+		}
+	})
+}
+
+// endless gives more than any file may have.
+type endless struct{ left int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.left <= 0 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	n := min(len(p), e.left)
+	for i := range p[:n] {
+		p[i] = '#'
+	}
+	e.left -= n
+	return n, nil
+}
+
+func TestOfALargeFileNoMoreIsReadThanIsAllowed(t *testing.T) {
+	t.Parallel()
+	const size = 100 << 20
+	source := &endless{left: size}
+	read := manifests{stdin: source}
+	if err := read.take("-"); err != nil {
+		t.Fatal(err)
+	}
+	if used := size - source.left; used > 40<<20 {
+		t.Errorf("%d MiB were read", used>>20)
+	}
+	if len(read.read.Broken) != 1 || !strings.Contains(read.read.Broken[0].Text, "more than 32 MiB") {
+		t.Errorf("%+v", read.read)
+	}
+	file := filepath.Join(t.TempDir(), "large.yaml")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(file, size); err != nil {
+		t.Fatal(err)
+	}
+	if err := read.take(file); err != nil || len(read.read.Broken) != 2 || read.read.Broken[1].File != file {
+		t.Errorf("%v, %+v", err, read.read.Broken)
+	}
+}
+
+// dated is an image that was made some days before noon.
+func dated(t *testing.T, days int) v1.Image {
+	t.Helper()
+	image, err := mutate.CreatedAt(empty.Image, v1.Time{Time: noon.AddDate(0, 0, -days)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+func TestRegistriesAreAskedWithTheLoginsOfTheDockerConfiguration(t *testing.T) {
+	registry := distribution.Start(t)
+	registry.Push(t, "lab/lis:1", dated(t, 200))
+	pinned := registry.Host() + "/lab/lis@" + registry.Push(t, "lab/lis:2", dated(t, 10))
+	login := base64.StdEncoding.EncodeToString([]byte(distribution.Username + ":" + distribution.Password))
+	top := files(t, map[string]string{
+		"lw.yaml": enforcing, "stale.yaml": podOf(registry.Host() + "/lab/lis:1"), "pinned.yaml": strings.ReplaceAll(podOf(pinned), "name: lis,", "name: pinned,"),
+		"config/labguard.yaml": fmt.Sprintf("trustDomain: lab.example\nregistries: [{host: %q, insecure: true, allowedAddresses: [127.0.0.0/8]}]\n", registry.Host()),
+		"docker/config.json":   fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, registry.Host(), login), "nologin/config.json": "{}",
+		"wrong/config.json":  fmt.Sprintf(`{"auths": {%q: {"auth": %q}}}`, registry.Host(), base64.StdEncoding.EncodeToString([]byte("ann:s3cr3t"))),
+		"helper/config.json": fmt.Sprintf(`{"credHelpers": {%q: "is-not-installed"}}`, registry.Host()),
+	})
+	t.Chdir(top)
+	ask := func(t *testing.T, docker string, arguments ...string) (string, int) {
+		t.Helper()
+		t.Setenv("DOCKER_CONFIG", filepath.Join(top, docker))
+		out, errOut, err := command(t, "", append([]string{"check", "-f", "stale.yaml", "-f", "pinned.yaml", "-f", "lw.yaml"}, arguments...)...)
+		if strings.Contains(out+errOut, "s3cr3t") || strings.Contains(out+errOut, distribution.Password) {
+			t.Errorf("it tells a secret:\n%s%s", out, errOut)
+		}
+		if err == nil {
+			return out + errOut, 0
+		}
+		return out + errOut, exitCode(err)
+	}
+	configured := []string{"--config", "config/labguard.yaml"}
+	for docker, want := range map[string]string{
+		"nologin": "CredentialsNotReadable: registry " + registry.Host() + " wants credentials, and your docker configuration has none for it: run docker login " + registry.Host(),
+		"wrong":   "CredentialsRejected: registry " + registry.Host() + " refuses the credentials of your docker configuration: run docker login " + registry.Host() + " anew",
+		"helper":  "NotResolved: the credentials for registry " + registry.Host() + " cannot be read from your docker configuration or its helper: docker login " + registry.Host() + " shows why",
+	} {
+		if out, code := ask(t, docker, append(configured, "--cache-dir", t.TempDir())...); code != exitUnanswered || !strings.Contains(out, want) {
+			t.Errorf("%s: exit code %d, want %d and %q:\n%s", docker, code, exitUnanswered, want, out)
+		}
+	}
+	if out, code := ask(t, "docker", "--cache-dir", t.TempDir()); code != exitUnanswered || !strings.Contains(out, "RegistryAddressRefused") || !strings.Contains(out, "give the file with that configuration to --config") {
+		t.Errorf("a loopback address is called though nobody allows it, exit code %d:\n%s", code, out)
+	}
+	kept := t.TempDir()
+	before := registry.Requests()
+	for range 2 {
+		out, code := ask(t, "docker", append(configured, "--cache-dir", kept)...)
+		if code != exitBad || !strings.Contains(out, "stale.yaml:1 Pod pathology/lis is refused") || !strings.Contains(out, "2 objects: 1 let in, 1 refused") {
+			t.Fatalf("exit code %d:\n%s", code, out)
+		}
+		if before == 0 {
+			break
+		}
+		if registry.Requests() == before {
+			t.Fatal("no registry was asked")
+		}
+		registry.Stop() // the second run has all it needs
+		before = 0
+	}
+	content, err := os.ReadFile(filepath.Join(kept, "images.json"))
+	if err != nil || strings.Contains(string(content), distribution.Password) || strings.Contains(string(content), login) {
+		t.Errorf("the cache is\n%s%v", content, err)
+	}
+	if info, err := os.Stat(filepath.Join(kept, "images.json")); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info, err)
+	}
+	out, code := ask(t, "docker", append(configured, "--cache-dir", t.TempDir())...)
+	if want := "RegistryUnreachable: no connection to registry " + registry.Host(); code != exitUnanswered || !strings.Contains(out, want) {
+		t.Errorf("exit code %d, want %q:\n%s", code, want, out)
+	}
+}
+
+func TestACacheThatIsBrokenIsBegunAnew(t *testing.T) {
+	top := files(t, map[string]string{"lw.yaml": enforcing, "a.yaml": podOf("r.example/lis:1"), "cache/images.json": "{"})
+	t.Chdir(top)
+	_, errOut, err := command(t, "", "check", "-f", "a.yaml", "-f", "lw.yaml", "--offline", "--cache-dir", "cache")
+	if want := "Warning: cache/images.json is not what this version of the plugin has written: it is written anew\n"; errOut != want || exitCode(err) != exitUnanswered {
+		t.Errorf("it says %q and %v", errOut, err)
+	}
+}
+
+func TestACheckIsWrittenForPrograms(t *testing.T) {
+	top := files(t, map[string]string{"lw.yaml": enforcing, "a.yaml": podOf("r.example/lis:1"), "values.yaml": "a: 1\n", "facts/f.yaml": facts})
+	t.Chdir(top)
+	out, errOut, code, _ := checking(t, podOf("r.example/lis:2"), "-f", ".", "-f", "-", "--offline", "-o", "json")
+	var report struct {
+		Counts  struct{ Objects, Refuses int }
+		Results []struct {
+			File, Kind, Verdict string
+			Line                int
+			Findings            []struct {
+				Rule, Field string
+				Line        int
+			}
+		}
+		Skipped []struct{ File string }
+	}
+	if err := json.Unmarshal([]byte(out), &report); err != nil || code != exitBad || errOut != "" {
+		t.Fatalf("exit code %d, %v, %q:\n%s", code, err, errOut, out)
+	}
+	if report.Counts.Objects != 2 || report.Counts.Refuses != 1 || len(report.Skipped) != 1 || report.Skipped[0].File != "values.yaml" {
+		t.Errorf("%+v", report)
+	}
+	if one := report.Results[1]; one.File != "a.yaml" || one.Findings[0].Rule != "ImageStale" || one.Findings[0].Line != 7 || one.Findings[0].Field != "spec.containers[0].image" {
+		t.Errorf("%+v", one)
+	}
+	out, _, code, _ = checking(t, "", "-f", ".", "--offline", "-o", "sarif")
+	if !json.Valid([]byte(out)) || code != exitBad || !strings.Contains(out, `"uri": "a.yaml"`) || !strings.Contains(out, `"startLine": 7`) {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
