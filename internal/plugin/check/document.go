@@ -54,7 +54,11 @@ type document struct {
 	lines  *lines
 }
 
-func (d *document) at(line int) Place { return Place{File: d.file, Line: d.before + max(line, 1)} }
+// at is a line of the document, from 1. YAML counts more characters as the end of a line than editors do: no line is beyond the last.
+func (d *document) at(line int) Place {
+	last := bytes.Count(d.text, []byte("\n")) + 1
+	return Place{File: d.file, Line: d.before + min(max(line, 1), last)}
+}
 
 // Object is one object of a file.
 type Object struct {
