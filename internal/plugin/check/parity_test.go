@@ -13,6 +13,7 @@ import (
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -78,14 +79,17 @@ type answer struct {
 	Texts []string
 }
 
-// admitted sends an object through both webhooks, as the API server does.
-func admitted(t *testing.T, asked *admission.Gate, object *check.Object, namespace string) answer {
+// admitted sends an object through both webhooks, as the API server does. old is what it changes; nil: it is new. It gives what is stored, too.
+func admitted(t *testing.T, asked *admission.Gate, object *check.Object, namespace string, old []byte) (answer, []byte) {
 	t.Helper()
 	raw := unmarked(t, object.JSON())
 	request := webhook.Request{AdmissionRequest: admissionv1.AdmissionRequest{
 		UID: "1", Kind: metav1.GroupVersionKind{Kind: object.Kind}, Namespace: namespace, Operation: admissionv1.Create, DryRun: new(false),
 	}}
 	request.UserInfo.Username, request.Object.Raw = "jane", raw
+	if old != nil {
+		request.Operation, request.OldObject.Raw = admissionv1.Update, old
+	}
 	mutated := asked.Mutating().Handle(t.Context(), request)
 	if !mutated.Allowed {
 		t.Fatalf("the mutating webhook refuses: %v", mutated.Result)
@@ -118,7 +122,7 @@ func admitted(t *testing.T, asked *admission.Gate, object *check.Object, namespa
 	case len(response.Warnings) > 0:
 		got.Verdict = gate.Warns
 	}
-	return got
+	return got, request.Object.Raw
 }
 
 // unmarked does what the policy of the API server does with what only labguard may write.
@@ -166,20 +170,52 @@ func checked(t *testing.T, facts images) (check.Report, []*check.Object, []v1alp
 	return world.Make(all, 0), others, workloads
 }
 
-func TestAdmissionGivesTheSameAnswerToEachObjectOfTheCorpus(t *testing.T) {
-	t.Parallel()
-	report, objects, workloads := checked(t, registry)
+// same fails the test unless the check says of an object what admission has said.
+func same(t *testing.T, want answer, result *check.Result) {
+	t.Helper()
+	got := answer{Verdict: result.Verdict}
+	if got.Verdict == check.NotAsked {
+		got.Verdict = gate.RollsOut
+	}
+	for _, finding := range result.Findings {
+		text := finding.Message
+		if finding.Rule == check.RuleMutableTag {
+			text = check.RuleMutableTag + ": " + text
+		}
+		if got.Verdict != gate.Refuses || finding.Effect != gate.Holds { // what would be held is not said of what is refused
+			got.Texts = append(got.Texts, "labguard: "+text)
+		}
+	}
+	slices.Sort(got.Texts)
+	slices.Sort(want.Texts)
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("%s, %s %s/%s (-admission +check):\n%s", result.Place, result.Kind, result.Namespace, result.Name, diff)
+	}
+}
+
+// gateOf is admission over what a cluster has.
+func gateOf(t *testing.T, workloads []v1alpha1.LabWorkload, records []v1alpha1.RolloutRecord) *admission.Gate {
+	t.Helper()
 	scheme := runtime.NewScheme()
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	stored := make([]client.Object, 0, len(workloads))
+	var stored []client.Object
 	for i := range workloads {
 		stored = append(stored, &workloads[i])
 	}
-	asked := &admission.Gate{
+	for i := range records {
+		stored = append(stored, &records[i])
+	}
+	return &admission.Gate{
 		Reader: fake.NewClientBuilder().WithScheme(scheme).WithObjects(stored...).Build(), Facts: registry, Clock: clocktesting.NewFakePassiveClock(noon), Wait: time.Second,
 	}
+}
+
+func TestAdmissionGivesTheSameAnswerToEachObjectOfTheCorpus(t *testing.T) {
+	t.Parallel()
+	report, objects, workloads := checked(t, registry)
+	asked := gateOf(t, workloads, nil)
 	if len(objects) < 100 || len(report.Results) != len(objects) {
 		t.Fatalf("%d objects, and %d answers", len(objects), len(report.Results))
 	}
@@ -187,26 +223,8 @@ func TestAdmissionGivesTheSameAnswerToEachObjectOfTheCorpus(t *testing.T) {
 	for i := range report.Results {
 		result := &report.Results[i]
 		at := slices.IndexFunc(objects, func(object *check.Object) bool { return object.Place() == result.Place })
-		want := admitted(t, asked, objects[at], result.Namespace)
-		got := answer{Verdict: result.Verdict}
-		if got.Verdict == check.NotAsked {
-			got.Verdict = gate.RollsOut
-		}
-		for _, finding := range result.Findings {
-			text := finding.Message
-			if finding.Rule == check.RuleMutableTag {
-				text = check.RuleMutableTag + ": " + text
-			}
-			got.Texts = append(got.Texts, "labguard: "+text)
-		}
-		if got.Verdict == gate.Refuses { // what would be held is not said of what is refused
-			got.Texts = slices.DeleteFunc(got.Texts, func(text string) bool { return !slices.Contains(want.Texts, text) })
-		}
-		slices.Sort(got.Texts)
-		slices.Sort(want.Texts)
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s, %s %s/%s (-admission +check):\n%s", result.Place, result.Kind, result.Namespace, result.Name, diff)
-		}
+		want, _ := admitted(t, asked, objects[at], result.Namespace, nil)
+		same(t, want, result)
 		seen[result.Verdict]++
 	}
 	for _, verdict := range []gate.Verdict{gate.RollsOut, gate.Warns, gate.Holds, gate.Refuses, check.NotAsked} {
