@@ -128,6 +128,11 @@ func (p *plugin) check(ctx context.Context, o *checkOptions) error {
 	if err := known.gather(ctx, world.Queries(read.read.Objects), o.offline); err != nil {
 		return usage(err)
 	}
+	for _, doubt := range world.Doubts(read.read.Objects) {
+		if _, err := fmt.Fprintf(p.ErrOut, "Warning: %s\n", visible(doubt)); err != nil {
+			return err
+		}
+	}
 	report := world.Make(read.read, time.Duration(o.days)*aDay)
 	if err := p.printCheck(&report, o.output); err != nil {
 		return err

@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -305,5 +307,53 @@ func TestACheckIsWrittenForPrograms(t *testing.T) {
 	out, _, code, _ = checking(t, "", "-f", ".", "--offline", "-o", "sarif")
 	if !json.Valid([]byte(out)) || code != exitBad || !strings.Contains(out, `"uri": "a.yaml"`) || !strings.Contains(out, `"startLine": 7`) {
 		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
+
+// clusterAt is a kubeconfig for a cluster with some answers.
+func clusterAt(t *testing.T, handler http.Handler) string {
+	t.Helper()
+	listener := httptest.NewServer(handler)
+	t.Cleanup(listener.Close)
+	config := fmt.Sprintf("apiVersion: v1\nkind: Config\nclusters: [{name: a, cluster: {server: %q}}]\ncontexts: [{name: a, context: {cluster: a, namespace: pathology}}]\ncurrent-context: a\n", listener.URL)
+	return filepath.Join(files(t, map[string]string{"config": config}), "config")
+}
+
+func TestAClusterTellsWhatIsEnforcedAndWhatRuns(t *testing.T) {
+	known := pathology()
+	deployment := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: NAME}\nspec: {template: {metadata: {labels: {app: lis}}, spec: {containers: [{name: lis, image: \"registry.example/lab/lis:1.9\"}]}}}\n"
+	top := files(t, map[string]string{"held.yaml": strings.ReplaceAll(deployment, "NAME", "lis"), "new.yaml": strings.ReplaceAll(deployment, "NAME", "other"), "generated.yaml": strings.ReplaceAll(deployment, "name: NAME", "generateName: x-")})
+	t.Chdir(top)
+	config := clusterAt(t, &server{answers: known})
+	for file, want := range map[string]string{
+		"held.yaml":      "stale since 2026-10-27. No fresher build exists under its tag: build it anew and push it.\n  the cluster holds it now, and it stays so after any write but labguard's own\n",
+		"new.yaml":       "new.yaml:1 Deployment pathology/other is held\n  line 4: ImageStale container lis: image registry.example/lab/lis:1.9",
+		"generated.yaml": "generated.yaml:1 Deployment pathology/x-* is held\n  line 4: ImageStale",
+	} {
+		out, errOut, code, err := checking(t, "", "-f", file, "--cluster", "--offline", "--kubeconfig", config)
+		if code != exitBad || !strings.Contains(out, want) || errOut != "" {
+			t.Errorf("%s: exit code %d, %v:\n%s%s\nwant %s", file, code, err, out, errOut, want)
+		}
+	}
+	out, errOut, code, err := checking(t, "", "-f", "new.yaml", "--offline")
+	if want := "Warning: there is no LabWorkload, so nothing is enforced: give them with -f or --facts, or take those of the cluster with --cluster\n"; code != 0 || errOut != want {
+		t.Errorf("exit code %d, %v:\n%s%s", code, err, out, errOut)
+	}
+	_, _, code, err = checking(t, "", "-f", "new.yaml", "--cluster", "--offline", "--kubeconfig", clusterAt(t, http.NotFoundHandler()))
+	if want := "the cluster does not know labworkloads.labguard.dev: labguard is not installed there"; code != exitUnanswered || err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("exit code %d, %v", code, err)
+	}
+}
+
+func TestObjectsWithoutANamespaceAreNotForgotten(t *testing.T) {
+	top := files(t, map[string]string{"lw.yaml": enforcing, "a.yaml": strings.ReplaceAll(podOf("r.example/lis:1"), ", namespace: pathology", ""), "facts/f.yaml": facts})
+	t.Chdir(top)
+	_, errOut, code, _ := checking(t, "", "-f", "a.yaml", "-f", "lw.yaml", "--offline", "--facts", "facts")
+	if want := "Warning: 1 object is without a namespace, and there is no LabWorkload in default: say with -n where they go\n"; code != 0 || errOut != want {
+		t.Errorf("exit code %d: %s", code, errOut)
+	}
+	out, errOut, code, _ := checking(t, "", "-n", "pathology", "-f", "a.yaml", "-f", "lw.yaml", "--offline", "--facts", "facts")
+	if code != exitBad || errOut != "" || !strings.Contains(out, "Pod pathology/lis is refused") {
+		t.Errorf("exit code %d: %s%s", code, out, errOut)
 	}
 }

@@ -56,7 +56,7 @@ func run(ctx context.Context, arguments []string, told io.Writer) error {
 	if err := cloned(ctx, clone); err != nil {
 		return err
 	}
-	template, err := os.ReadFile(filepath.Join(clone, ".krew.yaml")) //nolint:gosec // G304: a file of the clone that was made above
+	template, err := os.ReadFile(filepath.Join(clone, ".krew.yaml"))
 	if err != nil {
 		return err
 	}

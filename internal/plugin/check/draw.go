@@ -79,7 +79,7 @@ func (f *Finding) draw(whole gate.Verdict) tree.Node {
 }
 
 func (c *Counts) draw(others map[string]int) tree.Node {
-	parts := []tree.Span{{Text: objects(c.Objects) + ":", Mark: tree.Name}}
+	parts := []tree.Span{{Text: plural(c.Objects, "object", "objects") + ":", Mark: tree.Name}}
 	add := func(count int, text string, mark tree.Mark) {
 		if count == 0 {
 			return
@@ -109,11 +109,4 @@ func (c *Counts) draw(others map[string]int) tree.Node {
 		node = node.With(tree.Node{Line: []tree.Span{{Text: "the gate is not asked about others: " + strings.Join(kinds, ", "), Mark: tree.Faint}}})
 	}
 	return node
-}
-
-func objects(count int) string {
-	if count == 1 {
-		return "1 object"
-	}
-	return fmt.Sprintf("%d objects", count)
 }

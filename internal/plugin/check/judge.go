@@ -193,6 +193,9 @@ func (w *World) Judge(object *Object, later time.Duration) Result {
 	if len(q.governing) == 0 {
 		result.Verdict = NotAsked
 	}
+	if len(q.governing) > 0 && q.in.InRecovery() {
+		result.Notes = append(result.Notes, "the namespace is in recovery: until that ends the gate lets everything in")
+	}
 	if q.isHeld() {
 		result.Notes = append(result.Notes, "the cluster holds it now, and it stays so after any write but labguard's own")
 	}

@@ -111,6 +111,39 @@ func (w *World) digest(reference string) (string, bool) {
 	return record.Spec.Digest, true
 }
 
+// Doubts are what may have been forgotten, so that nothing is enforced where something should be. All has been declared before.
+func (w *World) Doubts(all []*Object) []string {
+	enforcers, nowhere, judged := 0, 0, 0
+	for _, space := range w.spaces {
+		enforcers += len(space.Workloads)
+	}
+	for _, object := range all {
+		if object.Judged() {
+			judged++
+			if object.Namespace == "" {
+				nowhere++
+			}
+		}
+	}
+	switch {
+	case judged == 0:
+		return nil
+	case enforcers == 0:
+		return []string{"there is no LabWorkload, so nothing is enforced: give them with -f or --facts, or take those of the cluster with --cluster"}
+	case nowhere > 0 && len(w.space(w.Namespace).Workloads) == 0:
+		return []string{fmt.Sprintf("%s without a namespace, and there is no LabWorkload in %s: say with -n where they go", plural(nowhere, "object is", "objects are"), w.Namespace)}
+	default:
+		return nil
+	}
+}
+
+func plural(count int, one, many string) string {
+	if count == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", count, many)
+}
+
 // arrange is the namespace as questions need it. Nothing is declared after the first question.
 func (w *World) arrange(name string) *space {
 	found := w.space(name)
