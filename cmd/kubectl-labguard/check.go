@@ -103,11 +103,9 @@ func (p *plugin) check(ctx context.Context, o *checkOptions) error {
 	if err != nil {
 		return usage(err)
 	}
-	read := manifests{stdin: p.In}
-	for _, name := range o.files {
-		if err := read.take(name); err != nil {
-			return usage(err)
-		}
+	read, err := p.takeAll(ctx, "reading manifests", o.files)
+	if err != nil {
+		return usage(err)
 	}
 	world := &check.World{Now: p.clock.Now()}
 	if err := p.facts(ctx, o, world, read.read.Objects); err != nil {
@@ -140,6 +138,19 @@ func (p *plugin) check(ctx context.Context, o *checkOptions) error {
 	return o.verdict(&report)
 }
 
+// takeAll reads what a person has named.
+func (p *plugin) takeAll(ctx context.Context, doing string, names []string) (*manifests, error) {
+	over := p.during(ctx, doing)
+	defer over()
+	read := &manifests{stdin: p.In}
+	for _, name := range names {
+		if err := read.take(name); err != nil {
+			return nil, err
+		}
+	}
+	return read, nil
+}
+
 // openCache opens the cache of facts. That it cannot be read is said, and no more.
 func (p *plugin) openCache(directory string) (*imageCache, error) {
 	if directory == "" {
@@ -169,11 +180,9 @@ func (p *plugin) facts(ctx context.Context, o *checkOptions, world *check.World,
 			return err
 		}
 	}
-	given := manifests{stdin: p.In}
-	for _, name := range o.facts {
-		if err := given.take(name); err != nil {
-			return usage(fmt.Errorf("--facts: %s", strings.TrimPrefix(err.Error(), "-f ")))
-		}
+	given, err := p.takeAll(ctx, "reading facts", o.facts)
+	if err != nil {
+		return usage(fmt.Errorf("--facts: %s", strings.TrimPrefix(err.Error(), "-f ")))
 	}
 	for _, one := range given.read.Broken {
 		return usage(fmt.Errorf("--facts: %s: %s", one.Place, one.Text))

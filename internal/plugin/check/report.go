@@ -131,15 +131,19 @@ func (w *World) DeclareAll(parsed *Parsed) {
 			rest = append(rest, object)
 			continue
 		}
-		result := w.result(object)
-		if slices.Contains(clusterKinds, object.Kind) {
-			result.Namespace = ""
+		// Places are looked up only of what is spoken of: facts may be thousands of records in one file.
+		if object.Kind == "LabWorkload" {
+			key := w.NamespaceOf(object) + "/" + object.Name
+			if earlier := declared[key]; earlier != nil {
+				parsed.skip(earlier.Place(), "LabWorkload "+key+" is declared again at "+object.Place().String()+", and that counts")
+			}
+			declared[key] = object
 		}
-		if earlier := declared[result.subject()]; earlier != nil && object.Kind == "LabWorkload" {
-			parsed.skip(earlier.Place(), result.subject()+" is declared again at "+object.Place().String()+", and that counts")
-		}
-		declared[result.subject()] = object
 		if len(problems) > 0 {
+			result := w.result(object)
+			if slices.Contains(clusterKinds, object.Kind) {
+				result.Namespace = ""
+			}
 			result.invalid(object, problems)
 			w.refused = append(w.refused, result)
 		}
