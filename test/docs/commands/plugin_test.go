@@ -105,12 +105,22 @@ func TestThePluginAnswersWhatItsPageAsks(t *testing.T) {
 		on.answers(documented.Session(t, "docs/kubectl.md", "explain KIND/NAME", 1), "registry.example", cluster.RegistryHost())
 		on.answers(documented.Session(t, "docs/kubectl.md", "explain --from", 1))
 		on.answers(documented.Session(t, "docs/kubectl.md", "rights", 1))
+		on.answers(documented.Session(t, "docs/kubectl.md", "plan", 1))
 	})
 	t.Run("inventory", func(t *testing.T) {
 		on := d
 		on.TB = t
 		on.until("the image is recorded", "kubectl get imagerecords", "sha256-")
 		on.answers(documented.Session(t, "docs/image-age.md", "The image inventory", 1))
+	})
+	t.Run("manifests", func(t *testing.T) {
+		on := d
+		on.TB = t
+		on.write(filepath.Join(d.Dir, "deploy", "lis.yaml"), deployment("pathology", "lis", operator.Push(t, "lab/lis:ages", 80*day)), 0o600)
+		// The chart is a reader's own: what it renders stands in for it.
+		on.write(filepath.Join(d.programs, "helm"), "#!/bin/sh\nexec cat deploy/lis.yaml\n", 0o700)
+		on.run("mkdir lab && kubectl get imagerecords,labworkloads,rolloutrecords -A -o yaml > facts.yaml && cp facts.yaml lab && cp facts.yaml deploy")
+		on.answers(documented.Session(t, "docs/check.md", "Checking manifests before they are applied", 1))
 	})
 	t.Run("files", func(t *testing.T) {
 		on := d
