@@ -156,7 +156,7 @@ func (d *decision) platform() asking {
 		return nil
 	case request.Cover == Token:
 		return d.Policy.tokens
-	case request.Resource == "identityproviders" && !d.Policy.shown():
+	case request.Resource == "identityproviders" && !d.Policy.shown:
 		return nil
 	default:
 		return d.Policy.platform

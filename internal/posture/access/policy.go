@@ -167,9 +167,11 @@ type Settings struct {
 
 // Policy is Settings, arranged so that a decision looks up instead of searching. It is not changed after Arrange and may be shared.
 type Policy struct {
-	breakGlass   string
-	providers    map[string]*provider
-	issuers      []string
+	breakGlass string
+	providers  map[string]*provider
+	issuers    []string
+	// shown says that claims of some provider were seen to arrive, also if its issuer is there twice now: a second provider takes back nothing of that.
+	shown        bool
 	machines     map[string][]Machine
 	requirements map[string]asking
 	tokens       asking
@@ -227,6 +229,7 @@ func (p *Policy) Asks(namespace string) bool { return len(p.requirements[namespa
 func (p *Policy) arrangeProviders(providers []Provider) {
 	twice := map[string]bool{}
 	for _, each := range providers {
+		p.shown = p.shown || each.Shown
 		if _, found := p.providers[each.Issuer]; found || each.Issuer == "" {
 			twice[each.Issuer] = true
 		}
@@ -241,16 +244,6 @@ func (p *Policy) arrangeProviders(providers []Provider) {
 		p.issuers = append(p.issuers, issuer)
 	}
 	slices.Sort(p.issuers)
-}
-
-// shown says whether claims of any provider were seen to arrive.
-func (p *Policy) shown() bool {
-	for _, known := range p.providers {
-		if known.Shown {
-			return true
-		}
-	}
-	return false
 }
 
 // provable says whether the cluster knows any identity provider, so that somebody could prove something.
