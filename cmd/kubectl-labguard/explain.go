@@ -135,7 +135,7 @@ func (p *plugin) explainObject(ctx context.Context, from reader, o *explainOptio
 }
 
 func (p *plugin) explained(ctx context.Context, from reader, o *explainOptions, known kind, namespace, object string) (found gate.Explanation, unseen, err error) {
-	read, err := from.object(ctx, known, namespace, object)
+	read, err := from.named(ctx, known, namespace, object)
 	if err != nil {
 		return found, nil, err
 	}

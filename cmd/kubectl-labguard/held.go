@@ -129,7 +129,7 @@ func (r reader) root(ctx context.Context, name, namespace, object string) (*temp
 	if err != nil {
 		return nil, nil //nolint:nilerr // a kind of a later version of labguard is held all the same
 	}
-	found, err := r.object(ctx, known, namespace, object)
+	found, err := r.named(ctx, known, namespace, object)
 	return found.Root, err
 }
 

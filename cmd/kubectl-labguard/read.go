@@ -144,6 +144,15 @@ func (r reader) platform(ctx context.Context) posture.Platform {
 	}
 }
 
+// named reads something that somebody has asked for by its name: if it is not there, the error says what may have been meant.
+func (r reader) named(ctx context.Context, kind kind, namespace, name string) (gate.Object, error) {
+	found, err := r.object(ctx, kind, namespace, name)
+	if apierrors.IsNotFound(err) && !unserved(err) {
+		return gate.Object{}, r.absent(ctx, kind, namespace, name)
+	}
+	return found, err
+}
+
 // object reads something that makes pods, or a pod.
 func (r reader) object(ctx context.Context, kind kind, namespace, name string) (gate.Object, error) {
 	for _, segment := range []string{namespace, name} {
@@ -152,10 +161,7 @@ func (r reader) object(ctx context.Context, kind kind, namespace, name string) (
 		}
 	}
 	raw, err := body(r.api.Get().AbsPath(kind.root, "namespaces", namespace, kind.resource, name).Do(ctx))
-	switch {
-	case apierrors.IsNotFound(err) && !unserved(err):
-		return gate.Object{}, r.absent(ctx, kind, namespace, name)
-	case err != nil:
+	if err != nil {
 		return gate.Object{}, unread("get", kind.resource, namespace, err)
 	}
 	root, err := template.Decode(kind.name, raw)
