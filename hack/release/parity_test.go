@@ -23,17 +23,21 @@ import (
 // root is the top folder of the checkout.
 const root = "../.."
 
-// stages are the last stages of a Dockerfile, by their names.
-var stages = regexp.MustCompile(`(?ms)^FROM scratch AS (\w+)$(.*?)(?:^FROM|\z)`)
+// stages are those of a Dockerfile that make images, by their names.
+func stages(dockerfile string) map[string]string {
+	found := map[string]string{}
+	for stage := range strings.SplitSeq(dockerfile, "\nFROM ") {
+		first, rest, _ := strings.Cut(stage, "\n")
+		if name, last := strings.CutPrefix(first, "scratch AS "); last {
+			found[name] = "\n" + rest + "\n"
+		}
+	}
+	return found
+}
 
 func TestDockerfileMakesTheSameImages(t *testing.T) {
 	content := must(os.ReadFile(root + "/Dockerfile"))(t)
-	// A stage ends where the next begins, whose first line the next match needs.
-	text := strings.ReplaceAll(string(content), "\nFROM", "\nFROM\nFROM")
-	found := map[string]string{}
-	for _, match := range stages.FindAllStringSubmatch(text, -1) {
-		found[match[1]] = match[2]
-	}
+	found := stages(string(content))
 	if len(found) != len(programs()) {
 		t.Fatalf("the Dockerfile makes %v", found)
 	}

@@ -17,8 +17,8 @@ import (
 
 // The configuration of an artifact that has none (OCI image specification 1.1, "Guidance for an Empty Descriptor").
 const (
-	emptyConfigType types.MediaType = "application/vnd.oci.empty.v1+json"
-	emptyConfig                     = "{}"
+	emptyConfigType = types.MediaType("application/vnd.oci.empty.v1+json")
+	emptyConfig     = "{}"
 )
 
 // Artifact is a file that says something about an image.

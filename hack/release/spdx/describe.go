@@ -160,7 +160,7 @@ func module(declared *debug.Module) (Package, error) {
 func checksum(sum string) (Checksum, error) {
 	encoded, known := strings.CutPrefix(sum, "h1:")
 	if !known {
-		return Checksum{}, fmt.Errorf("its sum %q does not begin with h1:", sum)
+		return Checksum{}, fmt.Errorf("its sum %q is not of the kind h1", sum)
 	}
 	decoded, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil || len(decoded) != sha256.Size {

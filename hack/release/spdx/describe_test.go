@@ -155,8 +155,8 @@ func TestWhatCannotBeSaidIsRefused(t *testing.T) {
 			change: func(s *spdx.Subject) { s.Build.Deps[0].Replace = &debug.Module{Path: "../a"} },
 			want:   "module example.invalid/a: it is replaced by the folder ../a",
 		},
-		{name: "a module without a sum", change: func(s *spdx.Subject) { s.Build.Deps[0].Sum = "" }, want: "does not begin with h1:"},
-		{name: "a sum of another kind", change: func(s *spdx.Subject) { s.Build.Deps[0].Sum = "h2:abc" }, want: "does not begin with h1:"},
+		{name: "a module without a sum", change: func(s *spdx.Subject) { s.Build.Deps[0].Sum = "" }, want: "is not of the kind h1"},
+		{name: "a sum of another kind", change: func(s *spdx.Subject) { s.Build.Deps[0].Sum = "h2:abc" }, want: "is not of the kind h1"},
 		{name: "a sum that is too short", change: func(s *spdx.Subject) { s.Build.Deps[0].Sum = "h1:YWJj" }, want: "is no SHA-256"},
 	}
 	for _, test := range tests {
