@@ -25,8 +25,9 @@ func main() {
 // demo is the whole show.
 func demo(ctx context.Context) (err error) {
 	s := &stage{}
+	s.tour = newTour(s)
 	defer func() { err = errors.Join(err, s.tearDown(context.WithoutCancel(ctx))) }()
-	for _, step := range []func(context.Context) error{s.prepare, s.startCluster, s.installLabguard, s.startOperator, s.pushImages, s.tour} {
+	for _, step := range []func(context.Context) error{s.prepare, s.startCluster, s.installLabguard, s.startOperator, s.tour.Walk} {
 		if err := step(ctx); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()

@@ -13,46 +13,38 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"time"
-)
-
-const (
-	pathology = "demo-pathology"
-	chemistry = "demo-chemistry"
-	// patience bounds every wait of the demo; most end within seconds.
-	patience = 3 * time.Minute
 )
 
 // installLabguard applies what an administrator applies, and makes an issuer such as a platform team has.
 func (s *stage) installLabguard(ctx context.Context) error {
-	title("Installing labguard: CRDs, rights, an issuer")
-	if err := s.apply(ctx, "Namespace", namespaces); err != nil {
+	s.tour.Title("Installing labguard: CRDs, rights, an issuer")
+	if err := s.tour.Apply(ctx, "Namespace", namespaces); err != nil {
 		return err
 	}
 	for _, dir := range []string{"config/crd", "config/rbac"} {
-		if err := s.show(ctx, "apply", "--server-side", "-k", dir); err != nil {
+		if err := s.tour.Show(ctx, "apply", "--server-side", "-k", dir); err != nil {
 			return err
 		}
 	}
 	if _, err := s.kubectl(ctx, "get", "service", "-n", "kube-system", "kube-dns"); err != nil {
 		// The local cluster has no nodes and so no DNS; network policies need to know where it would be.
-		if err := s.apply(ctx, "Service", dnsService); err != nil {
+		if err := s.tour.Apply(ctx, "Service", dnsService); err != nil {
 			return err
 		}
 	}
 	if _, err := s.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd/labworkloads.labguard.dev", "crd/certificates.cert-manager.io"); err != nil {
 		return fmt.Errorf("the cluster has no cert-manager, or labguard's kinds did not come: %w", err)
 	}
-	return s.show(ctx, "apply", "-f", laboratoryCA)
+	return s.tour.Show(ctx, "apply", "-f", laboratoryCA)
 }
 
 // startOperator runs the operator beside the cluster, under its own ServiceAccount and with no other rights.
 func (s *stage) startOperator(ctx context.Context) error {
-	title("Starting the operator, as system:serviceaccount:labguard-system:labguard")
+	s.tour.Title("Starting the operator, as system:serviceaccount:labguard-system:labguard")
 	if err := s.writeAccess(ctx); err != nil {
 		return err
 	}
-	configuration := fmt.Sprintf("trustDomain: lab.example\nissuers:\n- {kind: ClusterIssuer, name: lab-ca}\nregistries:\n- {host: %q, insecure: true, allowedAddresses: [127.0.0.0/8]}\n", s.registry)
+	configuration := fmt.Sprintf("trustDomain: lab.example\nissuers:\n- {kind: ClusterIssuer, name: lab-ca}\nregistries:\n- {host: %q, insecure: true, allowedAddresses: [127.0.0.0/8]}\n", s.tour.Registry)
 	if err := os.WriteFile(s.path("configuration.yaml"), []byte(configuration), 0o600); err != nil {
 		return fmt.Errorf("write the operator's configuration: %w", err)
 	}
@@ -76,7 +68,7 @@ func (s *stage) startOperator(ctx context.Context) error {
 		close(s.operatorEnded)
 	}()
 	fmt.Printf("  metrics: http://127.0.0.1:%s/metrics\n", metrics)
-	return s.until(ctx, "the operator is ready", func(ctx context.Context) error {
+	return s.tour.Until(ctx, "the operator is ready", func(ctx context.Context) error {
 		select {
 		case <-s.operatorEnded:
 			content, _ := os.ReadFile(s.path("labguard.log"))
@@ -114,31 +106,6 @@ func (s *stage) writeAccess(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// until waits for a condition, and says after a while what it waits for.
-func (s *stage) until(ctx context.Context, what string, met func(context.Context) error) error {
-	begun, told := time.Now(), false
-	ticker := time.NewTicker(200 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := met(ctx)
-		if err == nil {
-			return nil
-		}
-		if time.Since(begun) > patience {
-			return fmt.Errorf("waited %s until %s: %w", patience, what, err)
-		}
-		if !told && time.Since(begun) > 2*time.Second {
-			fmt.Printf("  waiting until %s ...\n", what)
-			told = true
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }
 
 func get(ctx context.Context, url string) error {

@@ -19,6 +19,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/registry"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/labguard/labguard/hack/demo/tour"
 )
 
 // stage is what the demo stands on: a cluster, a registry and the operator.
@@ -28,8 +30,9 @@ type stage struct {
 	// kubeconfig is the administrator's; foreign says that it was given, so that the cluster is not ours to end.
 	kubeconfig string
 	foreign    bool
-	registry   string
 	own        *httptest.Server
+	// tour is what is shown; it knows the registry.
+	tour tour.Tour
 
 	cluster, operator           *exec.Cmd
 	clusterEnded, operatorEnded chan struct{}
@@ -43,7 +46,7 @@ func (s *stage) prepare(ctx context.Context) error {
 	if s.dir, err = os.MkdirTemp("", "labguard-demo-"); err != nil {
 		return fmt.Errorf("make a folder for the demo: %w", err)
 	}
-	title("Building")
+	s.tour.Title("Building")
 	for _, words := range [][]string{{"run", "./hack/build", "devcluster"}, {"build", "-o", "bin/manager", "./cmd/manager"}} {
 		build := exec.CommandContext(ctx, "go", words...)
 		build.Stdout, build.Stderr = os.Stdout, os.Stderr
@@ -60,7 +63,7 @@ func (s *stage) startCluster(ctx context.Context) error {
 	if given := os.Getenv("KUBECONFIG"); given != "" {
 		return s.takeCluster(ctx, given)
 	}
-	title("Starting Kubernetes")
+	s.tour.Title("Starting Kubernetes")
 	s.cluster = exec.CommandContext(context.WithoutCancel(ctx), "bin/devcluster", "up", "--dir", s.path("cluster"), "--crds", "config/crd/bases")
 	s.cluster.Stderr = os.Stderr
 	output, err := s.cluster.StdoutPipe()
@@ -106,13 +109,13 @@ func (s *stage) readCluster() error {
 	if err := json.Unmarshal(content, &about); err != nil {
 		return fmt.Errorf("read about the cluster: %w", err)
 	}
-	s.kubeconfig, s.registry = about.Kubeconfig, about.Registry
+	s.kubeconfig, s.tour.Registry = about.Kubeconfig, about.Registry
 	return nil
 }
 
 // takeCluster uses a cluster that is there. Its API server has to reach the operator's webhooks on this machine.
 func (s *stage) takeCluster(ctx context.Context, kubeconfig string) error {
-	title("Using the cluster of KUBECONFIG")
+	s.tour.Title("Using the cluster of KUBECONFIG")
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return fmt.Errorf("read KUBECONFIG %s: %w", kubeconfig, err)
@@ -124,7 +127,7 @@ func (s *stage) takeCluster(ctx context.Context, kubeconfig string) error {
 	}
 	s.kubeconfig, s.foreign = kubeconfig, true
 	s.own = httptest.NewServer(registry.New())
-	s.registry = strings.TrimPrefix(s.own.URL, "http://")
+	s.tour.Registry = strings.TrimPrefix(s.own.URL, "http://")
 	found, err := s.kubectl(ctx, "get", "customresourcedefinitions", "labworkloads.labguard.dev", "--ignore-not-found", "-o", "name")
 	if err == nil && found != "" {
 		s.foreign = false
@@ -158,7 +161,7 @@ func (s *stage) tearDown(ctx context.Context) error {
 func (s *stage) removeFromCluster(ctx context.Context) error {
 	for _, words := range [][]string{
 		{"delete", "--ignore-not-found", "clusterrole", "labguard-webhook-anchor"},
-		{"delete", "--ignore-not-found", "--wait=false", "namespace", pathology, chemistry},
+		{"delete", "--ignore-not-found", "--wait=false", "namespace", tour.Pathology, tour.Chemistry},
 		{"delete", "--ignore-not-found", "--wait=false", "-k", "config/rbac"},
 		{"delete", "--ignore-not-found", "--wait=false", "-k", "config/crd"},
 		{"delete", "--ignore-not-found", "-f", laboratoryCA},

@@ -5,23 +5,23 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"k8s.io/utils/clock"
+
+	"github.com/labguard/labguard/hack/demo/tour"
 )
 
-// title announces a part of the tour; bold on a terminal, plain when piped or where NO_COLOR is set.
-func title(text string) {
-	if about, err := os.Stdout.Stat(); err == nil && about.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" {
-		text = "\x1b[1m" + text + "\x1b[0m"
-	}
-	fmt.Printf("\n== %s\n", text)
+// newTour is the tour on this terminal: bold where it is one, plain when piped or where NO_COLOR is set.
+func newTour(s *stage) tour.Tour {
+	about, err := os.Stdout.Stat()
+	terminal := err == nil && about.Mode()&os.ModeCharDevice != 0
+	return tour.Tour{Out: os.Stdout, Bold: terminal && os.Getenv("NO_COLOR") == "", Kubectl: s.kubectlWith, Clock: clock.RealClock{}}
 }
-
-func say(text string) { fmt.Printf("\n%s\n", text) }
 
 // kubectl runs kubectl and returns what it prints; the error has what it complains about.
 func (s *stage) kubectl(ctx context.Context, words ...string) (string, error) {
@@ -39,38 +39,6 @@ func (s *stage) kubectlWith(ctx context.Context, input string, words ...string) 
 		return string(output), fmt.Errorf("kubectl %s: %s", strings.Join(words, " "), strings.TrimSpace(complaints.String()))
 	}
 	return string(output) + complaints.String(), nil
-}
-
-// show runs kubectl as a person would, and prints the command and what it answers.
-func (s *stage) show(ctx context.Context, words ...string) error {
-	fmt.Println("\n$ kubectl " + strings.Join(words, " "))
-	output, err := s.kubectl(ctx, words...)
-	fmt.Print(output)
-	return err
-}
-
-// showRefused runs kubectl, prints the command and the refusal, and fails if nothing was refused.
-func (s *stage) showRefused(ctx context.Context, words ...string) error {
-	fmt.Println("\n$ kubectl " + strings.Join(words, " "))
-	output, err := s.kubectl(ctx, words...)
-	if err == nil {
-		fmt.Print(output)
-		return errors.New("this should have been refused")
-	}
-	_, complaint, _ := strings.Cut(err.Error(), ": ")
-	fmt.Println(complaint)
-	if !strings.Contains(complaint, "labguard:") {
-		return errors.New("this was refused by somebody else than labguard")
-	}
-	return nil
-}
-
-// apply applies manifests and says what they are.
-func (s *stage) apply(ctx context.Context, what, manifests string) error {
-	fmt.Printf("\n$ kubectl apply -f - # %s\n", what)
-	output, err := s.kubectlWith(ctx, manifests, "apply", "-f", "-")
-	fmt.Print(output)
-	return err
 }
 
 // kubectlName is how a person runs kubectl after the tour.

@@ -1,7 +1,7 @@
 // Copyright The labguard Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package tour
 
 import (
 	"context"
@@ -12,12 +12,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
 const (
@@ -28,47 +22,9 @@ const (
 	soon = 25 * time.Second
 )
 
-// pushImages puts images of several ages into the registry. They are empty but for their date, as nothing runs them here.
-func (s *stage) pushImages(ctx context.Context) error {
-	title("Pushing images of several ages to " + s.registry)
-	ages := []struct {
-		image string
-		age   time.Duration
-	}{{"lab/lis:2.4", 12 * day}, {"lab/lis:2.3", 45 * day}, {"lab/lis:1.9", 400 * day}, {"lab/analyzer-gateway:5", 80 * day}, {"lab/reproducible:1", 0}}
-	for _, one := range ages {
-		if err := s.push(ctx, one.image, one.age); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *stage) push(ctx context.Context, image string, age time.Duration) error {
-	reference, err := name.ParseReference(s.registry+"/"+image, name.Insecure)
-	if err != nil {
-		return fmt.Errorf("push %s: %w", image, err)
-	}
-	words := "without a date, as reproducible builds are"
-	var content v1.Image = empty.Image
-	if age != 0 {
-		words = fmt.Sprintf("%.0f days old", age.Hours()/24)
-		if age < 2*day {
-			words = "a day old"
-		}
-		if content, err = mutate.CreatedAt(content, v1.Time{Time: time.Now().Add(-age).UTC()}); err != nil {
-			return fmt.Errorf("push %s: %w", image, err)
-		}
-	}
-	fmt.Printf("  %-24s %s\n", image, words)
-	if err := remote.Write(reference, content, remote.WithContext(ctx)); err != nil {
-		return fmt.Errorf("push %s: %w", image, err)
-	}
-	return nil
-}
-
-// tour is what a team sees.
-func (s *stage) tour(ctx context.Context) error {
-	for _, part := range []func(context.Context) error{s.declare, s.rollOut, s.hold, s.goStale, s.report} {
+// Walk is the whole tour. The namespaces are there, labguard is at work, and ClusterIssuer lab-ca is among its issuers.
+func (t *Tour) Walk(ctx context.Context) error {
+	for _, part := range []func(context.Context) error{t.pushImages, t.declare, t.rollOut, t.hold, t.goStale, t.report} {
 		if err := part(ctx); err != nil {
 			return err
 		}
@@ -77,32 +33,32 @@ func (s *stage) tour(ctx context.Context) error {
 }
 
 // declare writes two LabWorkloads of two departments and waits until the gate is proven to stand.
-func (s *stage) declare(ctx context.Context) error {
-	title("Two departments declare what their software must live up to")
-	if err := s.apply(ctx, "LabWorkload", workloads); err != nil {
+func (t *Tour) declare(ctx context.Context) error {
+	t.Title("Two departments declare what their software must live up to")
+	if err := t.Apply(ctx, "LabWorkload", workloads); err != nil {
 		return err
 	}
-	say("labguard proves with a canary on every API server that its gate stands, before it calls a workload Ready:")
-	if err := s.show(ctx, "wait", "--for=condition=Ready", "--timeout=120s", "-n", pathology, "labworkload/lis"); err != nil {
+	t.say("labguard proves with a canary on every API server that its gate stands, before it calls a workload Ready:")
+	if err := t.Show(ctx, "wait", "--for=condition=Ready", "--timeout=120s", "-n", Pathology, "labworkload/lis"); err != nil {
 		return err
 	}
-	if err := s.show(ctx, "wait", "--for=condition=Ready", "--timeout=120s", "-n", chemistry, "labworkload/analyzer-gateway"); err != nil {
+	if err := t.Show(ctx, "wait", "--for=condition=Ready", "--timeout=120s", "-n", Chemistry, "labworkload/analyzer-gateway"); err != nil {
 		return err
 	}
-	if err := s.show(ctx, "describe", "networkpolicy", "-n", pathology, "labguard-lis"); err != nil {
+	if err := t.Show(ctx, "describe", "networkpolicy", "-n", Pathology, "labguard-lis"); err != nil {
 		return err
 	}
-	return s.certificate(ctx)
+	return t.certificate(ctx)
 }
 
 // certificate summarises what cert-manager has issued, and checks that it chains to the laboratory's authority.
-func (s *stage) certificate(ctx context.Context) error {
-	title("The certificate that cert-manager has issued")
-	leaf, err := s.read(ctx, "tls\\.crt")
+func (t *Tour) certificate(ctx context.Context) error {
+	t.Title("The certificate that cert-manager has issued")
+	leaf, err := t.read(ctx, "tls\\.crt")
 	if err != nil {
 		return err
 	}
-	authority, err := s.read(ctx, "ca\\.crt")
+	authority, err := t.read(ctx, "ca\\.crt")
 	if err != nil {
 		return err
 	}
@@ -111,14 +67,14 @@ func (s *stage) certificate(ctx context.Context) error {
 	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
 		return fmt.Errorf("the certificate does not chain to its authority: %w", err)
 	}
-	fmt.Printf("  identity  %s\n  names     %s\n  issuer    %s (the chain holds)\n  key       %s\n  serial    %x\n  valid     %s to %s\n",
+	t.printf("  identity  %s\n  names     %s\n  issuer    %s (the chain holds)\n  key       %s\n  serial    %x\n  valid     %s to %s\n",
 		leaf.URIs[0], strings.Join(leaf.DNSNames, ", "), leaf.Issuer.CommonName, leaf.PublicKeyAlgorithm, leaf.SerialNumber,
 		leaf.NotBefore.Format(time.RFC3339), leaf.NotAfter.Format(time.RFC3339))
 	return nil
 }
 
-func (s *stage) read(ctx context.Context, key string) (*x509.Certificate, error) {
-	encoded, err := s.kubectl(ctx, "get", "secret", "-n", pathology, "lis-tls", "-o", "jsonpath={.data."+key+"}")
+func (t *Tour) read(ctx context.Context, key string) (*x509.Certificate, error) {
+	encoded, err := t.kubectl(ctx, "get", "secret", "-n", Pathology, "lis-tls", "-o", "jsonpath={.data."+key+"}")
 	if err != nil {
 		return nil, err
 	}
@@ -134,41 +90,41 @@ func (s *stage) read(ctx context.Context, key string) (*x509.Certificate, error)
 }
 
 // rollOut shows the gate: a fresh image passes, a stale one is refused with everything that helps.
-func (s *stage) rollOut(ctx context.Context) error {
-	title("A fresh image rolls out")
-	if err := s.apply(ctx, "Deployment lis with lab/lis:2.3", deployment(pathology, "lis", s.registry+"/lab/lis:2.3")); err != nil {
+func (t *Tour) rollOut(ctx context.Context) error {
+	t.Title("A fresh image rolls out")
+	if err := t.Apply(ctx, "Deployment lis with lab/lis:2.3", deployment(Pathology, "lis", t.Registry+"/lab/lis:2.3")); err != nil {
 		return err
 	}
-	if err := s.show(ctx, "set", "image", "-n", pathology, "deployment/lis", "lis="+s.registry+"/lab/lis:2.4"); err != nil {
+	if err := t.Show(ctx, "set", "image", "-n", Pathology, "deployment/lis", "lis="+t.Registry+"/lab/lis:2.4"); err != nil {
 		return err
 	}
-	title("A stale image does not")
-	if err := s.showRefused(ctx, "set", "image", "-n", pathology, "deployment/lis", "lis="+s.registry+"/lab/lis:1.9"); err != nil {
+	t.Title("A stale image does not")
+	if err := t.showRefused(ctx, "set", "image", "-n", Pathology, "deployment/lis", "lis="+t.Registry+"/lab/lis:1.9"); err != nil {
 		return err
 	}
-	title("An image of unknown age gets a warning")
-	return s.show(ctx, "create", "job", "-n", chemistry, "import", "--image="+s.registry+"/lab/reproducible:1")
+	t.Title("An image of unknown age gets a warning")
+	return t.Show(ctx, "create", "job", "-n", Chemistry, "import", "--image="+t.Registry+"/lab/reproducible:1")
 }
 
 // hold shows a pipeline that is not to fail: what is stale is stored and waits, and rolls out by itself once its tag is built anew.
-func (s *stage) hold(ctx context.Context) error {
-	title("Where a LabWorkload holds instead of refusing, a stale image waits for a fresh build")
-	if err := s.push(ctx, "lab/portal:3", 200*day); err != nil {
+func (t *Tour) hold(ctx context.Context) error {
+	t.Title("Where a LabWorkload holds instead of refusing, a stale image waits for a fresh build")
+	if err := t.push(ctx, "lab/portal:3", 200*day); err != nil {
 		return err
 	}
-	if err := s.apply(ctx, "Deployment portal with lab/portal:3", deployment(chemistry, "portal", s.registry+"/lab/portal:3")); err != nil {
+	if err := t.Apply(ctx, "Deployment portal with lab/portal:3", deployment(Chemistry, "portal", t.Registry+"/lab/portal:3")); err != nil {
 		return err
 	}
-	if err := s.show(ctx, "get", "deployment", "-n", chemistry, "portal", "-o",
+	if err := t.Show(ctx, "get", "deployment", "-n", Chemistry, "portal", "-o",
 		`jsonpath=paused: {.spec.paused}, what comes back: {.metadata.annotations.labguard\.dev/hold}{"\n"}`); err != nil {
 		return err
 	}
-	say("Somebody builds it anew under the same tag:")
-	if err := s.push(ctx, "lab/portal:3", day); err != nil {
+	t.say("Somebody builds it anew under the same tag:")
+	if err := t.push(ctx, "lab/portal:3", day); err != nil {
 		return err
 	}
-	if err := s.until(ctx, "labguard has seen that and let it roll out (a tag is looked at once a minute)", func(ctx context.Context) error {
-		answer, err := s.kubectl(ctx, "get", "deployment", "-n", chemistry, "portal", "-o", "jsonpath={.spec.paused}")
+	if err := t.Until(ctx, "labguard has seen that and let it roll out (a tag is looked at once a minute)", func(ctx context.Context) error {
+		answer, err := t.kubectl(ctx, "get", "deployment", "-n", Chemistry, "portal", "-o", "jsonpath={.spec.paused}")
 		if err == nil && answer == "true" {
 			err = errors.New("it is held")
 		}
@@ -176,40 +132,40 @@ func (s *stage) hold(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	return s.show(ctx, "get", "events", "-n", chemistry, "--field-selector", "involvedObject.name=portal")
+	return t.Show(ctx, "get", "events", "-n", Chemistry, "--field-selector", "involvedObject.name=portal")
 }
 
 // goStale lets an image go stale while its workload runs, and shows that nothing stops.
-func (s *stage) goStale(ctx context.Context) error {
-	title("An image goes stale while its workload runs")
-	made := time.Now().Add(-limit + soon)
-	if err := s.push(ctx, "lab/middleware:7", time.Since(made)); err != nil {
+func (t *Tour) goStale(ctx context.Context) error {
+	t.Title("An image goes stale while its workload runs")
+	made := t.Clock.Now().Add(-limit + soon)
+	if err := t.push(ctx, "lab/middleware:7", t.Clock.Since(made)); err != nil {
 		return err
 	}
-	image := s.registry + "/lab/middleware:7"
-	if err := s.apply(ctx, "Deployment middleware, fresh for "+soon.String(), deployment(pathology, "middleware", image)); err != nil {
+	image := t.Registry + "/lab/middleware:7"
+	if err := t.Apply(ctx, "Deployment middleware, fresh for "+soon.String(), deployment(Pathology, "middleware", image)); err != nil {
 		return err
 	}
-	say("... until it is 90 days old. Another department that would bring it now is refused:")
-	if err := s.until(ctx, "the image is 90 days old", func(context.Context) error {
-		if left := time.Until(made.Add(limit)); left > 0 {
+	t.say("... until it is 90 days old. Another department that would bring it now is refused:")
+	if err := t.Until(ctx, "the image is 90 days old", func(context.Context) error {
+		if left := made.Add(limit).Sub(t.Clock.Now()); left > 0 {
 			return fmt.Errorf("it will be in %s", left.Round(time.Second))
 		}
 		return nil
 	}); err != nil {
 		return err
 	}
-	if err := s.showRefused(ctx, "create", "deployment", "-n", chemistry, "analyzer-gateway", "--image="+image); err != nil {
+	if err := t.showRefused(ctx, "create", "deployment", "-n", Chemistry, "analyzer-gateway", "--image="+image); err != nil {
 		return err
 	}
-	say("Where it runs already, everything goes on:")
+	t.say("Where it runs already, everything goes on:")
 	for _, words := range [][]string{
-		{"rollout", "restart", "-n", pathology, "deployment/middleware"},
-		{"scale", "-n", pathology, "deployment/middleware", "--replicas=3"},
-		{"set", "env", "-n", pathology, "deployment/middleware", "MODE=night"},
-		{"rollout", "undo", "-n", pathology, "deployment/lis"},
+		{"rollout", "restart", "-n", Pathology, "deployment/middleware"},
+		{"scale", "-n", Pathology, "deployment/middleware", "--replicas=3"},
+		{"set", "env", "-n", Pathology, "deployment/middleware", "MODE=night"},
+		{"rollout", "undo", "-n", Pathology, "deployment/lis"},
 	} {
-		if err := s.show(ctx, words...); err != nil {
+		if err := t.Show(ctx, words...); err != nil {
 			return err
 		}
 	}
@@ -217,10 +173,10 @@ func (s *stage) goStale(ctx context.Context) error {
 }
 
 // report waits until the status says what has happened, and prints it.
-func (s *stage) report(ctx context.Context) error {
-	title("What holds, what does not, and what nobody can know")
-	if err := s.until(ctx, "labguard has reported the stale image (reports are spread over a minute)", func(ctx context.Context) error {
-		answer, err := s.kubectl(ctx, "get", "lw", "-n", pathology, "lis", "-o", "jsonpath={.status.conditions[?(@.type=='ImagesFresh')].status}")
+func (t *Tour) report(ctx context.Context) error {
+	t.Title("What holds, what does not, and what nobody can know")
+	if err := t.Until(ctx, "labguard has reported the stale image (reports are spread over a minute)", func(ctx context.Context) error {
+		answer, err := t.kubectl(ctx, "get", "lw", "-n", Pathology, "lis", "-o", "jsonpath={.status.conditions[?(@.type=='ImagesFresh')].status}")
 		if err == nil && answer != "False" {
 			err = fmt.Errorf("ImagesFresh is %s", answer)
 		}
@@ -230,11 +186,11 @@ func (s *stage) report(ctx context.Context) error {
 	}
 	for _, words := range [][]string{
 		{"get", "lw", "-A", "-o", "wide"},
-		{"get", "lw", "-n", pathology, "lis", "-o", "jsonpath={range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{'\\n'}{end}"},
+		{"get", "lw", "-n", Pathology, "lis", "-o", "jsonpath={range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{'\\n'}{end}"},
 		{"get", "rolloutrecords", "-A"},
 		{"get", "imagerecords"},
 	} {
-		if err := s.show(ctx, words...); err != nil {
+		if err := t.Show(ctx, words...); err != nil {
 			return err
 		}
 	}
