@@ -7,7 +7,9 @@ import (
 	"archive/tar"
 	"bytes"
 	"debug/buildinfo"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -17,6 +19,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
@@ -26,6 +29,9 @@ import (
 
 	"github.com/labguard/labguard/hack/release/spdx"
 )
+
+// login has tests read with the logins that the command pushes with.
+var login = remote.WithAuthFromKeychain(authn.DefaultKeychain)
 
 // must returns a value that there has to be.
 func must[T any](value T, err error) func(t *testing.T) T {
@@ -123,11 +129,11 @@ func checkImage(t *testing.T, repository name.Repository, program program, descr
 func listed(t *testing.T, image name.Digest) spdx.Document {
 	t.Helper()
 	// The registry of these tests says the type of the configuration where it should say the type of the artifact, so it is not asked to filter.
-	referrers := must(must(remote.Referrers(image))(t).IndexManifest())(t).Manifests
+	referrers := must(must(remote.Referrers(image, login))(t).IndexManifest())(t).Manifests
 	if len(referrers) != 1 {
 		t.Fatalf("%d artifacts refer to %s", len(referrers), image)
 	}
-	artifact := must(remote.Image(image.Context().Digest(referrers[0].Digest.String())))(t)
+	artifact := must(remote.Image(image.Context().Digest(referrers[0].Digest.String()), login))(t)
 	if kind := must(artifact.Manifest())(t).ArtifactType; kind != spdx.MediaType {
 		t.Errorf("the type of the artifact is %q", kind)
 	}
@@ -256,6 +262,50 @@ func TestRegistryThatRefusesIsAnErrorThatSaysWhatToDo(t *testing.T) {
 					t.Errorf("got %v, want an error with %q", err, want)
 				}
 			}
+		})
+	}
+}
+
+func TestPushUsesTheLoginOfDockersConfiguration(t *testing.T) {
+	const username, password = "lab", "a password of this test"
+	host := serve(t, true, asking(username, password))
+	platforms := []v1.Platform{{OS: "linux", Architecture: "amd64"}}
+	from := must(readCommit(t.Context(), labguard(t)))(t)
+	image := must(build(t.Context(), from, platforms, t.Logf))(t)[1]
+	to := target{repository: host + "/labguard", platforms: platforms}
+	for _, try := range []struct{ password, want string }{
+		{want: "refuses: log in"}, {password: "wrong", want: "refuses: log in"}, {password: password},
+	} {
+		auths := "{}"
+		if try.password != "" {
+			auths = fmt.Sprintf(`{%q: {"auth": %q}}`, host, base64.StdEncoding.EncodeToString([]byte(username+":"+try.password)))
+		}
+		put(t, os.Getenv("DOCKER_CONFIG"), "config.json", `{"auths": `+auths+`}`)
+		err := push(t.Context(), image, to, t.Logf)
+		if try.want == "" && err != nil || try.want != "" && (err == nil || !strings.Contains(err.Error(), try.want)) {
+			t.Errorf("with the password %q: got %v, want an error with %q", try.password, err, try.want)
+		}
+		if err != nil && strings.Contains(err.Error(), username+":") {
+			t.Errorf("the error tells the password: %v", err)
+		}
+	}
+	digest := must(name.NewDigest(to.digest(image)))(t)
+	descriptor := must(image.index.IndexManifest())(t).Manifests[0]
+	if document := listed(t, digest.Context().Digest(descriptor.Digest.String())); document.Packages[0].Name != "airlock" {
+		t.Errorf("the list is about %s", document.Packages[0].Name)
+	}
+}
+
+// asking answers those who log in, and nobody else.
+func asking(username, password string) func(http.Handler) http.Handler {
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if gotUsername, gotPassword, _ := r.BasicAuth(); gotUsername != username || gotPassword != password {
+				w.Header().Set("WWW-Authenticate", `Basic realm="test"`)
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			next.ServeHTTP(w, r)
 		})
 	}
 }
