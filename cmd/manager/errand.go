@@ -9,17 +9,22 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/controllers/gate"
 	"github.com/labguard/labguard/controllers/hold"
+	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/selftest"
 )
 
@@ -76,8 +81,11 @@ func releaseHolds(ctx context.Context, direct client.Client) error {
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,resources=clusterroles,resourceNames=labguard-webhook-anchor,verbs=delete
 
 // takeDown takes the gate down, also while labguard runs: without the anchor it writes no configuration any more, and what it is just writing has no owner
-// and is collected.
+// and is collected. It does nothing while a LabWorkload is at stage Strict: see noneStrict.
 func takeDown(ctx context.Context, direct client.Client) error {
+	if err := noneStrict(ctx, direct); err != nil {
+		return err
+	}
 	anchor := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: gate.AnchorName}}
 	if err := direct.Delete(ctx, anchor); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete the ClusterRole %s: %w", gate.AnchorName, err)
@@ -87,6 +95,31 @@ func takeDown(ctx context.Context, direct client.Client) error {
 		return fmt.Errorf("take the gate down: %w", err)
 	}
 	return nil
+}
+
+// noneStrict fails while anybody is at stage Strict. With the gate goes what puts airlock into pods: a pod that is replaced later would have none, and neither
+// would those that it talks to let it in, nor could anybody reach it. Of that nobody hears before the next drain.
+func noneStrict(ctx context.Context, direct client.Reader) error {
+	var profiles v1alpha1.AirlockProfileList
+	err := direct.List(ctx, &profiles)
+	if meta.IsNoMatchError(err) || apierrors.IsNotFound(err) {
+		return nil // labguard's kinds are gone, and with them whatever was at Strict
+	}
+	if err != nil {
+		return fmt.Errorf("look whether a LabWorkload is at stage Strict: %w", err)
+	}
+	var strict []string
+	for i := range profiles.Items {
+		if profile := &profiles.Items[i]; profile.Spec.Stage == v1alpha1.TransitStageStrict {
+			strict = append(strict, profile.Namespace+"/"+profile.Spec.LabWorkload)
+		}
+	}
+	if len(strict) == 0 {
+		return nil
+	}
+	slices.Sort(strict)
+	return fmt.Errorf("nothing was taken down: at stage Strict is LabWorkload %s, and without labguard a pod that is replaced gets no airlock, so that it is cut off there: "+
+		"set encryption.inTransit.stage to Permissive or delete the LabWorkload, wait until `kubectl get airlockprofiles -A` shows no Strict, and do this again", posture.List(strict))
 }
 
 // selfTest says line by line what works and what does not.

@@ -107,7 +107,7 @@ func (l *sidecarLab) seesHandshakes() {
 	name := l.namespace + "/lis:2575"
 	l.airlocks.say = func(target posture.AirlockTarget) posture.AirlockFacts {
 		said := l.fine(target)
-		said.Report.Upstreams = []report.Upstream{{Name: name, LastHandshake: &handshake}, {Name: "elsewhere/lis:2575", LastHandshake: &handshake}}
+		said.Report.Upstreams = []report.Upstream{{Name: name, LastHandshake: &handshake}, {Name: "elsewhere/lis:2575", LastHandshake: &handshake}, {Name: name + strings.Repeat("x", 900), LastHandshake: &handshake}}
 		return said
 	}
 	l.settle("lis", "engine")

@@ -181,13 +181,14 @@ func (s *scope) transitStatus(seen posture.SidecarObservation) *v1alpha1.Transit
 	// A proof is renewed all the time. What the status tells of it changes with every quarter of an hour.
 	status.ProbedAt = instant(oldest.Truncate(posture.ProofStep))
 	status.Vantage = posture.Vantage(seen.Pods)
-	if before := s.workload.Status.Transit; c.remembered && before != nil {
-		status.ProbedAt, status.Vantage = before.ProbedAt.DeepCopy(), before.Vantage
-	}
+	var handshakes []v1alpha1.TransitUpstreamStatus
 	if before := s.workload.Status.Transit; before != nil {
-		status.Upstreams = before.Upstreams
+		handshakes = before.Upstreams
+		if c.remembered {
+			status.ProbedAt, status.Vantage = before.ProbedAt.DeepCopy(), before.Vantage
+		}
 	}
-	status.Upstreams = posture.Handshakes(seen.Pods, status.Upstreams, s.isUpstream, s.now)
+	status.Upstreams = posture.Handshakes(seen.Pods, handshakes, c.result.Upstreams, s.now)
 	for _, port := range desired.Sidecar(s.workload).Ports {
 		reported := v1alpha1.TransitPortStatus{Name: port.Name, Listening: listening(seen.Pods, port.Port)}
 		for _, own := range c.result.Profile.Ports {
@@ -208,12 +209,6 @@ func (s *scope) transitStatus(seen posture.SidecarObservation) *v1alpha1.Transit
 	}
 	slices.SortFunc(status.Ports, func(a, b v1alpha1.TransitPortStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return status
-}
-
-// isUpstream says whether pods still have an address for a port of a Service, by its name in a configuration: <namespace>/<Service>:<port>.
-func (s *scope) isUpstream(name string) bool {
-	service, _, found := strings.Cut(name, ":")
-	return found && s.sidecar.profile != nil && slices.ContainsFunc(s.sidecar.profile.Spec.Upstreams, func(known v1alpha1.AllocatedAddress) bool { return known.Name == service })
 }
 
 // listening is how the application listens at a port, the weakest of all pods.

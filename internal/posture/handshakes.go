@@ -4,7 +4,6 @@
 package posture
 
 import (
-	"cmp"
 	"slices"
 	"time"
 
@@ -13,39 +12,37 @@ import (
 	"github.com/labguard/labguard/api/v1alpha1"
 )
 
-// maxHandshakes is how many upstreams a status has room for: the latest.
+// maxHandshakes is how many upstreams a status has room for: the first by their names, so that none takes the place of another all the time.
 const maxHandshakes = 64
 
-// Handshakes are when pods have last reached each upstream over mutual TLS: what their airlocks say now, and what a status has kept of pods that are gone and of
-// upstreams that stay. A status is not written for each connection: what it has stands until another handshake is a ProofStep later.
-func Handshakes(pods []AirlockPod, before []v1alpha1.TransitUpstreamStatus, stays func(name string) bool, now time.Time) []v1alpha1.TransitUpstreamStatus {
-	latest, kept := map[string]time.Time{}, map[string]time.Time{}
+// Handshakes are when pods have last reached each upstream over mutual TLS: what their airlocks say now, and what a status has kept of pods that are gone.
+// upstreams are the names that labguard has given them, sorted: of others nothing is believed, whatever a pod says. A status is not written for each
+// connection: what it has stands until another handshake is a ProofStep later.
+func Handshakes(pods []AirlockPod, before []v1alpha1.TransitUpstreamStatus, upstreams []string, now time.Time) []v1alpha1.TransitUpstreamStatus {
+	kept, latest := map[string]time.Time{}, map[string]time.Time{}
 	for _, one := range before {
-		if stays(one.Name) && one.LastHandshake != nil {
-			latest[one.Name], kept[one.Name] = one.LastHandshake.Time, one.LastHandshake.Time
+		if one.LastHandshake != nil {
+			kept[one.Name] = one.LastHandshake.Time
 		}
 	}
 	for i := range pods {
 		for _, upstream := range pods[i].Facts.Report.Upstreams {
-			at := upstream.LastHandshake
 			// What lies ahead is no evidence: the clock of a pod, or whoever has taken it over, says so.
-			if at == nil || at.After(now) || !stays(upstream.Name) || !latest[upstream.Name].Before(*at) {
-				continue
-			}
-			if at.Sub(kept[upstream.Name]) >= ProofStep {
+			if at := upstream.LastHandshake; at != nil && !at.After(now) && latest[upstream.Name].Before(*at) {
 				latest[upstream.Name] = *at
 			}
 		}
 	}
 	var told []v1alpha1.TransitUpstreamStatus
-	for name, at := range latest {
-		second := metav1.NewTime(at.UTC().Truncate(time.Second))
-		told = append(told, v1alpha1.TransitUpstreamStatus{Name: name, LastHandshake: &second})
+	for _, name := range slices.Compact(slices.Clone(upstreams[:min(len(upstreams), maxHandshakes)])) {
+		at := kept[name]
+		if latest[name].Sub(at) >= ProofStep {
+			at = latest[name]
+		}
+		if !at.IsZero() {
+			second := metav1.NewTime(at.UTC().Truncate(time.Second))
+			told = append(told, v1alpha1.TransitUpstreamStatus{Name: name, LastHandshake: &second})
+		}
 	}
-	slices.SortFunc(told, func(a, b v1alpha1.TransitUpstreamStatus) int {
-		return cmp.Or(b.LastHandshake.Compare(a.LastHandshake.Time), cmp.Compare(a.Name, b.Name))
-	})
-	told = told[:min(len(told), maxHandshakes)]
-	slices.SortFunc(told, func(a, b v1alpha1.TransitUpstreamStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return told
 }

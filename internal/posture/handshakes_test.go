@@ -27,7 +27,7 @@ func TestHandshakesAreToldAndSeldomWritten(t *testing.T) {
 		return v1alpha1.TransitUpstreamStatus{Name: name, LastHandshake: &metav1.Time{Time: at}}
 	}
 	const lis, portal, gone = "pathology/lis:2575", "pathology/portal:443", "pathology/gone:1"
-	stays := func(name string) bool { return !strings.Contains(name, "gone") }
+	upstreams := []string{lis, portal}
 	for name, test := range map[string]struct {
 		pods   []posture.AirlockPod
 		before []v1alpha1.TransitUpstreamStatus
@@ -41,19 +41,30 @@ func TestHandshakesAreToldAndSeldomWritten(t *testing.T) {
 		"what was shown stays shown":             {before: []v1alpha1.TransitUpstreamStatus{status(lis, minutesAgo(600))}, want: []v1alpha1.TransitUpstreamStatus{status(lis, minutesAgo(600))}},
 		"an older one of another pod is no news": {pods: []posture.AirlockPod{pod(lis, minutesAgo(700))}, before: []v1alpha1.TransitUpstreamStatus{status(lis, minutesAgo(600))}, want: []v1alpha1.TransitUpstreamStatus{status(lis, minutesAgo(600))}},
 		"an upstream that is none any more":      {pods: []posture.AirlockPod{pod(gone, minutesAgo(1))}, before: []v1alpha1.TransitUpstreamStatus{status(gone, minutesAgo(600))}},
+		"a name that labguard has not given":     {pods: []posture.AirlockPod{pod(lis+strings.Repeat("x", 900), minutesAgo(1)), pod("", minutesAgo(1))}},
 		"a handshake that lies ahead":            {pods: []posture.AirlockPod{pod(lis, minutesAgo(-1))}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, posture.Handshakes(test.pods, test.before, stays, now)); diff != "" {
+			if diff := cmp.Diff(test.want, posture.Handshakes(test.pods, test.before, upstreams, now)); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
 	}
+	// With more upstreams than a status has room for, and all of them busy, nothing is written anew before a step has passed.
 	var many []posture.AirlockPod
+	var names []string
 	for i := range 100 {
-		many = append(many, pod(fmt.Sprintf("pathology/s%03d:1", i), minutesAgo(i)))
+		names = append(names, fmt.Sprintf("pathology/s%03d:1", i))
+		many = append(many, pod(names[i], minutesAgo(i%10)))
 	}
-	if got := posture.Handshakes(many, nil, stays, now); len(got) != 64 || got[63].Name != "pathology/s063:1" {
-		t.Errorf("got %d, the last is %v: want the 64 latest", len(got), got[len(got)-1])
+	first := posture.Handshakes(many, nil, names, now)
+	if len(first) != 64 || first[63].Name != "pathology/s063:1" {
+		t.Fatalf("got %d, the last is %v: want the first 64 by name", len(first), first[len(first)-1])
+	}
+	for i := range many {
+		many[i] = pod(names[i], minutesAgo(-4+i%10))
+	}
+	if diff := cmp.Diff(first, posture.Handshakes(many, first, names, now.Add(5*time.Minute))); diff != "" {
+		t.Errorf("written anew (-first +later):\n%s", diff)
 	}
 }

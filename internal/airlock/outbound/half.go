@@ -165,8 +165,9 @@ func (h *Half) carry(connection *net.TCPConn, to target, entry *live.Connection)
 	kind, from := to.kind, account.Source(connection)
 	entry.Session.Start(func(reason string) {
 		defer h.table.Give()
-		h.table.Remove(entry)
+		// Counted first: a report in between has the handshake in one of the two.
 		h.ended(entry, kind, from, reason)
+		h.table.Remove(entry)
 	})
 	return nil
 }

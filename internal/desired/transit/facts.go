@@ -6,6 +6,7 @@ package transit
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -116,7 +117,9 @@ type Result struct {
 	Profile    v1alpha1.AirlockProfileSpec
 	Document   []byte
 	Companions []Companion
-	Notes      Notes
+	// Upstreams are the names of the upstreams of the document behind which a LabWorkload is, sorted.
+	Upstreams []string
+	Notes     Notes
 }
 
 // Notes are what cannot be as the spec says, each a line for a person.
@@ -139,5 +142,11 @@ func Build(facts Facts) Result {
 	result.Companions = companions(facts, ports)
 	result.Profile = profile(facts, ports, client)
 	result.Document = document(facts, ports, client, &result.Notes)
+	for _, upstream := range client.upstreams {
+		if !strings.HasPrefix(upstream.Name, PassedOn) {
+			result.Upstreams = append(result.Upstreams, upstream.Name)
+		}
+	}
+	slices.Sort(result.Upstreams)
 	return result
 }
