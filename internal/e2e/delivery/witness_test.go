@@ -6,6 +6,8 @@
 package delivery
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,9 +16,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/cache"
 )
 
@@ -110,4 +115,30 @@ func (w *witness) vouch(t *testing.T) {
 	t.Logf("%s: the same %d pods since %s; restarts, deletions and additions: %d; changes of status seen: %d",
 		w.namespace, len(w.first), w.since.Format(time.TimeOnly), len(w.complaints), w.changes)
 	w.complaints = nil
+}
+
+func TestWitnessRemembersWhatHappensToPods(t *testing.T) {
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "lab", Name: "lis-1", UID: "1"}}
+	clients := fake.NewClientset(pod)
+	w := watch(t, clients, "lab", "lis")
+	pods := clients.CoreV1().Pods("lab")
+	another := pod.DeepCopy()
+	another.Name, another.UID = "lis-2", "2"
+	pod.Status.InitContainerStatuses = []corev1.ContainerStatus{{Name: "airlock", RestartCount: 1}}
+	_, updated := pods.UpdateStatus(t.Context(), pod, metav1.UpdateOptions{})
+	_, created := pods.Create(t.Context(), another, metav1.CreateOptions{})
+	if err := errors.Join(updated, created, pods.Delete(t.Context(), pod.Name, metav1.DeleteOptions{})); err != nil {
+		t.Fatal(err)
+	}
+	wanted := []string{"container airlock of pod lis-1 restarted", "pod lis-2 came", "pod lis-1 went"}
+	err := wait.PollUntilContextTimeout(t.Context(), pollEvery, patience, true, func(context.Context) (bool, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return !slices.ContainsFunc(wanted, func(one string) bool { return !strings.Contains(strings.Join(w.complaints, "\n"), one) }), nil
+	})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil || w.first["1"] != "lis-1" {
+		t.Errorf("at the beginning there was %v; it complains about %q, and should about %q", w.first, w.complaints, wanted)
+	}
 }
