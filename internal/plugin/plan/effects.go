@@ -26,6 +26,23 @@ func (w *Workload) say(list *[]Line, effect Effect, format string, values ...any
 
 // network says what a NetworkPolicy would keep and cut.
 func (p *planner) network(s *subject, open doors) {
+	if s.withheld {
+		s.leftOut(open)
+	} else {
+		s.kept(open)
+	}
+	p.lost(s)
+	for _, line := range p.elsewhere(s) {
+		s.say(&s.Network, Unknown, "%s", line)
+	}
+	if spec := s.Manifest.Spec.Network; spec == nil || spec.Egress == nil {
+		s.say(&s.Network, Note, "what the pods connect to is not restricted: nothing says all of it, and network.egress is yours to write")
+	}
+	s.Network = tidy(s.Network)
+}
+
+// kept says whom the ports let in, and by which evidence.
+func (s *subject) kept(open doors) {
 	var unknown []string
 	for _, opened := range open.sorted() {
 		for _, one := range opened.peers {
@@ -40,23 +57,30 @@ func (p *planner) network(s *subject, open doors) {
 	if len(unknown) > 0 {
 		s.say(&s.Network, Unknown, "who connects to port %s: nobody is known to, and so nobody is let in", strings.Join(unknown, ", "))
 	}
-	p.lost(s)
-	for _, line := range p.elsewhere(s) {
-		s.say(&s.Network, Unknown, "%s", line)
+}
+
+// leftOut says which ports are not written, and why.
+func (s *subject) leftOut(open doors) {
+	s.say(&s.Network, Unknown, "what ports would cut: none is written, because network.egress is enforced, and ports would be with it. Write them once nobody else connects")
+	for _, opened := range open.sorted() {
+		if len(opened.peers) == 0 {
+			s.say(&s.Network, Note, "left out: port %d, and nobody is known to connect to it", opened.number)
+		}
+		for _, one := range opened.peers {
+			s.say(&s.Network, Note, "left out: port %d for %s: %s", opened.number, one.words, strings.Join(one.why, "; "))
+		}
 	}
-	if spec := s.Manifest.Spec.Network; spec == nil || spec.Egress == nil {
-		s.say(&s.Network, Note, "what the pods connect to is not restricted: nothing says all of it, and network.egress is yours to write")
-	}
-	s.Network = tidy(s.Network)
 }
 
 // lost says what would lose its path. Of a LabWorkload that there is labguard has said so itself.
 func (p *planner) lost(s *subject) {
-	switch {
-	case s.before == nil || !posture.RestrictsNetwork(&s.before.Spec):
+	if s.before == nil || !restrictsIngress(&s.before.Spec) {
 		for _, line := range p.losesPath(s) {
 			s.say(&s.Network, Cuts, "%s", line)
 		}
+	}
+	switch {
+	case s.before == nil || !posture.RestrictsNetwork(&s.before.Spec):
 	case posture.EnforcementAt(&s.before.Spec, p.facts.Now).Network:
 		s.say(&s.Network, Note, "enforced already, by NetworkPolicy %s: what it cuts is cut", desired.ChildName(s.Name))
 	case s.before.Status.Preview == nil:
@@ -65,6 +89,9 @@ func (p *planner) lost(s *subject) {
 		for _, line := range s.before.Status.Preview.LosesPath {
 			s.say(&s.Network, Cuts, "by the spec as it is now, as labguard has found: %s", line)
 		}
+	}
+	if !restrictsIngress(&s.Manifest.Spec) {
+		return
 	}
 	for _, template := range s.templates() {
 		for _, port := range template.Ports {

@@ -6,6 +6,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired"
@@ -77,6 +78,11 @@ func enforces(s *subject) bool {
 
 func (p *planner) writeTransit(s *subject, open doors) {
 	spec := &s.Manifest.Spec
+	restricted := restrictsIngress(spec)
+	if !restricted && wantsNetwork(spec) {
+		s.withhold(open)
+		return
+	}
 	if posture.Transit(spec) == nil {
 		if !s.New && len(open) == 0 {
 			return
@@ -84,19 +90,63 @@ func (p *planner) writeTransit(s *subject, open doors) {
 		p.writeSidecar(s)
 	}
 	transit := posture.Transit(spec)
-	restricted := len(transit.Ports) > 0
 	for _, opened := range open.sorted() {
 		if restricted && !opened.declared && len(opened.peers) == 0 {
 			continue // it is closed now, and nothing says that somebody needs it
 		}
 		writePort(s, transit, opened)
 	}
-	if !restricted && len(transit.Ports) > 0 && enforces(s) && (spec.Network == nil || spec.Network.Enforcement == "") {
-		if spec.Network == nil {
-			spec.Network = &v1alpha1.NetworkSpec{}
+	if !restricted && wantsNetwork(spec) {
+		auditNetwork(s)
+	}
+}
+
+// restrictsIngress says whether the NetworkPolicy of the spec closes ports.
+func restrictsIngress(spec *v1alpha1.LabWorkloadSpec) bool {
+	transit := posture.Transit(spec)
+	return transit != nil && len(transit.Ports) > 0
+}
+
+// wantsNetwork says whether the NetworkPolicy is enforced, now or from some day on.
+func wantsNetwork(spec *v1alpha1.LabWorkloadSpec) bool {
+	atOnce := spec.DeepCopy()
+	atOnce.EnforceAfter = ""
+	enforced := posture.EnforcementAt(atOnce, time.Time{})
+	return enforced.Network
+}
+
+// auditNetwork lets new ports audit. Nothing else of the network is restricted, so that nothing is loosened.
+func auditNetwork(s *subject) {
+	spec := &s.Manifest.Spec
+	if spec.Network == nil {
+		spec.Network = &v1alpha1.NetworkSpec{}
+	}
+	how := "remove this line to enforce"
+	if spec.Network.Enforcement != "" {
+		how = "it was Enforce, which had nothing to close yet: write Enforce again to enforce"
+	}
+	spec.Network.Enforcement = v1alpha1.EnforcementAudit
+	s.comment("spec.network.enforcement", "the ports are new here: labguard first says what they would cut; "+how)
+}
+
+// withhold says which ports there are to write and writes none: one enforcement is for both directions of a NetworkPolicy, and with the first port it closes
+// all others at once.
+func (s *subject) withhold(open doors) {
+	if len(open) == 0 {
+		return
+	}
+	s.withheld = true
+	s.comment("spec.network", "ports are left out: network.egress is enforced, here or from a day on, and ports would be enforced with it. What is known of them:")
+	for _, opened := range open.sorted() {
+		words := make([]string, 0, len(opened.peers))
+		for _, one := range opened.peers {
+			words = append(words, one.words)
 		}
-		spec.Network.Enforcement = v1alpha1.EnforcementAudit
-		s.comment("spec.network.enforcement", "the ports are new here: labguard first says what they would cut; remove this line to enforce")
+		who := "nobody is known to connect"
+		if len(words) > 0 {
+			who = "for " + posture.List(words)
+		}
+		s.comment("spec.network", fmt.Sprintf("port %d (%s): %s", opened.number, opened.name, who))
 	}
 }
 

@@ -230,19 +230,90 @@ func TestWhatIsPrintedIsWhatIsMeant(t *testing.T) {
 	}
 }
 
-func TestNothingThatIsPastedEnforcesMoreThanBefore(t *testing.T) {
+// inForce is what a spec enforces, at once or from some day on, with the two directions of the network apart.
+type inForce struct{ ingress, egress, transit, images, mfa, training bool }
+
+func enforcedBy(spec *v1alpha1.LabWorkloadSpec) inForce {
+	atOnce := spec.DeepCopy()
+	atOnce.EnforceAfter = ""
+	of := posture.EnforcementAt(atOnce, noon)
+	return inForce{
+		ingress: of.Network && posture.Transit(spec) != nil && len(posture.Transit(spec).Ports) > 0,
+		egress:  of.Network && spec.Network != nil && spec.Network.Egress != nil,
+		transit: of.Transit, images: of.Images, mfa: of.MFA, training: of.Training,
+	}
+}
+
+func TestNothingThatIsPastedEnforcesMoreOrLessThanBefore(t *testing.T) {
 	t.Parallel()
 	facts := observed(t)
-	before := map[string]posture.Enforcement{}
+	before := map[string]inForce{}
 	for i := range facts.Workloads {
-		before[facts.Workloads[i].Name] = posture.EnforcementAt(&facts.Workloads[i].Spec, noon)
+		before[facts.Workloads[i].Name] = enforcedBy(&facts.Workloads[i].Spec)
 	}
 	for _, one := range plan.Of(facts).Workloads {
-		after := posture.EnforcementAt(&one.Manifest.Spec, noon)
-		was := before[one.Name]
-		if after.Network && !was.Network || after.Transit && !was.Transit || after.Images && !was.Images || after.MFA && !was.MFA || after.Training && !was.Training {
+		if was, after := before[one.Name], enforcedBy(&one.Manifest.Spec); was != after {
 			t.Errorf("%s enforced %+v, and pasted %+v", one.Name, was, after)
 		}
+	}
+	for name, spec := range specsOfLIS() {
+		facts := pathology(t)
+		facts.Workloads = append(facts.Workloads, v1alpha1.LabWorkload{ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: "lis"}, Spec: spec})
+		for _, one := range plan.Of(facts).Workloads {
+			if was, after := enforcedBy(&spec), enforcedBy(&one.Manifest.Spec); one.Name == "lis" && was != after {
+				t.Errorf("%s: it enforced %+v, and pasted %+v", name, was, after)
+			}
+		}
+	}
+}
+
+// specsOfLIS are all ways to enforce a part of the network, with and without what there is to enforce.
+func specsOfLIS() map[string]v1alpha1.LabWorkloadSpec {
+	issuer := v1alpha1.IssuerReference{Kind: v1alpha1.IssuerKindClusterIssuer, Name: "lab-ca"}
+	specs := map[string]v1alpha1.LabWorkloadSpec{}
+	words := []v1alpha1.Enforcement{"", v1alpha1.EnforcementAudit, v1alpha1.EnforcementEnforce}
+	for _, enforcement := range words {
+		for _, ofNetwork := range append([]v1alpha1.Enforcement{"no network"}, words...) {
+			for _, after := range []string{"", "2027-01-01", "2027-02-30"} {
+				for _, egress := range [][]v1alpha1.EgressPeer{nil, {}} {
+					for _, transit := range []*v1alpha1.InTransitSpec{
+						nil, {Provider: v1alpha1.TransitProviderSidecar, IssuerRef: issuer},
+						{Provider: v1alpha1.TransitProviderSidecar, IssuerRef: issuer, Ports: []v1alpha1.TransitPort{{Name: "mllp", Port: 2575}}},
+					} {
+						spec := v1alpha1.LabWorkloadSpec{Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "lis"}}, Enforcement: enforcement, EnforceAfter: after}
+						if ofNetwork != "no network" {
+							spec.Network = &v1alpha1.NetworkSpec{Enforcement: ofNetwork, Egress: egress}
+						}
+						if transit != nil {
+							spec.Encryption = &v1alpha1.EncryptionSpec{InTransit: transit}
+						}
+						specs[fmt.Sprintf("enforcement %q after %q, network %q with egress %t, transit %+v", enforcement, after, ofNetwork, egress != nil, transit)] = spec
+					}
+				}
+			}
+		}
+	}
+	return specs
+}
+
+func TestPortsBesideAnEnforcedEgressAreToldAndNotWritten(t *testing.T) {
+	t.Parallel()
+	facts := pathology(t)
+	facts.Workloads = append(facts.Workloads, v1alpha1.LabWorkload{ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: "lis"}, Spec: v1alpha1.LabWorkloadSpec{
+		Selector: metav1.LabelSelector{MatchLabels: map[string]string{"app": "lis"}}, Enforcement: v1alpha1.EnforcementAudit,
+		Network: &v1alpha1.NetworkSpec{Enforcement: v1alpha1.EnforcementEnforce, Egress: []v1alpha1.EgressPeer{}},
+	}})
+	text := told(t, plan.Of(facts))
+	for _, want := range []string{
+		"not known: what ports would cut: none is written, because network.egress is enforced",
+		"left out: port 2575 for LabWorkload engine: env LIS_URL", "# port 9090 (port-9090): nobody is known to connect\n",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("there is no %q in\n%s", want, text)
+		}
+	}
+	if strings.Contains(text, "UDP port 514") {
+		t.Errorf("nothing closes a port, and it is said\n%s", text)
 	}
 }
 

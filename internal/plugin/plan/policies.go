@@ -24,7 +24,7 @@ func (p *planner) allowed(s *subject, open doors) {
 	slices.SortFunc(policies, func(a, b networkingv1.NetworkPolicy) int { return cmp.Compare(a.Name, b.Name) })
 	for i := range policies {
 		policy := &policies[i]
-		if policy.Namespace != p.facts.Namespace || policy.Labels[v1alpha1.ManagedByLabel] == v1alpha1.ManagedByValue || !restrictsIngress(policy) {
+		if policy.Namespace != p.facts.Namespace || policy.Labels[v1alpha1.ManagedByLabel] == v1alpha1.ManagedByValue || !closesPorts(policy) {
 			continue
 		}
 		selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
@@ -37,7 +37,7 @@ func (p *planner) allowed(s *subject, open doors) {
 	}
 }
 
-func restrictsIngress(policy *networkingv1.NetworkPolicy) bool {
+func closesPorts(policy *networkingv1.NetworkPolicy) bool {
 	return len(policy.Spec.PolicyTypes) == 0 || slices.Contains(policy.Spec.PolicyTypes, networkingv1.PolicyTypeIngress)
 }
 

@@ -26,6 +26,8 @@ type subject struct {
 	selector labels.Selector
 	roots    []*Root
 	pods     []*corev1.Pod
+	// withheld says that its ports are told and not written.
+	withheld bool
 }
 
 // planner is one plan in the making.
