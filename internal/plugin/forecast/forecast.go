@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/labguard/labguard/api/v1alpha1"
+	"github.com/labguard/labguard/internal/plugin/standing"
 	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/posture/training"
 )
@@ -27,6 +28,8 @@ const (
 	PlaintextEnds      What = "PlaintextExceptionEnds"
 	TrainingEnds       What = "TrainingEnds"
 	EnforcementBegins  What = "EnforcementBegins"
+	// AnswerOverdue is the one that is past: labguard has not looked since.
+	AnswerOverdue What = "AnswerOverdue"
 )
 
 // Change is one thing that time alone changes. It is also what programs read.
@@ -54,15 +57,18 @@ type Facts struct {
 	Now     time.Time
 }
 
-// Of are the changes until an end, the first at the top.
+// Of are the changes until an end, the first at the top, and before them the answers that are overdue.
 func Of(facts Facts, end time.Time) []Change {
 	var found []Change
 	for i := range facts.Workloads {
 		lw := &facts.Workloads[i]
 		changes := slices.Concat(images(lw), exemptions(lw, facts), certificate(lw, facts.Now), exceptions(lw), trainings(lw, facts, end), enforcement(lw, facts.Now))
+		if standing.Overdue(lw, facts.Now) {
+			changes = append(changes, overdue(lw))
+		}
 		for _, one := range changes {
 			one.Namespace, one.LabWorkload, one.At = lw.Namespace, lw.Name, one.At.UTC()
-			if one.At.After(facts.Now) && !one.At.After(end) {
+			if one.What == AnswerOverdue || one.At.After(facts.Now) && !one.At.After(end) {
 				found = append(found, one)
 			}
 		}
@@ -237,6 +243,11 @@ func enforcement(lw *v1alpha1.LabWorkload, now time.Time) []Change {
 		return nil
 	}
 	return []Change{{At: begins, What: EnforcementBegins, Of: "spec.enforceAfter", Note: "what Audit only reports is enforced from then on"}}
+}
+
+// overdue stands for what time has changed and no status says.
+func overdue(lw *v1alpha1.LabWorkload) Change {
+	return Change{At: lw.Status.NextChangeAt.Time, What: AnswerOverdue, Of: "status", Note: "an answer was to change then, and labguard has not looked since: is it running?"}
 }
 
 func several(count int, one, more string) string {

@@ -93,6 +93,24 @@ func TestTheEndIsAnEnd(t *testing.T) {
 	}
 }
 
+func TestAnAnswerThatIsOverdueIsTold(t *testing.T) {
+	t.Parallel()
+	for past, want := range map[time.Duration]int{-time.Hour: 0, 4 * time.Minute: 0, 6 * time.Minute: 1, 6 * 24 * time.Hour: 1} {
+		facts := lab()
+		facts.Workloads[1].Status.NextChangeAt = &metav1.Time{Time: noon.Add(-past)}
+		found := forecast.Of(facts, noon.AddDate(0, 0, 30))
+		count := 0
+		for _, one := range found {
+			if one.What == forecast.AnswerOverdue {
+				count++
+			}
+		}
+		if count != want || want == 1 && (found[0].What != forecast.AnswerOverdue || found[0].LabWorkload != "gw" || found[0].Harmless) {
+			t.Errorf("%s past: %+v", past, found)
+		}
+	}
+}
+
 func TestWhatCannotBeReadIsLeftOut(t *testing.T) {
 	t.Parallel()
 	facts := lab()

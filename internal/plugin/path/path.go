@@ -74,7 +74,8 @@ func Of(facts Facts) Way {
 	way.Links = slices.Concat(
 		[]Link{declaration(facts, agreed)}, sidecar("server", facts.Server), sidecar("client", facts.Client), stage(facts.Server),
 		[]Link{companion(facts), alias(facts)}, certificate("server", facts.Server, facts.Now), certificate("client", facts.Client, facts.Now),
-		policy("server", facts.Server, facts.Now), policy("client", facts.Client, facts.Now), proof(facts),
+		policy("server", facts.Server, facts.Now), policy("client", facts.Client, facts.Now),
+		outdated("server", facts.Server, facts.Now), outdated("client", facts.Client, facts.Now), proof(facts),
 	)
 	way.Verdict, way.Reason = verdict(way.Links)
 	way.Traffic = traffic(facts, way.Verdict, len(agreed) > 0)
@@ -203,6 +204,14 @@ func stage(server *v1alpha1.LabWorkload) []Link {
 // conditions of a client that may concern just this upstream.
 var clientReasons = []string{
 	v1alpha1.ReasonClientPathConflict, v1alpha1.ReasonHeadlessUnsupported, v1alpha1.ReasonRestartNeeded, v1alpha1.ReasonRedirectForbidden,
+}
+
+// outdated says of one end that what its status shows is of an earlier spec, or of an earlier time.
+func outdated(end string, lw *v1alpha1.LabWorkload, now time.Time) []Link {
+	if why := standing.Outdated(lw, now); why != "" {
+		return []Link{{Name: end + " status", Weight: standing.Unsure, Text: why}}
+	}
+	return nil
 }
 
 func proof(facts Facts) []Link {

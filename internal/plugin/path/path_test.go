@@ -143,9 +143,15 @@ func TestTheFirstLinkThatIsMissingIsTheReason(t *testing.T) {
 		"redirected": {func(f *path.Facts) {
 			f.Profile.Spec.Current.HostAliases, f.Profile.Spec.Current.Redirect = nil, []string{"10.96.0.10:2575"}
 		}, path.MutualTLS, "", ""},
-		"no certificate":           {func(f *path.Facts) { f.Client.Status.Certificate = nil }, path.NotMutualTLS, "client certificate: pathology/interface-engine has none yet", ""},
-		"an expired certificate":   {func(f *path.Facts) { f.Server.Status.Certificate.NotAfter = in(0) }, path.NotMutualTLS, "server certificate: labguard-lis-identity, serial 1f, has expired", ""},
-		"no proof":                 {func(f *path.Facts) { f.Server.Status.Conditions[0].Status = metav1.ConditionUnknown }, path.Unproven, "proof: TransitEncrypted of pathology/lis is Unknown", ""},
+		"no certificate":         {func(f *path.Facts) { f.Client.Status.Certificate = nil }, path.NotMutualTLS, "client certificate: pathology/interface-engine has none yet", ""},
+		"an expired certificate": {func(f *path.Facts) { f.Server.Status.Certificate.NotAfter = in(0) }, path.NotMutualTLS, "server certificate: labguard-lis-identity, serial 1f, has expired", ""},
+		"no proof":               {func(f *path.Facts) { f.Server.Status.Conditions[0].Status = metav1.ConditionUnknown }, path.Unproven, "proof: TransitEncrypted of pathology/lis is Unknown", ""},
+		"the server's status is overtaken by time": {func(f *path.Facts) { f.Server.Status.NextChangeAt = in(-6) }, path.Unproven,
+			"server status: an answer about pathology/lis was to change 2026-11-20T12:00:00Z, 6 days ago, and labguard has not looked since", "is to go over mutual TLS; that it does is not shown"},
+		"the client's status is overtaken by time": {func(f *path.Facts) { f.Client.Status.NextChangeAt = in(-1) }, path.Unproven, "client status: an answer about pathology/interface-engine", ""},
+		"a change that is due now":                 {func(f *path.Facts) { f.Server.Status.NextChangeAt = in(0) }, path.MutualTLS, "", ""},
+		"the latest spec is not looked at": {func(f *path.Facts) { f.Server.Generation = 1 }, path.Unproven,
+			"server status: labguard has not looked at the latest spec of pathology/lis yet", ""},
 		"labguard has not started": {func(f *path.Facts) { f.Server.Status.Conditions = nil }, path.Unproven, "proof: labguard has not answered", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

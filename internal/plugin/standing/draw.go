@@ -18,13 +18,17 @@ const Few = 5
 // Draw is a LabWorkload as a tree, with at most so many lines of evidence for each requirement; 0 is all.
 func (w *Workload) Draw(most int, now time.Time) tree.Node {
 	head := tree.Node{Line: []tree.Span{
-		{Text: w.Namespace + "/" + w.Name, Mark: tree.Name}, {Text: sum(w.Compliant), Mark: markOf(w.Compliant.Status)},
+		{Text: w.Namespace + "/" + w.Name, Mark: tree.Name}, {Text: sum(w.known()), Mark: markOf(w.known())},
 	}}
 	if w.Enforcement != "" {
 		head.Line = append(head.Line, tree.Span{Text: "(" + w.Enforcement + ")"})
 	}
 	if w.Behind {
 		head = head.With(tree.Node{Line: []tree.Span{{Text: "labguard has not looked at the latest spec yet; this is about the one before", Mark: tree.Unsure}}})
+	}
+	if w.Overdue {
+		text := "an answer was to change " + when(*w.NextChange, now) + ", and labguard has not looked since: is it running?"
+		head = head.With(tree.Node{Line: []tree.Span{{Text: text, Mark: tree.Bad}}})
 	}
 	if w.Ready.Status != metav1.ConditionTrue && w.Ready.Reason != NotLookedAt {
 		head = head.With(line("Ready", w.Ready))
@@ -39,14 +43,14 @@ func (w *Workload) Draw(most int, now time.Time) tree.Node {
 		text := fmt.Sprintf("%s held: kubectl labguard held -n %s", count(int(w.Held), "rollout"), w.Namespace)
 		head = head.With(tree.Node{Line: []tree.Span{{Text: text, Mark: tree.Unsure}}})
 	}
-	if w.NextChange != nil {
+	if w.NextChange != nil && !w.Overdue {
 		head = head.With(tree.Node{Line: []tree.Span{{Text: "time alone changes an answer " + when(*w.NextChange, now), Mark: tree.Faint}}})
 	}
 	return head
 }
 
-func sum(compliant Answer) string {
-	switch compliant.Status {
+func sum(compliant metav1.ConditionStatus) string {
+	switch compliant {
 	case metav1.ConditionTrue:
 		return "complies"
 	case metav1.ConditionFalse:

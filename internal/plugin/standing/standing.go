@@ -30,8 +30,9 @@ type Workload struct {
 	EnforcedSince *time.Time `json:"enforcedSince,omitempty"`
 	// Behind says that the status speaks of an earlier generation of the spec.
 	Behind bool `json:"behind,omitempty"`
-	// NextChange is when time alone changes an answer.
+	// NextChange is when time alone changes an answer, and Overdue says that it has passed and labguard has not looked since: what was true may not be any more.
 	NextChange *time.Time `json:"nextChange,omitempty"`
+	Overdue    bool       `json:"overdue,omitempty"`
 	// Requirements are those that the spec makes.
 	Requirements []Requirement `json:"requirements"`
 	// BreakGlass is there while a use of break glass is not acknowledged.
@@ -87,7 +88,7 @@ func Of(lw *v1alpha1.LabWorkload, now time.Time) Workload {
 		Namespace: lw.Namespace, Name: lw.Name, Enforcement: status.Enforcement, Held: status.HeldCount,
 		Compliant: answer(status, v1alpha1.ConditionCompliant), Ready: answer(status, v1alpha1.ConditionReady),
 		EnforcedSince: utc(status.EnforcedSince), NextChange: utc(status.NextChangeAt), Requirements: []Requirement{},
-		Behind: status.ObservedGeneration >= 0 && status.ObservedGeneration < lw.Generation,
+		Behind: behind(lw), Overdue: Overdue(lw, now),
 	}
 	for _, name := range posture.Requirements() {
 		// A condition without its requirement is of an earlier spec.
@@ -109,7 +110,40 @@ func Of(lw *v1alpha1.LabWorkload, now time.Time) Workload {
 }
 
 // Complies says whether everything is known to be as it should.
-func (w *Workload) Complies() bool { return w.Compliant.Status == metav1.ConditionTrue && !w.Behind }
+func (w *Workload) Complies() bool { return w.known() == metav1.ConditionTrue }
+
+// known is whether it complies, as far as that is known now: a True of an earlier spec, or of an earlier time, says nothing.
+func (w *Workload) known() metav1.ConditionStatus {
+	if w.Compliant.Status == metav1.ConditionTrue && (w.Behind || w.Overdue) {
+		return metav1.ConditionUnknown
+	}
+	return w.Compliant.Status
+}
+
+func behind(lw *v1alpha1.LabWorkload) bool {
+	return lw.Status.ObservedGeneration >= 0 && lw.Status.ObservedGeneration < lw.Generation
+}
+
+// lateAfter is how late an answer may change: labguard spreads reports over a minute. The alert LabguardEvaluationLate allows the same.
+const lateAfter = 5 * time.Minute
+
+// Overdue says whether an answer of the status should have changed by time alone, and labguard has not looked since.
+func Overdue(lw *v1alpha1.LabWorkload, now time.Time) bool {
+	next := lw.Status.NextChangeAt
+	return next != nil && !next.IsZero() && now.Sub(next.Time) > lateAfter
+}
+
+// Outdated says why a True of the status of a LabWorkload shows nothing now; "" if nothing speaks against it.
+func Outdated(lw *v1alpha1.LabWorkload, now time.Time) string {
+	switch {
+	case behind(lw):
+		return "labguard has not looked at the latest spec of " + lw.Namespace + "/" + lw.Name + " yet"
+	case Overdue(lw, now):
+		return "an answer about " + lw.Namespace + "/" + lw.Name + " was to change " + when(lw.Status.NextChangeAt.UTC(), now) + ", and labguard has not looked since: is it running?"
+	default:
+		return ""
+	}
+}
 
 func answer(status *v1alpha1.LabWorkloadStatus, name string) Answer {
 	condition := meta.FindStatusCondition(status.Conditions, name)
@@ -162,6 +196,6 @@ func utc(at *metav1.Time) *time.Time {
 func Sort(workloads []Workload) {
 	order := []metav1.ConditionStatus{metav1.ConditionFalse, metav1.ConditionUnknown, metav1.ConditionTrue}
 	slices.SortFunc(workloads, func(a, b Workload) int {
-		return cmp.Or(slices.Index(order, a.Compliant.Status)-slices.Index(order, b.Compliant.Status), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(slices.Index(order, a.known())-slices.Index(order, b.known()), cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 }

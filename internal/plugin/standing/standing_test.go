@@ -4,6 +4,7 @@
 package standing_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -97,6 +98,37 @@ func TestWhatLabguardHasNotLookedAtIsUnknown(t *testing.T) {
 		if found := standing.Of(lw, noon); found.Complies() {
 			t.Errorf("%s complies", name)
 		}
+	}
+}
+
+func TestATrueThatTimeHasOvertakenIsNotKnown(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		past     time.Duration
+		status   metav1.ConditionStatus
+		complies bool
+		head     string
+	}{
+		{-time.Hour, metav1.ConditionTrue, true, "pathology/lis complies"},
+		{5 * time.Minute, metav1.ConditionTrue, true, "pathology/lis complies"},
+		{5*time.Minute + time.Second, metav1.ConditionTrue, false, "pathology/lis nobody knows whether it complies"},
+		{6 * 24 * time.Hour, metav1.ConditionFalse, false, "pathology/lis does not comply"},
+	} {
+		lw := lis()
+		lw.Status.Conditions[1] = condition(v1alpha1.ConditionCompliant, c.status, v1alpha1.ReasonAllTrue, "")
+		lw.Status.NextChangeAt = &metav1.Time{Time: noon.Add(-c.past)}
+		late := c.past > 5*time.Minute
+		found, text := standing.Of(lw, noon), drawn(tree.Paper{}, 0, lw)
+		if found.Complies() != c.complies || found.Overdue != late || !strings.HasPrefix(text, c.head) || strings.Contains(text, "labguard has not looked since: is it running?") != late {
+			t.Errorf("%s past, %s: %+v\n%s", c.past, c.status, found, text)
+		}
+	}
+	lw := lis()
+	lw.Status.Conditions[1].Status, lw.Status.NextChangeAt = metav1.ConditionTrue, in(-6)
+	late := []standing.Workload{{Namespace: "a", Name: "a", Compliant: standing.Answer{Status: metav1.ConditionTrue}}, standing.Of(lw, noon)}
+	standing.Sort(late)
+	if late[0].Name != "lis" {
+		t.Errorf("what is not known to comply does not come first: %+v", late)
 	}
 }
 
