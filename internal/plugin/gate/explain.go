@@ -210,16 +210,27 @@ func (s *Seen) images(question ask, governing []posture.Governing) []Image {
 		one.Admitted, _ = admitted.Admitted(reference)
 		facts, basis := s.facts(write.Query(reference))
 		one.Basis = basis
-		for i, by := range governing {
-			judged := posture.JudgeImage(by.Requirement, reference, facts, s.Now)
-			if stale := pointer(judged.StaleAt); i == 0 || stale != nil && (one.StaleAt == nil || stale.Before(*one.StaleAt)) {
-				one.Answer, one.Reason, one.Detail, one.StaleAt = judged.Answer, judged.Reason, judged.Detail, stale
-				one.Created, one.Evidence = pointer(judged.Created), string(judged.Evidence)
-			}
-		}
+		one.judge(governing, facts, s.Now)
 		images = append(images, one)
 	}
 	return images
+}
+
+// worst are the answers about one image, the worst first.
+var worst = []string{posture.ImageStale, posture.ImageTooYoung, posture.ImageUnknown, posture.ImageFresh, posture.ImageExempt}
+
+// judge takes the worst answer of all requirements, and of all the first instant at which the image is stale.
+func (i *Image) judge(governing []posture.Governing, facts posture.ImageFacts, now time.Time) {
+	for _, by := range governing {
+		judged := posture.JudgeImage(by.Requirement, i.Reference, facts, now)
+		if stale := pointer(judged.StaleAt); stale != nil && (i.StaleAt == nil || stale.Before(*i.StaleAt)) {
+			i.StaleAt = stale
+		}
+		if i.Answer == "" || slices.Index(worst, judged.Answer) < slices.Index(worst, i.Answer) {
+			i.Answer, i.Reason, i.Detail = judged.Answer, judged.Reason, judged.Detail
+			i.Created, i.Evidence = pointer(judged.Created), string(judged.Evidence)
+		}
+	}
 }
 
 func containersOf(root *template.Root, reference string) []string {

@@ -5,6 +5,7 @@ package gate_test
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -249,6 +250,22 @@ func TestAHeldRolloutSaysWhyAndWhatToDo(t *testing.T) {
 	}
 	found = explain(t, seen, object1, map[string]string{"lis": fresh})
 	golden.Text(t, "hold-explained", tree.Paper{}.Draw(found.Draw(noon)))
+}
+
+func TestTheWorstAnswerAboutAnImageIsShown(t *testing.T) {
+	t.Parallel()
+	seen := pathology("")
+	seen.Workloads = append(seen.Workloads, *seen.Workloads[0].DeepCopy())
+	seen.Workloads[1].Name = "lis-careful"
+	// It allows more days than the other, and is older when it is let in.
+	seen.Workloads[1].Spec.Images.MaxAge, seen.Workloads[1].Spec.Images.MinAge = "4320h", "2400h"
+	for range 2 {
+		found := explain(t, seen, deployment("registry.example/lab/lis:1", nil), map[string]string{"lis": "registry.example/lab/lis@" + digest("b")})
+		if one := found.Images[0]; found.Now.Verdict != gate.Refuses || one.Answer != posture.ImageTooYoung || one.StaleAt == nil || !one.StaleAt.Equal(in(20).Time) {
+			t.Errorf("%+v", found)
+		}
+		slices.Reverse(seen.Workloads)
+	}
 }
 
 func TestWhatAControllerOwnsIsAskedAboutThere(t *testing.T) {
