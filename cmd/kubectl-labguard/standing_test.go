@@ -225,7 +225,7 @@ func TestAnObjectIsExplained(t *testing.T) {
 	answers := pathology()
 	delete(answers, labPath+"/imagerecords?limit=1000")
 	s, err = asking(t, &server{answers: answers}, ask(""))
-	if err != nil || !strings.HasPrefix(s.err.String(), "Not all is known of the images: the cluster does not know imagerecords") || !strings.Contains(s.out.String(), "rolls out, with warnings") {
+	if exitCode(err) != exitBad || !strings.HasPrefix(s.err.String(), "Not all is known of the images: the cluster does not know imagerecords") || !strings.Contains(s.out.String(), "now: is held") {
 		t.Errorf("%v\n%s%s", err, s.out, s.err)
 	}
 }

@@ -78,7 +78,11 @@ func Explain(seen *Seen, object Object, other map[string]string, later time.Dura
 	e := Explanation{Namespace: seen.Namespace, Kind: root.Kind, Name: root.Name, Held: object.Root.Held(), Images: []Image{}}
 	if owner := root.Controller(); owner != nil && len(other) == 0 {
 		e.Owner = owner.Kind + "/" + owner.Name
-		e.Notes = append(e.Notes, e.Owner+" controls it, and what a controller of Kubernetes makes of it is never refused: ask about that")
+		if ownerOfKubernetes(root) != nil {
+			e.Notes = append(e.Notes, e.Owner+" controls it, and what a controller of Kubernetes makes of it is never refused: ask about that")
+		} else {
+			e.Notes = append(e.Notes, e.Owner+" controls it: what an operator of another namespace writes is never refused, and this is the answer to one of this namespace, or to a person")
+		}
 	}
 	namespace := rollout.Arrange(seen.Namespace, seen.Workloads, seen.Records)
 	write := ask{root: root, old: object.Root, workloads: namespace, cannotHold: hold.Cannot(object.Fields, object.Fields)}
@@ -92,10 +96,12 @@ func Explain(seen *Seen, object Object, other map[string]string, later time.Dura
 	enforcing, auditing := seen.requirements(root, object.Root)
 	e.Enforcing, e.Auditing = wordsFor(enforcing), wordsFor(auditing)
 	if len(enforcing) == 0 && len(auditing) > 0 {
-		write.workloads = rollout.Arrange(seen.Namespace, enforced(seen.Workloads), seen.Records)
-		would := seen.outcome(write, seen.Now)
+		strict := write
+		strict.workloads = rollout.Arrange(seen.Namespace, enforced(seen.Workloads), seen.Records)
+		would := seen.outcome(strict, seen.Now)
 		e.UnderEnforce = &would
 	}
+	e.settle(seen, write, len(other) > 0)
 	e.Images = seen.images(write, slices.Concat(enforcing, auditing))
 	if e.Held && len(other) > 0 {
 		e.Notes = append(e.Notes, "it is held, and stays so after any write but labguard's own, which comes in a moment if the images are fine")

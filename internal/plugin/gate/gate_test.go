@@ -5,6 +5,7 @@ package gate_test
 
 import (
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -250,6 +251,107 @@ func TestAHeldRolloutSaysWhyAndWhatToDo(t *testing.T) {
 	}
 	found = explain(t, seen, object1, map[string]string{"lis": fresh})
 	golden.Text(t, "hold-explained", tree.Paper{}.Draw(found.Draw(noon)))
+}
+
+func TestWhereSomethingElseDecidesTheAnswerIsThatOfTheCluster(t *testing.T) {
+	t.Parallel()
+	hold := map[string]string{v1alpha1.HoldAnnotation: `{"paused":null}`}
+	suspended := func(s *gate.Seen) { s.Workloads[0].Spec.Suspend = true }
+	recovery := func(s *gate.Seen) { s.Records[1].Spec.Epoch.RecoverySince = in(0) }
+	refuses := func(s *gate.Seen) { s.Workloads[0].Spec.Images.OnStale = v1alpha1.OnStaleDeny }
+	for name, c := range map[string]struct {
+		of         *appsv1.Deployment
+		other      string
+		change     []func(*gate.Seen)
+		now, later gate.Verdict
+		reason     string
+	}{
+		"in recovery":                        {deployment(fresh, nil), old, []func(*gate.Seen){refuses, recovery}, gate.RollsOut, gate.Refuses, "the namespace is in recovery"},
+		"held, in recovery":                  {deployment(old, hold), "", []func(*gate.Seen){recovery}, gate.RollsOut, gate.Holds, "the namespace is in recovery"},
+		"held and suspended with fine ones":  {deployment(fresh, hold), "", []func(*gate.Seen){suspended}, gate.Holds, gate.Holds, "a LabWorkload that selects it is suspended"},
+		"held with fine ones":                {deployment(fresh, hold), "", nil, gate.Holds, gate.RollsOut, "labguard releases it in a moment"},
+		"held, and a fresh one is brought":   {deployment(old, hold), fresh, nil, gate.Holds, gate.Holds, "labguard releases it in a moment"},
+		"held, and a stale one is forbidden": {deployment(old, hold), "", []func(*gate.Seen){refuses}, gate.Refuses, gate.Refuses, "is stale"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			seen, other := pathology(v1alpha1.OnStaleHold), map[string]string(nil)
+			for _, change := range c.change {
+				change(seen)
+			}
+			if c.other != "" {
+				other = map[string]string{"lis": c.other}
+			}
+			found := explain(t, seen, c.of, other)
+			if found.Now.Verdict != c.now || found.Later.Verdict != c.later || !strings.Contains(strings.Join(found.Now.Reasons, " "), c.reason) {
+				t.Errorf("%+v, %+v", found.Now, found.Later)
+			}
+		})
+	}
+}
+
+// pod is one with some images, by the names of containers; those that begin with "airlock" are init containers.
+func pod(t *testing.T, owner *metav1.OwnerReference, images map[string]string) gate.Object {
+	t.Helper()
+	of := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: "lis-0", Labels: map[string]string{"app": "lis"}}}
+	if owner != nil {
+		of.OwnerReferences = []metav1.OwnerReference{*owner}
+	}
+	for _, name := range slices.Sorted(maps.Keys(images)) {
+		if container := (corev1.Container{Name: name, Image: images[name]}); strings.HasPrefix(name, "airlock") {
+			of.Spec.InitContainers = append(of.Spec.InitContainers, container)
+		} else {
+			of.Spec.Containers = append(of.Spec.Containers, container)
+		}
+	}
+	root, _ := template.FromObject(of)
+	raw, err := json.Marshal(of)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields, err := hold.Read("Pod", raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return gate.Object{Root: &root, Fields: fields}
+}
+
+func TestWhatAComponentOfKubernetesMakesIsNotRefused(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		owner metav1.OwnerReference
+		want  gate.Verdict
+	}{
+		"of a ReplicaSet": {metav1.OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "lis-5d", Controller: new(true)}, gate.RollsOut},
+		"of a Job":        {metav1.OwnerReference{APIVersion: "batch/v1", Kind: "Job", Name: "lis", Controller: new(true)}, gate.RollsOut},
+		"of an operator":  {metav1.OwnerReference{APIVersion: "db.example/v1", Kind: "Database", Name: "db", Controller: new(true)}, gate.Refuses},
+		"of a namesake":   {metav1.OwnerReference{APIVersion: "apps.example/v1", Kind: "ReplicaSet", Name: "lis", Controller: new(true)}, gate.Refuses},
+		"of nobody":       {metav1.OwnerReference{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "lis-5d"}, gate.Refuses},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			found, err := gate.Explain(pathology(""), pod(t, &c.owner, map[string]string{"lis": old}), nil, month)
+			if err != nil || !found.Now.Verdict.Passes() || found.AnewNow.Verdict != c.want || found.AnewLater.Verdict != c.want {
+				t.Errorf("%v: %+v", err, found)
+			}
+			// What is held stays so, and is not refused either.
+			held := pod(t, &c.owner, map[string]string{"lis": old})
+			held.Root.Annotations = map[string]string{v1alpha1.HoldAnnotation: "{}"}
+			want := gate.Refuses
+			if c.want == gate.RollsOut {
+				want = gate.Holds
+			}
+			found, err = gate.Explain(pathology(""), held, nil, month)
+			if err != nil || found.Now.Verdict != want || found.Later.Verdict != want || !strings.Contains(strings.Join(found.Now.Reasons, " "), "is stale") {
+				t.Errorf("%v: %+v", err, found)
+			}
+			// Whoever asks about another image asks about a write of a person.
+			found, err = gate.Explain(pathology(""), pod(t, &c.owner, map[string]string{"lis": fresh}), map[string]string{"lis": old}, month)
+			if err != nil || found.Now.Verdict != gate.Refuses {
+				t.Errorf("%v: %+v", err, found)
+			}
+		})
+	}
 }
 
 func TestTheWorstAnswerAboutAnImageIsShown(t *testing.T) {
