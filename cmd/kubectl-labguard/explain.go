@@ -152,8 +152,9 @@ func (p *plugin) explained(ctx context.Context, from reader, o *explainOptions, 
 	if read.Root.Template.Platform == (posture.Platform{}) {
 		seen.Platform = from.platform(ctx)
 	}
+	seen.Airlock, unseen = from.airlocks(ctx, namespace, read.Root)
 	found, err = gate.Explain(seen, read, o.images, time.Duration(o.days)*aDay)
-	return found, images.failed(), err
+	return found, cmp.Or(unseen, images.failed()), err
 }
 
 func (p *plugin) explainWay(ctx context.Context, o *explainOptions, server, client name) error {

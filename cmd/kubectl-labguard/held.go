@@ -83,6 +83,9 @@ func (p *plugin) findHeld(ctx context.Context, from reader, namespace string) (f
 		seen.Content, seen.Digest = images.of, images.by
 		found = append(found, gate.List(seen, func(kind, name string) *template.Root {
 			root, err := from.root(ctx, kind, seen.Namespace, name)
+			if seen.Airlock == nil && err == nil {
+				seen.Airlock, err = from.airlocks(ctx, seen.Namespace, root)
+			}
 			if err != nil && unseen == nil {
 				unseen = err
 			}

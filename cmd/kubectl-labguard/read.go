@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -112,6 +113,28 @@ func (r reader) profile(ctx context.Context, lw *v1alpha1.LabWorkload) (*v1alpha
 	default:
 		return found, nil
 	}
+}
+
+// airlocks are the images that airlock has in a namespace, where an object has a container that may be labguard's; else nil. They are those of the revisions of
+// AirlockProfiles, which nobody but labguard writes.
+func (r reader) airlocks(ctx context.Context, namespace string, root *template.Root) ([]string, error) {
+	if root == nil || root.Kind != "Pod" || !slices.ContainsFunc(root.Template.Images, func(image posture.TemplateImage) bool {
+		return image.Init && strings.HasPrefix(image.Container, "airlock")
+	}) {
+		return nil, nil
+	}
+	profiles, err := listOf(ctx, r.api, "airlockprofiles", namespace, func(list *v1alpha1.AirlockProfileList) []v1alpha1.AirlockProfile { return list.Items })
+	if err != nil {
+		return nil, err
+	}
+	var images []string
+	for i := range profiles {
+		images = append(images, profiles[i].Spec.Current.Image)
+		for j := range profiles[i].Spec.Known {
+			images = append(images, profiles[i].Spec.Known[j].Image)
+		}
+	}
+	return images, nil
 }
 
 // companions are the Services that labguard has written for a LabWorkload.

@@ -230,6 +230,34 @@ func TestAnObjectIsExplained(t *testing.T) {
 	}
 }
 
+func TestTheAirlockOfAPodIsKnownByItsProfiles(t *testing.T) {
+	t.Parallel()
+	const airlock, profiles = "registry.example/labguard/airlock:1", labPath + "/namespaces/pathology/airlockprofiles?limit=1000"
+	answers := pathology()
+	pod := corev1.Pod{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: "lis-0", Labels: map[string]string{"app": "lis"}}}
+	pod.Spec.InitContainers = []corev1.Container{{Name: "airlock", Image: airlock}}
+	pod.Spec.Containers = []corev1.Container{{Name: "lis", Image: "registry.example/lab/lis:2.4"}}
+	answers["GET /api/v1/namespaces/pathology/pods/lis-0"] = pod
+	profile := v1alpha1.AirlockProfile{Spec: v1alpha1.AirlockProfileSpec{Known: []v1alpha1.AirlockRevision{{Image: airlock}}}}
+	answers[profiles] = v1alpha1.AirlockProfileList{TypeMeta: labKind("AirlockProfileList"), Items: []v1alpha1.AirlockProfile{profile}}
+	kind, err := kindNamed("pod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(ctx context.Context, s session, r reader) error {
+		return s.explainObject(ctx, r, &explainOptions{days: 30}, kind, "pathology", "lis-0")
+	}
+	s, err := asking(t, &server{answers: answers}, ask)
+	if err != nil || strings.Contains(s.out.String(), airlock) || s.err.Len() > 0 {
+		t.Errorf("%v\n%s%s", err, s.out, s.err)
+	}
+	delete(answers, profiles)
+	s, err = asking(t, &server{answers: answers}, ask)
+	if err != nil || !strings.Contains(s.out.String(), airlock) || !strings.HasPrefix(s.err.String(), "Not all is known of the images: the cluster does not know airlockprofiles") {
+		t.Errorf("%v\n%s%s", err, s.out, s.err)
+	}
+}
+
 func TestAWayIsExplained(t *testing.T) {
 	t.Parallel()
 	answers := pathology()

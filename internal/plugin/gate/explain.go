@@ -75,6 +75,7 @@ func Explain(seen *Seen, object Object, other map[string]string, later time.Dura
 	if err != nil {
 		return Explanation{}, err
 	}
+	root, object.Root = seen.withoutAirlock(root), seen.withoutAirlock(object.Root)
 	e := Explanation{Namespace: seen.Namespace, Kind: root.Kind, Name: root.Name, Held: object.Root.Held(), Images: []Image{}}
 	if owner := root.Controller(); owner != nil && len(other) == 0 {
 		e.Owner = owner.Kind + "/" + owner.Name
@@ -130,6 +131,13 @@ func (s *Seen) notes(enforces, held bool, question ask) []string {
 		notes = append(notes, "a LabWorkload that selects it is suspended: labguard releases nothing meanwhile")
 	}
 	return notes
+}
+
+// withoutAirlock is an object without what labguard has added to it, as admission judges it.
+func (s *Seen) withoutAirlock(root *template.Root) *template.Root {
+	changed := *root
+	changed.LeaveOutAirlock(s.Airlock...)
+	return &changed
 }
 
 // withImages is a copy of an object with other images.

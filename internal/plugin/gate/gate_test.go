@@ -354,6 +354,47 @@ func TestWhatAComponentOfKubernetesMakesIsNotRefused(t *testing.T) {
 	}
 }
 
+// Whoever owns the pod can neither choose nor renew airlock, and admission leaves it out.
+func TestWhatLabguardHasAddedToAPodIsNotJudged(t *testing.T) {
+	t.Parallel()
+	airlock := "registry.example/labguard/airlock@" + digest("c")
+	for name, c := range map[string]struct {
+		images  map[string]string
+		airlock []string
+		judged  []string
+		anew    gate.Verdict
+	}{
+		"injected":      {map[string]string{"lis": fresh, "airlock": airlock, "airlock-redirect": airlock}, []string{airlock}, []string{fresh}, gate.RollsOut},
+		"not known":     {map[string]string{"lis": fresh, "airlock": airlock}, nil, []string{airlock, fresh}, gate.Refuses},
+		"another image": {map[string]string{"lis": fresh, "airlock": old}, []string{airlock}, []string{old, fresh}, gate.Refuses},
+		"another name":  {map[string]string{"lis": fresh, "airlock-of-mine": airlock}, []string{airlock}, []string{airlock, fresh}, gate.Refuses},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			seen := pathology("")
+			seen.Workloads[0].Spec.Images.OnUnknownAge, seen.Airlock = v1alpha1.OnStaleDeny, c.airlock
+			found, err := gate.Explain(seen, pod(t, nil, c.images), nil, month)
+			if err != nil || found.AnewNow.Verdict != c.anew {
+				t.Errorf("%v: %+v", err, found)
+			}
+			var judged []string
+			for i := range found.Images {
+				judged = append(judged, found.Images[i].Reference)
+			}
+			if !slices.Equal(judged, c.judged) {
+				t.Errorf("it judges %v, want %v", judged, c.judged)
+			}
+		})
+	}
+	seen, held := pathology(v1alpha1.OnStaleHold), pod(t, nil, map[string]string{"lis": fresh, "airlock": airlock})
+	held.Root.Annotations = map[string]string{v1alpha1.HoldAnnotation: "{}"}
+	seen.Workloads[0].Spec.Images.OnUnknownAge, seen.Airlock = v1alpha1.OnStaleHold, []string{airlock}
+	seen.Workloads[0].Status.Held = []v1alpha1.HeldRollout{{Kind: "Pod", Name: "lis-0", Reason: v1alpha1.ReasonRolloutHeld, Since: in(-1)}}
+	if found := gate.List(seen, func(string, string) *template.Root { return held.Root }); len(found) != 1 || len(found[0].Why) > 0 || len(held.Root.Template.Images) != 2 {
+		t.Errorf("%+v", found)
+	}
+}
+
 func TestTheWorstAnswerAboutAnImageIsShown(t *testing.T) {
 	t.Parallel()
 	seen := pathology("")

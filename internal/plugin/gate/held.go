@@ -47,7 +47,7 @@ func List(seen *Seen, root func(kind, name string) *template.Root) []Held {
 			continue
 		}
 		if object := root(one.Kind, one.Name); object != nil {
-			seen.why(one, object)
+			seen.why(one, seen.withoutAirlock(object))
 		} else {
 			one.Do = seen.ways(ledger.NewSet(nil, []string{ledger.RecordName(one.Kind, one.Name)}, seen.Records).Last(one.Images))
 		}

@@ -22,6 +22,8 @@ type Seen struct {
 	Content func(digest string) (posture.Content, bool)
 	// Digest is the digest under which a reference was read last; nil: nobody knows. It is asked last.
 	Digest func(reference string) (string, bool)
+	// Airlock are the images that airlock has in the namespace: what labguard has added to a pod is not judged. Nil: they are not known.
+	Airlock []string
 	// Platform is what the nodes have in common; zero if that is not known.
 	Platform posture.Platform
 	Now      time.Time
