@@ -111,6 +111,13 @@ func (p *planner) take(root *Root) {
 		p.left = append(p.left, root.words()+": its pods have no labels by which a LabWorkload could select them: give its template labels")
 		return
 	}
+	shared, by := p.shared(matcher), ""
+	if shared != "" {
+		if selector, matcher, by = p.narrowed(root, selector); by == "" {
+			p.left = append(p.left, root.words()+": its selector also selects "+shared+", and no label of its template tells them apart: give it one of its own")
+			return
+		}
+	}
 	lw := &v1alpha1.LabWorkload{ObjectMeta: metav1.ObjectMeta{Namespace: p.facts.Namespace, Name: p.free(root)}, Spec: v1alpha1.LabWorkloadSpec{Selector: selector, Enforcement: v1alpha1.EnforcementAudit}}
 	lw.APIVersion, lw.Kind = v1alpha1.GroupVersion.String(), "LabWorkload"
 	s := &subject{Workload: &Workload{Name: lw.Name, New: true, Manifest: lw, comments: map[string][]string{}}, selector: matcher}
@@ -118,6 +125,9 @@ func (p *planner) take(root *Root) {
 	s.comment("spec.selector", "the selector of "+root.words())
 	if root.Selector == nil {
 		s.comments["spec.selector"] = []string{"the labels of the pods of " + root.words()}
+	}
+	if by != "" {
+		s.comment("spec.selector", "with label "+by+": else it would also select "+shared)
 	}
 	p.subjects = append(p.subjects, s)
 }
