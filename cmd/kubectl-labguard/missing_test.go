@@ -85,8 +85,8 @@ func TestANamespaceThatIsNotThereIsNoEmptyOne(t *testing.T) {
 	for _, path := range []string{"apps/v1/namespaces/patology/deployments", "apps/v1/namespaces/patology/statefulsets", "apps/v1/namespaces/patology/daemonsets", "batch/v1/namespaces/patology/cronjobs"} {
 		answers["GET /apis/"+path+"?limit=1000"] = partly()
 	}
-	for _, kind := range []string{"services", "pods"} {
-		answers["GET /api/v1/namespaces/patology/"+kind] = map[string]any{"apiVersion": "v1", "kind": map[string]string{"services": "ServiceList", "pods": "PodList"}[kind]}
+	for request, kind := range map[string]string{"services": "ServiceList", "pods?limit=1000": "PodList"} {
+		answers["GET /api/v1/namespaces/patology/"+request] = map[string]any{"apiVersion": "v1", "kind": kind}
 	}
 	for _, kind := range []string{"networkpolicies", "ingresses"} {
 		answers["GET /apis/networking.k8s.io/v1/namespaces/patology/"+kind] = map[string]any{}

@@ -31,7 +31,7 @@ func running() map[string]any {
 	}
 	list := func(kind string) metav1.TypeMeta { return metav1.TypeMeta{APIVersion: "v1", Kind: kind} }
 	answers["GET /api/v1/namespaces/pathology/services"] = corev1.ServiceList{TypeMeta: list("ServiceList")}
-	answers["GET /api/v1/namespaces/pathology/pods"] = corev1.PodList{TypeMeta: list("PodList")}
+	answers["GET /api/v1/namespaces/pathology/pods?limit=1000"] = corev1.PodList{TypeMeta: list("PodList")}
 	answers["GET /api/v1/pods?fieldSelector=metadata.namespace%21%3Dpathology&limit=1000"] = corev1.PodList{TypeMeta: list("PodList")}
 	answers["GET /api/v1/namespaces"] = corev1.NamespaceList{TypeMeta: list("NamespaceList")}
 	return answers
@@ -66,6 +66,20 @@ func TestAPlanIsPrintedForPeopleAndPrograms(t *testing.T) {
 	}
 	if failed := json.Unmarshal(s.out.Bytes(), &got); failed != nil || err != nil || len(got.Plan.LabWorkloads) != 1 || got.Plan.LabWorkloads[0].Manifest.Spec.Images.OnStale != v1alpha1.OnStaleHold || got.Missing == nil {
 		t.Errorf("%v, %v\n%s", err, failed, s.out)
+	}
+}
+
+func TestAPlanReadsThePodsOfItsNamespacePageByPage(t *testing.T) {
+	t.Parallel()
+	const pods = "GET /api/v1/namespaces/pathology/pods?"
+	page := func(name, next string) corev1.PodList {
+		return corev1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, ListMeta: metav1.ListMeta{Continue: next}, Items: []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: name}}}}
+	}
+	answers := running()
+	answers[pods+"limit=1000"], answers[pods+"continue=more&limit=1000"] = page("one", "more"), page("two", "")
+	s, err := asking(t, &server{answers: answers}, planning(""))
+	if err != nil || !strings.Contains(s.out.String(), "pod one: ") || !strings.Contains(s.out.String(), "pod two: ") {
+		t.Errorf("%v\n%s", err, s.out)
 	}
 }
 

@@ -128,11 +128,17 @@ func (r reader) planned(ctx context.Context, facts *plan.Facts) error {
 		return unread("list", "services", facts.Namespace, err)
 	}
 	facts.Services = services.Items
-	pods, err := r.core.Pods(facts.Namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return unread("list", "pods", facts.Namespace, err)
+	options := metav1.ListOptions{Limit: pageSize}
+	for {
+		page, err := r.core.Pods(facts.Namespace).List(ctx, options)
+		if err != nil {
+			return unread("list", "pods", facts.Namespace, err)
+		}
+		facts.Pods = append(facts.Pods, page.Items...)
+		if options.Continue = page.Continue; options.Continue == "" {
+			break
+		}
 	}
-	facts.Pods = pods.Items
 	var policies networkingv1.NetworkPolicyList
 	if err := r.network(ctx, "networkpolicies", facts.Namespace, &policies); err != nil {
 		return err
