@@ -109,6 +109,7 @@ func identityProviders() []state {
 		{file: "claims-seen", name: "being deleted", change: deleted, kstatus: terminating, flux: inProgress, argo: progressing},
 		{file: "claims-not-seen", kstatus: current, argo: healthy, says: "ClaimsNotSeen: "},
 		{file: "conflict", kstatus: current, flux: failed, argo: degraded, says: "IssuerTwice: "},
+		{file: "conflict", name: "another issuer since", change: changedSince, kstatus: current, flux: inProgress, argo: progressing},
 	}
 }
 

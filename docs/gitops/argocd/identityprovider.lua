@@ -8,7 +8,7 @@ if obj.status == nil or obj.status.conditions == nil then
 end
 local seen = nil
 for _, condition in ipairs(obj.status.conditions) do
-  if condition.type == "Conflict" and condition.status == "True" then
+  if condition.type == "Conflict" and condition.status == "True" and condition.observedGeneration == obj.metadata.generation then
     return {status = "Degraded", message = condition.reason .. ": " .. condition.message}
   end
   if condition.type == "ClaimsSeen" and condition.observedGeneration == obj.metadata.generation then
