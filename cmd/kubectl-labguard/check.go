@@ -187,7 +187,7 @@ func (p *plugin) facts(ctx context.Context, o *checkOptions, world *check.World,
 	for _, one := range given.read.Broken {
 		return usage(fmt.Errorf("--facts: %s: %s", one.Place, one.Text))
 	}
-	world.DeclareAll(&given.read)
+	world.DeclareFacts(&given.read)
 	// What a cluster has given was valid there; what is to be applied may not be.
 	schemas, err := newSchemas()
 	if err != nil {

@@ -280,9 +280,10 @@ func TestACacheThatIsBrokenIsBegunAnew(t *testing.T) {
 }
 
 func TestACheckIsWrittenForPrograms(t *testing.T) {
-	top := files(t, map[string]string{"lw.yaml": enforcing, "a.yaml": podOf("r.example/lis:1"), "values.yaml": "a: 1\n", "facts/f.yaml": facts})
+	top := files(t, map[string]string{"lw.yaml": enforcing, "a.yaml": podOf("r.example/lis:1"), "values.yaml": "a: 1\n"})
+	known := files(t, map[string]string{"f.yaml": facts})
 	t.Chdir(top)
-	out, errOut, code, _ := checking(t, podOf("r.example/lis:2"), "-f", ".", "-f", "-", "--offline", "-o", "json")
+	out, errOut, code, _ := checking(t, podOf("r.example/lis:2"), "-f", ".", "-f", "-", "--offline", "--facts", known, "-o", "json")
 	var report struct {
 		Counts  struct{ Objects, Refuses int }
 		Results []struct {
@@ -304,7 +305,7 @@ func TestACheckIsWrittenForPrograms(t *testing.T) {
 	if one := report.Results[1]; one.File != "a.yaml" || one.Findings[0].Rule != "ImageStale" || one.Findings[0].Line != 7 || one.Findings[0].Field != "spec.containers[0].image" {
 		t.Errorf("%+v", one)
 	}
-	out, _, code, _ = checking(t, "", "-f", ".", "--offline", "-o", "sarif")
+	out, _, code, _ = checking(t, "", "-f", ".", "--offline", "--facts", known, "-o", "sarif")
 	if !json.Valid([]byte(out)) || code != exitBad || !strings.Contains(out, `"uri": "a.yaml"`) || !strings.Contains(out, `"startLine": 7`) {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}

@@ -140,7 +140,7 @@ func FuzzManifestsAreReadOrNamed(f *testing.F) {
 				}
 			}
 			world := &check.World{}
-			if _, known := world.Declare(object); !known && object.Judged() {
+			if _, known := world.Declare(object, false); !known && object.Judged() {
 				world.Judge(object, 0)
 			}
 		}

@@ -80,6 +80,8 @@ type Report struct {
 	// Skipped is what was not judged, Broken what could not be read.
 	Skipped []Remark `json:"skipped"`
 	Broken  []Remark `json:"broken"`
+	// Changed are LabWorkloads that count as the manifests have them, and not as they are in force.
+	Changed []Remark `json:"changed"`
 }
 
 // Counts are how many objects have which answer. An object whose verdict is a guess is counted under Unknown too.
@@ -106,6 +108,7 @@ func (w *World) Make(parsed Parsed, later time.Duration) Report {
 		At: w.Now.UTC().Truncate(time.Second), Results: append([]Result{}, w.refused...), Others: map[string]int{},
 		Skipped: append([]Remark{}, parsed.Skipped...), Broken: append([]Remark{}, parsed.Broken...),
 	}
+	report.Changed = w.Changed()
 	for _, object := range parsed.Objects {
 		if object.Judged() {
 			report.Results = append(report.Results, w.Judge(object, later))
@@ -122,14 +125,19 @@ func (w *World) Make(parsed Parsed, later time.Duration) Report {
 
 // DeclareAll takes the objects of labguard's kinds out of those that are to be judged: what they say counts for all others, wherever they stand. Nothing
 // is judged before.
-func (w *World) DeclareAll(parsed *Parsed) {
-	rest := parsed.Objects[:0:0]
+func (w *World) DeclareAll(parsed *Parsed) { w.declareAll(parsed, false) }
+
+func (w *World) declareAll(parsed *Parsed, fact bool) {
+	rest, disbelieved := parsed.Objects[:0:0], parsed.Objects[:0:0]
 	declared := map[string]*Object{}
 	for _, object := range parsed.Objects {
-		problems, known := w.Declare(object)
+		problems, known := w.Declare(object, fact)
 		if !known {
 			rest = append(rest, object)
 			continue
+		}
+		if onlyByLabguard[object.Kind] != "" && !fact {
+			disbelieved = append(disbelieved, object)
 		}
 		// Places are looked up only of what is spoken of: facts may be thousands of records in one file.
 		if object.Kind == "LabWorkload" {
@@ -148,6 +156,7 @@ func (w *World) DeclareAll(parsed *Parsed) {
 			w.refused = append(w.refused, result)
 		}
 	}
+	w.disbelieve(parsed, disbelieved)
 	parsed.Objects = rest
 }
 

@@ -138,6 +138,10 @@ func (r *Report) Sarif() Sarif {
 		invocation.ToolExecutionNotifications = append(invocation.ToolExecutionNotifications,
 			sarifNotification{Level: "note", Message: sarifText{"not looked at: " + one.Text}, Locations: []sarifLocation{location(one.Place)}})
 	}
+	for _, one := range r.Changed {
+		invocation.ToolExecutionNotifications = append(invocation.ToolExecutionNotifications,
+			sarifNotification{Level: "warning", Message: sarifText{one.Text}, Locations: []sarifLocation{location(one.Place)}})
+	}
 	return Sarif{
 		Schema: "https://json.schemastore.org/sarif-2.1.0.json", Version: "2.1.0",
 		Runs: []sarifRun{{

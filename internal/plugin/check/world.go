@@ -42,6 +42,11 @@ type World struct {
 	tags     map[string]*v1alpha1.ImageRecord
 	// refused are objects of labguard's kinds that the API server would not take.
 	refused []Result
+	// before are the LabWorkloads as they are in force, changed those of the manifests that are not so.
+	before  map[string]inForce
+	changed map[string]Remark
+	// disbelieved says that there are records among the manifests.
+	disbelieved bool
 }
 
 // FieldProblem is what is wrong with one field.
@@ -62,6 +67,7 @@ type space struct {
 func (w *World) Know(facts Known) {
 	for _, one := range facts.Workloads {
 		w.workload(one)
+		w.isInForce(&one, nil)
 	}
 	for _, one := range facts.Records {
 		space := w.space(one.Namespace)
@@ -111,8 +117,11 @@ func (w *World) digest(reference string) (string, bool) {
 	return record.Spec.Digest, true
 }
 
-// Doubts are what may have been forgotten, so that nothing is enforced where something should be. All has been declared before.
-func (w *World) Doubts(all []*Object) []string {
+// Doubts are what may have been forgotten, so that nothing is enforced where something should be, and what manifests say of themselves. All has been
+// declared before.
+func (w *World) Doubts(all []*Object) []string { return append(w.distrust(), w.forgotten(all)...) }
+
+func (w *World) forgotten(all []*Object) []string {
 	enforcers, nowhere, judged := 0, 0, 0
 	for _, space := range w.spaces {
 		enforcers += len(space.Workloads)
@@ -153,8 +162,9 @@ func (w *World) arrange(name string) *space {
 	return found
 }
 
-// Declare takes what an object of labguard's kinds says. It gives what the API server would refuse in it, and whether it is of a kind that decides.
-func (w *World) Declare(object *Object) (problems []FieldProblem, known bool) {
+// Declare takes what an object of labguard's kinds says, of the manifests or of the facts. It gives what the API server would refuse in it, and whether it is
+// of such a kind.
+func (w *World) Declare(object *Object, fact bool) (problems []FieldProblem, known bool) {
 	if object.group() != v1alpha1.GroupVersion.Group {
 		return nil, false
 	}
@@ -163,18 +173,23 @@ func (w *World) Declare(object *Object) (problems []FieldProblem, known bool) {
 		raw, problems = w.Invalid(object)
 	}
 	var err error
-	switch object.Kind {
-	case "LabWorkload":
+	switch {
+	case object.Kind == "LabWorkload":
 		err = declare(raw, func(one v1alpha1.LabWorkload) {
 			one.Namespace = w.NamespaceOf(object)
+			if !fact {
+				w.propose(one, object)
+				return
+			}
 			w.workload(one)
+			w.isInForce(&one, object)
 		})
-	case "RolloutRecord":
+	case object.Kind == "RolloutRecord" && fact:
 		err = declare(raw, func(one v1alpha1.RolloutRecord) {
 			space := w.space(w.NamespaceOf(object))
 			space.Records = append(space.Records, one)
 		})
-	case "ImageRecord":
+	case object.Kind == "ImageRecord" && fact:
 		err = declare(raw, func(one v1alpha1.ImageRecord) { w.image(&one) })
 	}
 	if err != nil && len(problems) == 0 {
