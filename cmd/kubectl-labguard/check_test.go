@@ -327,7 +327,7 @@ func TestAClusterTellsWhatIsEnforcedAndWhatRuns(t *testing.T) {
 	t.Chdir(top)
 	config := clusterAt(t, &server{answers: known})
 	for file, want := range map[string]string{
-		"held.yaml":      "stale since 2026-10-27. No fresher build exists under its tag: build it anew and push it.\n  the cluster holds it now, and it stays so after any write but labguard's own\n",
+		"held.yaml":      "stale since 2026-10-27. No fresher build exists under its tag: build it anew and push it. It is judged by what its tag meant on 2026-08-18, when labguard first read it.\n  the cluster holds it now, and it stays so after any write but labguard's own\n",
 		"new.yaml":       "new.yaml:1 Deployment pathology/other is held\n  line 4: ImageStale container lis: image registry.example/lab/lis:1.9",
 		"generated.yaml": "generated.yaml:1 Deployment pathology/x-* is held\n  line 4: ImageStale",
 	} {

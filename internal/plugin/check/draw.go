@@ -36,7 +36,12 @@ func (r *Report) Draw() []tree.Node {
 			nodes = append(nodes, one.draw())
 		}
 	}
-	return append(nodes, r.Counts.draw(r.Others))
+	counts := r.Counts.draw(r.Others)
+	if earlier := r.earlier(); earlier > 0 {
+		text := plural(earlier, "object is", "objects are") + " judged by what a tag meant earlier, as no registry tells what it means now"
+		counts = counts.With(tree.Node{Line: []tree.Span{{Text: text, Mark: tree.Unsure}}})
+	}
+	return append(nodes, counts)
 }
 
 func (r *Result) worthSaying() bool {

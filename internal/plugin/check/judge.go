@@ -202,8 +202,9 @@ func (w *World) Judge(object *Object, later time.Duration) Result {
 	if result.Verdict == gate.Refuses && decision.Allowed {
 		result.Notes = append(result.Notes, q.cannotHold)
 	}
+	result.Earlier = w.earlier(q)
 	for _, reference := range q.write.Root.Template.References() {
-		result.Findings = append(result.Findings, w.findings(q, reference)...)
+		result.Findings = append(result.Findings, result.dated(w.findings(q, reference))...)
 	}
 	result.Unknown = slices.ContainsFunc(result.Findings, func(one Finding) bool { return one.NotKnownHere }) &&
 		!slices.ContainsFunc(result.Findings, func(one Finding) bool { return !one.NotKnownHere && stopped(one.Effect) })

@@ -44,6 +44,8 @@ type Result struct {
 	Findings   []Finding `json:"findings,omitempty"`
 	Notes      []string  `json:"notes,omitempty"`
 	Later      *Outcome  `json:"later,omitempty"`
+	// Earlier are the images that are judged by what their tags meant some time ago, as no registry tells what they mean now.
+	Earlier []Earlier `json:"earlier,omitempty"`
 }
 
 func (r *Result) subject() string {

@@ -217,20 +217,26 @@ func (w *World) NamespaceOf(object *Object) string {
 
 // facts are what is known of an image: by a registry that was asked; where that tells nothing from here, or was not asked, by records and statuses.
 func (w *World) facts(in *space, query posture.ImageQuery) posture.ImageFacts {
+	facts, _ := w.told(in, query)
+	return facts
+}
+
+// told are facts with their basis; none where a registry has told them now, or nobody knows.
+func (w *World) told(in *space, query posture.ImageQuery) (posture.ImageFacts, gate.Basis) {
 	var told posture.ImageFacts
 	asked := false
 	if w.Facts != nil {
 		if told, asked = w.Facts(query); asked && !slices.Contains(here, told.Unknown) {
-			return told
+			return told, ""
 		}
 	}
 	recorded, basis := in.Facts(query)
 	switch {
 	case basis != "":
-		return recorded
+		return recorded, basis
 	case asked:
-		return told
+		return told, ""
 	default:
-		return posture.ImageFacts{Unknown: v1alpha1.ReasonNotResolved, Detail: "no ImageRecord among the facts tells it, and no registry was asked: leave --offline out, or give its ImageRecord with --facts"}
+		return posture.ImageFacts{Unknown: v1alpha1.ReasonNotResolved, Detail: "no ImageRecord among the facts tells it, and no registry was asked: leave --offline out, or give its ImageRecord with --facts"}, ""
 	}
 }
