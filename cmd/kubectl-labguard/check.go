@@ -194,6 +194,7 @@ func (p *plugin) facts(ctx context.Context, o *checkOptions, world *check.World,
 		return err
 	}
 	world.Invalid = func(object *check.Object) ([]byte, []check.FieldProblem) { return schemas.invalid(ctx, object) }
+	world.ClusterWide = schemas.clusterWide
 	return nil
 }
 

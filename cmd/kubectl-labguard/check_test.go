@@ -346,6 +346,29 @@ func TestAClusterTellsWhatIsEnforcedAndWhatRuns(t *testing.T) {
 	}
 }
 
+func TestOnlyObjectsOfKindsWithANamespaceAreNamedWithOne(t *testing.T) {
+	for kind, want := range map[string]string{
+		"LabWorkload": "LabWorkload chemistry/a", "RolloutRecord": "RolloutRecord chemistry/a", "AirlockProfile": "AirlockProfile chemistry/a", "BreakGlassUse": "BreakGlassUse chemistry/a",
+		"ImageRecord": "ImageRecord a", "TrainingRecord": "TrainingRecord a", "IdentityProvider": "IdentityProvider a",
+	} {
+		out, errOut, code, err := checking(t, "apiVersion: labguard.dev/v1alpha1\nkind: "+kind+"\nmetadata: {name: a}\nspec: {nothing: 1}\n", "-f", "-", "--offline", "-n", "chemistry")
+		if code != exitBad || !strings.HasPrefix(out, "-:1 "+want+" is invalid\n") {
+			t.Errorf("%s: exit code %d, %v, want %q:\n%s%s", kind, code, err, want, out, errOut)
+		}
+	}
+}
+
+func TestAnObjectThatCannotBeLookedUpIsNotTakenForANewOne(t *testing.T) {
+	known := pathology()
+	top := files(t, map[string]string{"a.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a/b}\n" +
+		"spec: {template: {metadata: {labels: {app: lis}}, spec: {containers: [{name: lis, image: \"registry.example/lab/lis:1.9\"}]}}}\n"})
+	t.Chdir(top)
+	out, errOut, code, err := checking(t, "", "-f", "a.yaml", "--cluster", "--offline", "--kubeconfig", clusterAt(t, &server{answers: known}))
+	if want := `a.yaml:1: "a/b" is no name: it `; code != exitUnanswered || err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("exit code %d, %v, want %d and %s:\n%s%s", code, err, exitUnanswered, want, out, errOut)
+	}
+}
+
 func TestObjectsWithoutANamespaceAreNotForgotten(t *testing.T) {
 	top := files(t, map[string]string{"lw.yaml": enforcing, "a.yaml": strings.ReplaceAll(podOf("r.example/lis:1"), ", namespace: pathology", ""), "facts/f.yaml": facts})
 	t.Chdir(top)

@@ -81,6 +81,8 @@ func (p *plugin) before(ctx context.Context, world *check.World, objects []*chec
 		case errors.As(err, &unanswered) && unserved(err):
 		case errors.As(err, &unanswered):
 			return nil, err
+		default: // such as a name that is none: nobody knows what runs under it
+			return nil, usage(fmt.Errorf("%s: %w", object.Place(), err))
 		}
 	}
 	return func(object *check.Object) *check.Before { return found[object] }, nil

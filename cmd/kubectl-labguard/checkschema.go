@@ -63,6 +63,12 @@ func newSchemas() (*schemas, error) {
 	})
 }
 
+// clusterWide says whether the objects of a kind lie in no namespace.
+func (s *schemas) clusterWide(kind string) bool {
+	definition := s.definitions[kind]
+	return definition != nil && definition.Spec.Scope == apiextensions.ClusterScoped
+}
+
 // of is the schema of a kind; nil if labguard has no such kind.
 func (s *schemas) of(kind string) (*kindSchema, error) {
 	definition := s.definitions[kind]

@@ -100,9 +100,6 @@ type Counts struct {
 	LaterStopped int `json:"laterStopped,omitempty"`
 }
 
-// clusterKinds are kinds of labguard that lie in no namespace.
-var clusterKinds = []string{"ImageRecord", "TrainingRecord", "IdentityProvider", "BreakGlassUse", "PostureBaseline"}
-
 // Make judges all objects.
 func (w *World) Make(parsed Parsed, later time.Duration) Report {
 	w.DeclareAll(&parsed)
@@ -151,7 +148,7 @@ func (w *World) declareAll(parsed *Parsed, fact bool) {
 		}
 		if len(problems) > 0 {
 			result := w.result(object)
-			if slices.Contains(clusterKinds, object.Kind) {
+			if w.ClusterWide != nil && w.ClusterWide(object.Kind) {
 				result.Namespace = ""
 			}
 			result.invalid(object, problems)

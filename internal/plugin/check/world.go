@@ -36,6 +36,8 @@ type World struct {
 	Before func(*Object) *Before
 	// Invalid says what the API server would refuse in an object of labguard's kinds, and completes it with defaults. Nil: nothing is refused.
 	Invalid func(*Object) ([]byte, []FieldProblem)
+	// ClusterWide says of a kind of labguard's that its objects lie in no namespace. Nil: all lie in one.
+	ClusterWide func(kind string) bool
 
 	spaces   map[string]*space
 	contents map[string]posture.Content
