@@ -151,16 +151,19 @@ func (p *plugin) takeAll(ctx context.Context, doing string, names []string) (*ma
 	return read, nil
 }
 
-// openCache opens the cache of facts. That it cannot be read is said, and no more.
+// openCache opens the cache of facts. That it cannot be read is said, and no more. Without a directory of one's own nothing is kept: in one that all users
+// of a machine share, others could write dates of images.
 func (p *plugin) openCache(directory string) (*imageCache, error) {
-	if directory == "" {
-		base, err := os.UserCacheDir()
-		if err != nil {
-			base = os.TempDir()
-		}
-		directory = filepath.Join(base, "labguard")
+	var cache *imageCache
+	base, err := os.UserCacheDir()
+	switch {
+	case directory != "":
+		cache, err = openCache(directory)
+	case err != nil:
+		cache, err = unkept(), fmt.Errorf("you have no directory for caches (%w), so nothing is kept for the next run: name one with --cache-dir", err)
+	default:
+		cache, err = openCache(filepath.Join(base, "labguard"))
 	}
-	cache, err := openCache(directory)
 	if err != nil {
 		if _, err := fmt.Fprintf(p.ErrOut, "Warning: %s\n", visibleLines(err.Error())); err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -241,7 +242,7 @@ func TestRegistriesAreAskedWithTheLoginsOfTheDockerConfiguration(t *testing.T) {
 	if out, code := ask(t, "docker", "--cache-dir", t.TempDir()); code != exitUnanswered || !strings.Contains(out, "RegistryAddressRefused") || !strings.Contains(out, "give the file with that configuration to --config") {
 		t.Errorf("a loopback address is called though nobody allows it, exit code %d:\n%s", code, out)
 	}
-	kept := t.TempDir()
+	kept := filepath.Join(t.TempDir(), "facts")
 	before := registry.Requests()
 	for range 2 {
 		out, code := ask(t, "docker", append(configured, "--cache-dir", kept)...)
@@ -276,6 +277,42 @@ func TestACacheThatIsBrokenIsBegunAnew(t *testing.T) {
 	_, errOut, err := command(t, "", "check", "-f", "a.yaml", "-f", "lw.yaml", "--offline", "--cache-dir", "cache")
 	if want := "Warning: cache/images.json is not what this version of the plugin has written: it is written anew\n"; errOut != want || exitCode(err) != exitUnanswered {
 		t.Errorf("it says %q and %v", errOut, err)
+	}
+}
+
+func TestFactsThatOthersCanWriteAreNotTaken(t *testing.T) {
+	const digest = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
+	planted := `{"version": 1, "tags": {}, "contents": {"` + digest + `": {"Digest": "` + digest + `", "Platform": {"OS": "linux", "Architecture": "amd64"}, "ConfigCreated": "2026-11-01T00:00:00Z"}}}`
+	for what, one := range map[string]struct {
+		// directory and file are the rights of both.
+		directory, file os.FileMode
+		// base is the variable for the directory for caches.
+		base, says string
+		taken      bool
+	}{
+		"one's own":                   {0o700, 0o600, "BASE", "", true},
+		"one that others may read":    {0o755, 0o644, "BASE", "", true},
+		"a directory of everybody":    {0o777, 0o600, "BASE", "Warning: facts are neither read from directory BASE/labguard nor kept there: others may write it: chmod go-w takes that away\n", false},
+		"a directory of a group":      {0o770, 0o600, "BASE", "Warning: facts are neither read from directory BASE/labguard nor kept there: others may write it: chmod go-w takes that away\n", false},
+		"a file of everybody":         {0o700, 0o666, "BASE", "Warning: facts are neither read from BASE/labguard/images.json nor kept there: others may write it: chmod go-w takes that away\n", false},
+		"no directory of one's own":   {0o700, 0o600, "", "Warning: you have no directory for caches (neither $XDG_CACHE_HOME nor $HOME are defined), so nothing is kept for the next run: name one with --cache-dir\n", false},
+		"a directory without a start": {0o700, 0o600, "caches", "Warning: you have no directory for caches (path in $XDG_CACHE_HOME is relative), so nothing is kept for the next run: name one with --cache-dir\n", false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			top := files(t, map[string]string{"lw.yaml": enforcing, "a.yaml": podOf("r.example/lis@" + digest), "cache/labguard/images.json": planted})
+			base := filepath.Join(top, "cache")
+			if err := errors.Join(os.Chmod(filepath.Join(base, "labguard", "images.json"), one.file), os.Chmod(filepath.Join(base, "labguard"), one.directory)); err != nil {
+				t.Fatal(err)
+			}
+			t.Chdir(top)
+			t.Setenv("HOME", "")
+			t.Setenv("TMPDIR", base) // what all users of a machine share
+			t.Setenv("XDG_CACHE_HOME", strings.ReplaceAll(one.base, "BASE", base))
+			out, errOut, err := command(t, "", "check", "-f", "a.yaml", "-f", "lw.yaml", "--offline")
+			if want := strings.ReplaceAll(one.says, "BASE", base); errOut != want || (err == nil) != one.taken {
+				t.Errorf("%v, and it says %q, want %q:\n%s", err, errOut, want, out)
+			}
+		})
 	}
 }
 

@@ -28,6 +28,7 @@ const (
 
 // imageCache keeps what digests say beyond one run, as a digest never changes, and for a minute what a tag meant. It satisfies registry.Records.
 type imageCache struct {
+	// file is where it is kept; empty if it is not kept.
 	file string
 
 	lock    sync.Mutex
@@ -48,9 +49,22 @@ type cachedTag struct {
 	At     time.Time `json:"at"`
 }
 
-// openCache reads the cache of a directory. One that cannot be read is begun anew, and the error says so.
+// unkept is a cache for one run.
+func unkept() *imageCache { return (&imageCache{used: map[string]bool{}}).empty() }
+
+// openCache reads the cache of a directory. One that cannot be read is begun anew, and one that others can write is not used; the error says so.
 func openCache(directory string) (*imageCache, error) {
 	cache := &imageCache{file: filepath.Join(directory, "images.json"), used: map[string]bool{}}
+	switch info, err := os.Stat(directory); {
+	case errors.Is(err, fs.ErrNotExist):
+		return cache.empty(), nil
+	case err != nil:
+		return cache.empty(), fmt.Errorf("read the facts of earlier runs: %w", err)
+	default:
+		if err := ours(info); err != nil {
+			return unkept(), fmt.Errorf("facts are neither read from directory %s nor kept there: %w", directory, err)
+		}
+	}
 	opened, err := os.Open(cache.file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -59,6 +73,13 @@ func openCache(directory string) (*imageCache, error) {
 		return cache.empty(), fmt.Errorf("read the facts of earlier runs: %w", err)
 	}
 	defer func() { _ = opened.Close() }()
+	info, err := opened.Stat()
+	if err != nil {
+		return cache.empty(), fmt.Errorf("read the facts of earlier runs: %w", err)
+	}
+	if err := ours(info); err != nil {
+		return unkept(), fmt.Errorf("facts are neither read from %s nor kept there: %w", cache.file, err)
+	}
 	content, err := io.ReadAll(io.LimitReader(opened, maxCacheBytes))
 	if err != nil {
 		return cache.empty(), fmt.Errorf("read the facts of earlier runs: %w", err)
@@ -136,7 +157,7 @@ func (c *imageCache) keepTag(reference string, facts posture.ImageFacts) {
 func (c *imageCache) save(now time.Time) error {
 	c.lock.Lock()
 	defer c.lock.Unlock()
-	if !c.changed {
+	if !c.changed || c.file == "" {
 		return nil
 	}
 	for reference, tag := range c.kept.Tags {
