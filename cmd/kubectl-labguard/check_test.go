@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
+	"github.com/labguard/labguard/internal/plugin/check"
 	"github.com/labguard/labguard/internal/testutil/distribution"
 )
 
@@ -191,6 +192,21 @@ func TestOfALargeFileNoMoreIsReadThanIsAllowed(t *testing.T) {
 	}
 	if err := read.take(file); err != nil || len(read.read.Broken) != 2 || read.read.Broken[1].File != file {
 		t.Errorf("%v, %+v", err, read.read.Broken)
+	}
+}
+
+func TestAfterTooManyObjectsNothingMoreIsRead(t *testing.T) {
+	t.Parallel()
+	many := `{"apiVersion": "v1", "kind": "PodList", "items": [` + strings.Repeat(`{"metadata": {}},`, check.MaxDocuments) + "{}]}"
+	top := files(t, map[string]string{"many.json": many, "one.yaml": podOf("a")})
+	read := manifests{stdin: strings.NewReader(podOf("a"))}
+	if err := read.take(filepath.Join(top, "many.json")); err != nil || len(read.read.Objects) != check.MaxDocuments || len(read.read.Broken) != 1 {
+		t.Fatalf("%d objects, %v, %v", len(read.read.Objects), read.read.Broken, err)
+	}
+	for _, name := range []string{filepath.Join(top, "one.yaml"), "-"} {
+		if err := read.take(name); !errors.Is(err, errTooMuch) {
+			t.Errorf("%s is read: %v", name, err)
+		}
 	}
 }
 

@@ -30,15 +30,24 @@ type manifests struct {
 	bytes int64
 }
 
-var errTooMuch = fmt.Errorf("these are more than %d files or %d MiB: name the directory of the manifests alone", maxTreeFiles, maxTreeBytes>>20)
+var errTooMuch = fmt.Errorf("these are more than %d files, %d objects or %d MiB: name the directory of the manifests alone", maxTreeFiles, check.MaxDocuments, maxTreeBytes>>20)
+
+// tooMuch says whether no further file is read.
+func (m *manifests) tooMuch() bool {
+	return m.files > maxTreeFiles || m.bytes+m.read.Aliased > maxTreeBytes || m.read.Said() > check.MaxDocuments
+}
 
 // take reads what a person has named. It has to be there.
 func (m *manifests) take(name string) error {
 	if name == "-" {
+		if m.tooMuch() {
+			return errTooMuch
+		}
 		content, err := io.ReadAll(io.LimitReader(m.stdin, check.MaxFile+1))
 		if err != nil {
 			return fmt.Errorf("read standard input: %w", err)
 		}
+		m.bytes += int64(len(content))
 		m.read.Add(check.Parse(name, content))
 		return nil
 	}
@@ -136,7 +145,7 @@ func (m *manifests) inChart(directory string) bool {
 func (m *manifests) file(name string, size int64, inChart bool) error {
 	m.files++
 	m.bytes += min(size, check.MaxFile)
-	if m.files > maxTreeFiles || m.bytes > maxTreeBytes || len(m.read.Objects) > check.MaxDocuments {
+	if m.tooMuch() {
 		return errTooMuch
 	}
 	opened, err := os.Open(name) //nolint:gosec // G304: the person who runs it has named it

@@ -18,7 +18,7 @@ import (
 
 // Bounds of what is read. A cluster takes no object of more than 3 MiB.
 const (
-	// MaxFile is how many bytes one file may have, MaxDocuments how many objects all files.
+	// MaxFile is how many bytes one file may have, MaxDocuments how many documents, and how many objects it and all files.
 	MaxFile      = 32 << 20
 	MaxDocuments = 50000
 	// maxListDepth is how deep lists may lie in lists.
@@ -52,12 +52,16 @@ type document struct {
 	// before is how many lines of the file come before it.
 	before int
 	lines  *lines
+	// last is its last line, once that was asked for.
+	last int
 }
 
 // at is a line of the document, from 1. YAML counts more characters as the end of a line than editors do: no line is beyond the last.
 func (d *document) at(line int) Place {
-	last := bytes.Count(d.text, []byte("\n")) + 1
-	return Place{File: d.file, Line: d.before + min(max(line, 1), last)}
+	if d.last == 0 {
+		d.last = bytes.Count(d.text, []byte("\n")) + 1
+	}
+	return Place{File: d.file, Line: d.before + min(max(line, 1), d.last)}
 }
 
 // Object is one object of a file.
@@ -99,7 +103,15 @@ type Parsed struct {
 	Objects []*Object
 	// Skipped is what is no Kubernetes object, Broken what cannot be read.
 	Skipped, Broken []Remark
+	// Aliased is how many bytes aliases stand for.
+	Aliased int64
+
+	// full says that there was no room for all objects.
+	full bool
 }
+
+// Said is how many objects and remarks there are.
+func (p *Parsed) Said() int { return len(p.Objects) + len(p.Skipped) + len(p.Broken) }
 
 // Parse reads one file of YAML or JSON with any number of objects. What is broken does not keep the rest of the file from being read.
 func Parse(file string, content []byte) Parsed {
@@ -119,15 +131,41 @@ func Parse(file string, content []byte) Parsed {
 	} else if trimmed[0] == '{' && all.concatenated(file, content) {
 		return all
 	}
-	for _, one := range split(file, content) {
-		raw, err := yaml.YAMLToJSONStrict(one.text)
-		if err != nil {
-			all.broken(one.failed(err))
-			continue
-		}
-		all.document(one, raw)
+	documents := split(file, content)
+	if len(documents) > MaxDocuments {
+		all.broken(Place{File: file}, tooMany)
+		return all
+	}
+	for _, one := range documents {
+		all.yaml(one)
 	}
 	return all
+}
+
+var tooMany = fmt.Sprintf("the file has more than %d documents or objects: split it, or name the directory of the manifests alone", MaxDocuments)
+
+// yaml reads a document of YAML.
+func (p *Parsed) yaml(d *document) {
+	size, line, err := d.aliased()
+	if err != nil {
+		p.broken(d.failed(err))
+		return
+	}
+	p.Aliased += size
+	switch {
+	case line > 0:
+		p.broken(d.at(line), fmt.Sprintf("the aliases of the document stand for more than %d MiB: write out once what each stands for, or split the document", MaxAliased>>20))
+		return
+	case p.Aliased > MaxFile:
+		p.broken(d.at(d.find(nil)), fmt.Sprintf("the aliases of the file stand for more than %d MiB: write out once what each stands for, or split the file", MaxFile>>20))
+		return
+	}
+	raw, err := yaml.YAMLToJSONStrict(d.text)
+	if err != nil {
+		p.broken(d.failed(err))
+		return
+	}
+	p.document(d, raw)
 }
 
 func (p *Parsed) skip(at Place, why string) { p.Skipped = append(p.Skipped, Remark{at, why}) }
@@ -161,6 +199,10 @@ func (p *Parsed) concatenated(file string, content []byte) bool {
 		line += bytes.Count(content[counted:begun], []byte("\n"))
 		counted = begun
 		found = append(found, &document{file: file, text: raw, before: line})
+		if len(found) > MaxDocuments {
+			p.broken(Place{File: file}, tooMany)
+			return true
+		}
 	}
 	for _, one := range found {
 		p.document(one, one.text)
@@ -168,7 +210,7 @@ func (p *Parsed) concatenated(file string, content []byte) bool {
 	return true
 }
 
-// split cuts a file at the lines that begin with ---, as kubectl does.
+// split cuts a file at the lines that begin with ---, as kubectl does. Of more than MaxDocuments it gives one more than that.
 func split(file string, content []byte) []*document {
 	var all []*document
 	begin, before, line := 0, 0, 0
@@ -177,7 +219,7 @@ func split(file string, content []byte) []*document {
 			all = append(all, &document{file: file, text: text, before: before})
 		}
 	}
-	for at := 0; at < len(content); line++ {
+	for at := 0; at < len(content) && len(all) <= MaxDocuments; line++ {
 		next := len(content)
 		if length := bytes.IndexByte(content[at:], '\n'); length >= 0 {
 			next = at + length + 1
@@ -231,7 +273,30 @@ type head struct {
 		GenerateName string `json:"generateName"`
 		Namespace    string `json:"namespace"`
 	} `json:"metadata"`
-	Items []json.RawMessage `json:"items"`
+	Items items `json:"items"`
+}
+
+// items are those of a list; of more than MaxDocuments one more than that.
+type items []json.RawMessage
+
+// UnmarshalJSON reads no more than that, as the shortest item has two bytes and a file may have millions.
+func (i *items) UnmarshalJSON(raw []byte) error {
+	if raw[0] != '[' {
+		return json.Unmarshal(raw, (*[]json.RawMessage)(i))
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	if _, err := decoder.Token(); err != nil {
+		return err
+	}
+	*i = items{}
+	for decoder.More() && len(*i) <= MaxDocuments {
+		var item json.RawMessage
+		if err := decoder.Decode(&item); err != nil {
+			return err
+		}
+		*i = append(*i, item)
+	}
+	return nil
 }
 
 var (
@@ -272,6 +337,13 @@ func (p *Parsed) object(d *document, raw []byte, path []any, inherited string) e
 
 func (p *Parsed) items(d *document, items []json.RawMessage, path []any, of string) {
 	for i, item := range items {
+		if p.Said() >= MaxDocuments {
+			if !p.full {
+				p.full = true
+				p.broken(d.at(d.find(path)), tooMany)
+			}
+			return
+		}
 		below := append(append([]any{}, path...), "items", i)
 		if err := p.object(d, item, below, of); err != nil {
 			p.skip(d.at(d.find(below)), err.Error())

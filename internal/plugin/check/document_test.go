@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -59,12 +60,35 @@ func TestObjectsAreFoundWithTheLineAtWhichTheyBegin(t *testing.T) {
 		"a program":                     {"\x7fELF\x00\x01", "broken f: it is no text: manifests are YAML or JSON, in UTF-8\n"},
 		"another encoding":              {"a: \xe4\n", "broken f: it is not in UTF-8: store it anew in that encoding\n"},
 		"too much":                      {strings.Repeat("#", check.MaxFile+1), "broken f: the file has more than 32 MiB: split it, or name the directory of the manifests alone\n"},
-		"aliases of aliases":            {bomb(), "broken f:1: it is no YAML that can be read: document contains excessive aliasing\n"},
+		"aliases of aliases":            {pod + "---\n" + bomb(), "f:1 Pod x/a\nbroken f:11: " + tooLong},
+		"aliases of a long text":        {"a: &a " + strings.Repeat("x", 1<<20) + "\nb:\n" + strings.Repeat("- *a\n", 200_000), "broken f:10: " + tooLong},
+		"a long text merged":            {"a: &a {x: " + strings.Repeat("x", 1<<20) + "}\nb:\n" + strings.Repeat("- <<: *a\n", 20), "broken f:10: " + tooLong},
+		"a value within itself":         {"a: &a [*a]\n", "broken f:1: it is no YAML that can be read: anchor 'a' value contains itself\n"},
+		"aliases of many documents":     {manyAliases(), manyAliased()},
 	} {
 		if diff := cmp.Diff(one.want, outline(check.Parse("f", []byte(one.text)))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", what, diff)
 		}
 	}
+}
+
+const tooLong = "the aliases of the document stand for more than 8 MiB: write out once what each stands for, or split the document\n"
+
+// manyAliases are documents of which none is too much alone.
+func manyAliases() string {
+	return strings.Repeat("a: &a "+strings.Repeat("x", 1<<10)+"\nb: ["+strings.TrimSuffix(strings.Repeat("*a, ", 7<<10), ", ")+"]\n---\n", 6)
+}
+
+func manyAliased() string {
+	const noObject = "it is no Kubernetes object: it has no apiVersion and kind\n"
+	var text strings.Builder
+	for i := range 4 {
+		fmt.Fprintf(&text, "skipped f:%d: %s", 3*i+1, noObject)
+	}
+	for i := range 2 {
+		fmt.Fprintf(&text, "broken f:%d: the aliases of the file stand for more than 32 MiB: write out once what each stands for, or split the file\n", 3*i+13)
+	}
+	return text.String()
 }
 
 // bomb is a short text that would become a list of 10^9 numbers.
@@ -75,6 +99,49 @@ func bomb() string {
 		fmt.Fprintf(&text, "a%d: &a%d [%s]\n", i+1, i+1, strings.TrimSuffix(strings.Repeat(fmt.Sprintf("*a%d, ", i), 10), ", "))
 	}
 	return text.String()
+}
+
+func TestOfAFileOfMillionsOfDocumentsNoMoreAreReadThanThereMayBe(t *testing.T) {
+	t.Parallel()
+	const tooMany = "the file has more than 50000 documents or objects: split it, or name the directory of the manifests alone\n"
+	millions := func(text string) string { return strings.Repeat(text, check.MaxFile/len(text)-1) }
+	for what, one := range map[string]struct {
+		text, want string
+		said       int
+	}{
+		"documents of JSON":   {millions("{}"), "broken f: " + tooMany, 1},
+		"documents of YAML":   {millions("---\na\n"), "broken f: " + tooMany, 1},
+		"items that are none": {"{\"apiVersion\": \"v1\", \"kind\": \"List\", \"items\": [" + strings.Repeat("7,", 100_000) + "7]}", "broken f:1: " + tooMany, check.MaxDocuments + 1},
+		"items of lists": {strings.Repeat("{\"apiVersion\": \"v1\", \"kind\": \"PodList\", \"items\": ["+strings.Repeat("{\"metadata\":{}},\n", 20_000)+"{}]}\n", 5),
+			"broken f:40003: " + tooMany, check.MaxDocuments + 1},
+	} {
+		parsed := check.Parse("f", []byte(one.text))
+		if said := outline(check.Parsed{Broken: parsed.Broken}); said != one.want || parsed.Said() != one.said {
+			t.Errorf("%s: %d objects and remarks, want %d: %s", what, parsed.Said(), one.said, said)
+		}
+	}
+}
+
+// TestTheLinesOfALongListCostAsMuchAsReadingIt has a comment at the end that is read once, and would be counted again for each line.
+func TestTheLinesOfALongListCostAsMuchAsReadingIt(t *testing.T) {
+	t.Parallel()
+	const item = "- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: a}\n"
+	text := "apiVersion: v1\nkind: List\nitems:\n" + strings.Repeat(item, check.MaxDocuments) + "# " + strings.Repeat("x", 24<<20) + "\n"
+	begun := time.Now()
+	parsed := check.Parse("f", []byte(text))
+	reading := time.Since(begun)
+	if len(parsed.Objects) != check.MaxDocuments || len(parsed.Broken) > 0 {
+		t.Fatalf("%d objects, %v", len(parsed.Objects), parsed.Broken)
+	}
+	begun = time.Now()
+	for i, object := range parsed.Objects {
+		if got := object.PlaceOf("kind"); got.Line != 3*i+5 {
+			t.Fatalf("object %d stands at %s, want line %d", i, got, 3*i+5)
+		}
+	}
+	if finding := time.Since(begun); finding > 6*reading {
+		t.Errorf("reading took %s, and finding the lines %s", reading, finding)
+	}
 }
 
 func TestALineIsThatOfTheFieldOrOfWhatIsNearest(t *testing.T) {
@@ -127,7 +194,8 @@ func TestFilesForOtherToolsAreNamedWithTheReason(t *testing.T) {
 }
 
 func FuzzManifestsAreReadOrNamed(f *testing.F) {
-	for _, seed := range []string{pod, "--- \n" + pod + "---", `{"apiVersion":"v1","kind":"List","items":[{"kind":"Pod"}]}`, "a: &a [1]\nb: [*a, *a]", "a: &a [*a]", "? {a: b}\n: c", "<<: {a: 1}", "{{", "\t\ta", "- - - -"} {
+	for _, seed := range []string{pod, "--- \n" + pod + "---", `{"apiVersion":"v1","kind":"List","items":[{"kind":"Pod"}]}`, "a: &a [1]\nb: [*a, *a]", "a: &a [*a]", "? {a: b}\n: c", "<<: {a: 1}", "{{", "\t\ta", "- - - -",
+		"a: &a " + strings.Repeat("x", 1<<10) + "\nb: [" + strings.Repeat("*a, ", 10<<10) + "]", "a: &a [&b [*a], *b]", "&a *a", "{}{}{}", `{"apiVersion":"v1","kind":"List","items":{}}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, content []byte) {

@@ -45,4 +45,5 @@ func (p *Parsed) Add(other Parsed) {
 	p.Objects = append(p.Objects, other.Objects...)
 	p.Skipped = append(p.Skipped, other.Skipped...)
 	p.Broken = append(p.Broken, other.Broken...)
+	p.Aliased += other.Aliased
 }

@@ -62,6 +62,8 @@ type FieldProblem struct {
 type space struct {
 	gate.Seen
 
+	// index says where among the LabWorkloads one of a name stands.
+	index    map[string]int
 	arranged *rollout.Namespace
 }
 
@@ -82,7 +84,11 @@ func (w *World) Know(facts Known) {
 
 func (w *World) workload(one v1alpha1.LabWorkload) {
 	space := w.space(one.Namespace)
-	space.Workloads = slices.DeleteFunc(space.Workloads, func(other v1alpha1.LabWorkload) bool { return other.Name == one.Name })
+	if at, found := space.index[one.Name]; found {
+		space.Workloads[at] = one
+		return
+	}
+	space.index[one.Name] = len(space.Workloads)
 	space.Workloads = append(space.Workloads, one)
 }
 
@@ -101,7 +107,7 @@ func (w *World) space(name string) *space {
 		w.spaces = map[string]*space{}
 	}
 	if w.spaces[name] == nil {
-		w.spaces[name] = &space{Seen: gate.Seen{Namespace: name, Platform: w.Platform, Now: w.Now, Content: w.content, Digest: w.digest}}
+		w.spaces[name] = &space{index: map[string]int{}, Seen: gate.Seen{Namespace: name, Platform: w.Platform, Now: w.Now, Content: w.content, Digest: w.digest}}
 	}
 	return w.spaces[name]
 }
