@@ -411,6 +411,25 @@ func TestOnlyObjectsOfKindsWithANamespaceAreNamedWithOne(t *testing.T) {
 	}
 }
 
+func TestNothingThatManifestsSayCommandsTheTerminal(t *testing.T) {
+	const hostile = "a\u009b31m\u202eb\x7f\U000e0001"
+	named := strings.ReplaceAll(podOf("r.example/lis:1"), "name: lis", `name: "a\u009b31m\u202eb\u007f\U000e0001"`)
+	kind := `{"apiVersion": "v1", "kind": "` + hostile + `"}`
+	top := files(t, map[string]string{"lw.yaml": enforcing, "facts/f.yaml": facts, "named.yaml": named, "kind.json": kind, "\u202e.yaml": "a: b: \u009bc\n", "v\u202e.yaml": "a: 1\n"})
+	t.Chdir(top)
+	for _, output := range []string{"", "json", "sarif"} {
+		out, errOut, code, err := checking(t, "", "-f", ".", "--facts", "facts", "--offline", "-o", output)
+		if code != exitBad || !strings.Contains(out, `\u202e`) || !strings.Contains(out, "ImageStale") {
+			t.Errorf("-o %q: exit code %d, %v:\n%s%s", output, code, err, out, errOut)
+		}
+		for line := range strings.SplitSeq(out+errOut, "\n") {
+			if visible(line) != line {
+				t.Errorf("-o %q prints %q", output, line)
+			}
+		}
+	}
+}
+
 func TestAnObjectThatCannotBeLookedUpIsNotTakenForANewOne(t *testing.T) {
 	known := pathology()
 	top := files(t, map[string]string{"a.yaml": "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a/b}\n" +

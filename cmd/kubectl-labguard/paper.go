@@ -98,9 +98,12 @@ func outputOf(output string) error {
 	return nil
 }
 
-// printJSON prints an answer as programs read it.
+// printJSON prints an answer as programs read it. It may be printed on a terminal all the same.
 func (p *plugin) printJSON(answer any) error {
-	encoder := json.NewEncoder(p.Out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(answer)
+	encoded, err := json.MarshalIndent(answer, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = p.Out.Write(append(tree.JSON(encoded), '\n'))
+	return err
 }

@@ -6,7 +6,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -244,7 +243,5 @@ func (p *plugin) printRightsJSON(report rights.Report) error {
 		}
 		answer.Findings = append(answer.Findings, one)
 	}
-	encoder := json.NewEncoder(p.Out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(answer)
+	return p.printJSON(answer)
 }

@@ -230,6 +230,40 @@ func TestWhatIsPrintedIsWhatIsMeant(t *testing.T) {
 	}
 }
 
+func TestWhatIsPrintedCommandsNoTerminalAndIsTheSameText(t *testing.T) {
+	t.Parallel()
+	const reason = "the vendor \u009b31m says\u202e so\x7f, \U000e0001 and \u2028 more"
+	facts := observed(t)
+	for i := range facts.Workloads {
+		if facts.Workloads[i].Spec.Images != nil {
+			facts.Workloads[i].Spec.Images.Exempt = []v1alpha1.ImageExemption{{Pattern: "registry.example/vendor/lis", Reason: reason}}
+		}
+	}
+	planned := plan.Of(facts)
+	text, err := planned.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.SplitSeq(text, "\n") {
+		if tree.Visible(line) != line {
+			t.Errorf("it prints %q", line)
+		}
+	}
+	found := 0
+	for document := range strings.SplitSeq(text, "---\n") {
+		var read v1alpha1.LabWorkload
+		if err := yaml.UnmarshalStrict([]byte(document), &read); err != nil {
+			t.Fatalf("%v\n%s", err, document)
+		}
+		if images := read.Spec.Images; images != nil && len(images.Exempt) == 1 && images.Exempt[0].Reason == reason {
+			found++
+		}
+	}
+	if found == 0 {
+		t.Errorf("no reason is read as it was:\n%s", text)
+	}
+}
+
 // inForce is what a spec enforces, at once or from some day on, with the two directions of the network apart.
 type inForce struct{ ingress, egress, transit, images, mfa, training bool }
 

@@ -168,18 +168,20 @@ func (w *Workload) writeItem(out *strings.Builder, item node, path, indentation 
 	return err
 }
 
-// scalar is a value as YAML has it on one line. JSON's way to write a text is also one of YAML's.
+// scalar is a value as YAML has it on one line, with nothing that commands a terminal: names and values come from others.
 func scalar(value any) (string, error) {
+	if text, isText := value.(string); isText && tree.Visible(text) != text {
+		return tree.YAML(text)
+	}
 	text, err := yaml.Marshal(value)
 	if err != nil {
 		return "", err
 	}
 	line := strings.TrimSuffix(string(text), "\n")
-	if !strings.Contains(line, "\n") {
-		return line, nil
+	if value, isText := value.(string); isText && strings.Contains(line, "\n") { // one of many words
+		return tree.YAML(value)
 	}
-	quoted, err := json.Marshal(value)
-	return string(quoted), err
+	return line, nil
 }
 
 // remark is a comment. Names in it come from others, and nothing in them ends the line.
