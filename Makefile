@@ -117,6 +117,10 @@ bench-access: ## one answer about a person's access, with 10,000 training record
 images: ## container images of the commit, with lists of what is in them: REPOSITORY=registry.example/labguard [PUSH=1] [PLATFORMS=linux/amd64]
 	@go run ./hack/release -repository '$(REPOSITORY)' $(if $(PLATFORMS),-platforms '$(PLATFORMS)') $(if $(filter-out 0 false no,$(PUSH)),-push)
 
+.PHONY: krew
+krew: ## archives of the kubectl plugin and its manifest for Krew, of the commit that a tag names: TAG=v0.1.0
+	@go run ./hack/krew -tag '$(TAG)'
+
 ##@ Before a commit
 
 .PHONY: generate

@@ -2,6 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command krew makes the archives of the kubectl plugin for one version, each with the licence, and the manifest for Krew with their sums, in dist/krew.
-// It compiles a fresh clone of the commit that is checked out, so that nothing gets in that git does not know, and makes the same archives of the same
-// commit each time. It publishes nothing.
+// `make krew` calls it. It compiles a fresh clone of the commit that is checked out, which the tag of the version has to name, as hack/release does for
+// images: nothing gets in that git does not know, and the same commit gives the same archives each time. It publishes nothing.
 package main

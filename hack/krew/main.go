@@ -4,21 +4,19 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
-	"strconv"
-	"strings"
 	"syscall"
-	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/labguard/labguard/hack/release/source"
 )
 
 func main() {
@@ -37,114 +35,99 @@ var version = regexp.MustCompile(`^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0
 func run(ctx context.Context, arguments []string, told io.Writer) error {
 	flags := flag.NewFlagSet("krew", flag.ContinueOnError)
 	flags.SetOutput(told)
-	tag := flags.String("tag", "", "the version, such as v0.1.0")
+	dir := flags.String("C", ".", "folder in the checkout of labguard")
+	tag := flags.String("tag", "", "the version, such as v0.1.0: a tag of the commit that is checked out")
 	output := flags.String("output", filepath.Join("dist", "krew"), "where the archives and the manifest go")
 	if err := flags.Parse(arguments); err != nil {
 		return err
 	}
-	if !version.MatchString(*tag) {
-		return fmt.Errorf("-tag %q: write v and a semantic version, such as v0.1.0", *tag)
+	switch {
+	case flags.NArg() > 0:
+		return fmt.Errorf("%q is no flag: see -help", flags.Arg(0))
+	case !version.MatchString(*tag):
+		return fmt.Errorf("-tag %q: write v and a semantic version, such as make krew TAG=v0.1.0", *tag)
 	}
-	if err := os.MkdirAll(*output, 0o750); err != nil {
-		return err
-	}
-	clone, err := os.MkdirTemp("", "labguard-krew-")
+	from, err := source.Read(ctx, *dir, "archives")
 	if err != nil {
 		return err
 	}
-	defer func() { _ = os.RemoveAll(clone) }()
-	if err := cloned(ctx, clone); err != nil {
+	if err := from.Named(ctx, *tag); err != nil {
 		return err
 	}
-	template, err := os.ReadFile(filepath.Join(clone, ".krew.yaml"))
+	scratch, err := os.MkdirTemp("", "labguard-krew-")
 	if err != nil {
+		return fmt.Errorf("make a folder to compile in: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(scratch) }()
+	made := maker{from: from, tag: *tag, checkout: filepath.Join(scratch, "checkout"), output: *output, told: told}
+	return made.all(ctx)
+}
+
+// maker makes all archives of a version.
+type maker struct {
+	from source.Commit
+	tag  string
+	// checkout is the clone that is compiled, output where the results go.
+	checkout, output string
+	told             io.Writer
+}
+
+func (m *maker) all(ctx context.Context) error {
+	if err := m.from.Checkout(ctx, m.checkout); err != nil {
 		return err
 	}
-	sums := map[string]string{}
-	manifest, err := fill(template, *tag, func(name string) (string, error) {
-		_, _ = fmt.Fprintln(told, "making "+name)
-		archive, err := archived(ctx, clone, name)
+	template, err := os.ReadFile(filepath.Join(m.checkout, ".krew.yaml"))
+	if err != nil {
+		return fmt.Errorf("read the template of the manifest: %w", err)
+	}
+	if err := os.MkdirAll(m.output, 0o750); err != nil {
+		return fmt.Errorf("make the folder of the archives: %w", err)
+	}
+	manifest, err := fill(template, m.tag, func(name string) (string, error) {
+		_, _ = fmt.Fprintln(m.told, "making "+name)
+		archive, err := m.archive(ctx, name)
 		if err != nil {
 			return "", err
 		}
-		sums[name] = sumOf(archive)
-		return sums[name], os.WriteFile(filepath.Join(*output, name), archive, 0o600)
+		return sumOf(archive), m.write(name, archive)
 	})
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(*output, "labguard.yaml"), manifest, 0o600)
+	return m.write("labguard.yaml", manifest)
 }
 
-// cloned clones the commit that is checked out.
-func cloned(ctx context.Context, clone string) error {
-	changed, err := git(ctx, ".", "status", "--porcelain")
-	switch {
-	case err != nil:
-		return err
-	case changed != "":
-		return errors.New("archives are made of a commit, and the checkout differs from it: commit, stash or remove what git status lists")
+func (m *maker) write(name string, content []byte) error {
+	if err := os.WriteFile(filepath.Join(m.output, name), content, 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
 	}
-	root, err := git(ctx, ".", "rev-parse", "--show-toplevel")
-	if err != nil {
-		return err
-	}
-	revision, err := git(ctx, root, "rev-parse", "HEAD")
-	if err != nil {
-		return err
-	}
-	if _, err := git(ctx, root, "clone", "--quiet", "--shared", "--no-checkout", root, clone); err != nil {
-		return err
-	}
-	_, err = git(ctx, clone, "checkout", "--quiet", "--detach", revision)
-	return err
+	return nil
 }
 
-func git(ctx context.Context, dir string, arguments ...string) (string, error) {
-	command := exec.CommandContext(ctx, "git", append([]string{"-C", dir}, arguments...)...)
-	var told bytes.Buffer
-	command.Stderr = &told
-	out, err := command.Output()
-	if err != nil {
-		return "", fmt.Errorf("git %s: %w: %s", arguments[0], err, bytes.TrimSpace(told.Bytes()))
-	}
-	return strings.TrimSpace(string(out)), nil
-}
-
-// archived compiles the plugin for the platform that the name of an archive ends with, and packs it with the licence.
-func archived(ctx context.Context, clone, name string) ([]byte, error) {
+// archive compiles the plugin for the platform that the name of an archive ends with, and packs it with the licence.
+func (m *maker) archive(ctx context.Context, name string) ([]byte, error) {
 	system, architecture, err := platformOf(name)
 	if err != nil {
 		return nil, err
+	}
+	platform := v1.Platform{OS: system, Architecture: architecture}
+	compiled, err := source.Compile(ctx, m.checkout, "./cmd/kubectl-labguard", platform)
+	if err != nil {
+		return nil, err
+	}
+	if err := source.Check(compiled.Build, m.from.Revision, platform); err != nil {
+		return nil, err
+	}
+	if stamped := compiled.Build.Main.Version; stamped != m.tag {
+		return nil, fmt.Errorf("the Go command calls the version %s, and the tag is %s: has the commit two tags?", stamped, m.tag)
 	}
 	program := "kubectl-labguard"
 	if system == "windows" {
 		program += ".exe"
 	}
-	file := filepath.Join(clone, program)
-	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=true", "-ldflags=-s -w", "-o", file, "./cmd/kubectl-labguard")
-	command.Dir = clone
-	command.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS="+system, "GOARCH="+architecture, "GOWORK=off")
-	if out, err := command.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("compile for %s/%s: %w\n%s", system, architecture, err, bytes.TrimSpace(out))
-	}
-	seconds, err := git(ctx, clone, "log", "-1", "--format=%ct")
+	licence, err := os.ReadFile(filepath.Join(m.checkout, "LICENSE"))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the licence: %w", err)
 	}
-	unix, err := strconv.ParseInt(seconds, 10, 64)
-	if err != nil {
-		return nil, fmt.Errorf("read the time of the commit: %w", err)
-	}
-	var files []packed
-	for _, one := range []packed{{name: program, mode: 0o755}, {name: "LICENSE", mode: 0o644}} {
-		if one.content, err = os.ReadFile(filepath.Join(clone, one.name)); err != nil {
-			return nil, err
-		}
-		files = append(files, one)
-	}
-	if err := os.Remove(file); err != nil {
-		return nil, err
-	}
-	return pack(files, time.Unix(unix, 0).UTC())
+	return pack([]packed{{name: program, mode: 0o755, content: compiled.Content}, {name: "LICENSE", mode: 0o644, content: licence}}, m.from.Time)
 }

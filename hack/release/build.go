@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/labguard/labguard/hack/release/oci"
+	"github.com/labguard/labguard/hack/release/source"
 	"github.com/labguard/labguard/hack/release/spdx"
 	"github.com/labguard/labguard/internal/airlock/config"
 )
@@ -64,14 +65,14 @@ type part struct {
 }
 
 // build compiles all programs at the commit and puts their images together.
-func build(ctx context.Context, from commit, platforms []v1.Platform, say func(string, ...any)) ([]made, error) {
+func build(ctx context.Context, from source.Commit, platforms []v1.Platform, say func(string, ...any)) ([]made, error) {
 	scratch, err := os.MkdirTemp("", "labguard-images-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder to compile in: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(scratch) }()
 	checkout := filepath.Join(scratch, "checkout")
-	if err := from.checkout(ctx, checkout); err != nil {
+	if err := from.Checkout(ctx, checkout); err != nil {
 		return nil, err
 	}
 	var all []made
@@ -81,7 +82,7 @@ func build(ctx context.Context, from commit, platforms []v1.Platform, say func(s
 		for _, platform := range platforms {
 			step++
 			say("%d of %d: compiling %s for %s (takes minutes where nothing of it is compiled yet)", step, steps, p.Name, platform)
-			compiled, err := compile(ctx, checkout, p.pkg, platform)
+			compiled, err := source.Compile(ctx, checkout, p.pkg, platform)
 			if err != nil {
 				return nil, err
 			}
@@ -98,14 +99,14 @@ func build(ctx context.Context, from commit, platforms []v1.Platform, say func(s
 }
 
 // add makes the image of a compiled program, and the list of what is in it.
-func (m *made) add(compiled binary, from commit, platform v1.Platform) error {
-	if err := check(compiled.build, from.revision, platform); err != nil {
+func (m *made) add(compiled source.Binary, from source.Commit, platform v1.Platform) error {
+	if err := source.Check(compiled.Build, from.Revision, platform); err != nil {
 		return err
 	}
 	origin := oci.Origin{
-		Source: "https://" + compiled.build.Main.Path, Revision: from.revision, Version: compiled.build.Main.Version, Created: from.time, License: license,
+		Source: "https://" + compiled.Build.Main.Path, Revision: from.Revision, Version: compiled.Build.Main.Version, Created: from.Time, License: license,
 	}
-	image, err := oci.Image(m.program.Program, origin, platform, compiled.content)
+	image, err := oci.Image(m.program.Program, origin, platform, compiled.Content)
 	if err != nil {
 		return err
 	}
@@ -115,8 +116,8 @@ func (m *made) add(compiled binary, from commit, platform v1.Platform) error {
 	}
 	document, err := spdx.Describe(spdx.Subject{
 		Image: m.program.Name, Digest: digest.String(), OS: platform.OS, Architecture: platform.Architecture, File: m.program.File(),
-		Program: compiled.content, Build: compiled.build, Source: origin.Source, Revision: from.revision, License: license, Supplier: supplier,
-		Created: from.time,
+		Program: compiled.Content, Build: compiled.Build, Source: origin.Source, Revision: from.Revision, License: license, Supplier: supplier,
+		Created: from.Time,
 	})
 	if err != nil {
 		return err
@@ -126,7 +127,7 @@ func (m *made) add(compiled binary, from commit, platform v1.Platform) error {
 		return err
 	}
 	list := oci.Artifact{
-		Type: spdx.MediaType, Title: fmt.Sprintf("%s-%s-%s.spdx.json", m.program.Name, platform.OS, platform.Architecture), Content: content, Created: from.time,
+		Type: spdx.MediaType, Title: fmt.Sprintf("%s-%s-%s.spdx.json", m.program.Name, platform.OS, platform.Architecture), Content: content, Created: from.Time,
 	}
 	referrer, err := oci.Referrer(image, list)
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/labguard/labguard/hack/release/source"
 )
 
 const usage = `usage: go run ./hack/release -repository REGISTRY/PATH [flags]
@@ -55,12 +57,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	from, err := readCommit(ctx, o.dir)
+	from, err := source.Read(ctx, o.dir, "images")
 	if err != nil {
 		return err
 	}
 	say := func(format string, values ...any) { _, _ = fmt.Fprintf(stderr, format+"\n", values...) }
-	say("commit %s of %s", from.revision, from.time.Format("2006-01-02 15:04:05 MST"))
+	say("commit %s of %s", from.Revision, from.Time.Format("2006-01-02 15:04:05 MST"))
 	made, err := build(ctx, from, target.platforms, say)
 	if err != nil {
 		return err

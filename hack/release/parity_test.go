@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/labguard/labguard/hack/release/oci"
+	"github.com/labguard/labguard/hack/release/source"
 )
 
 // root is the top folder of the checkout.
@@ -83,7 +84,7 @@ func TestManagerRunsAsTheUserOfItsManifest(t *testing.T) {
 func TestOnlyTheManagerTrustsPublicAuthorities(t *testing.T) {
 	for program, want := range map[string]bool{"./cmd/manager": true, "./cmd/airlock": false} {
 		cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", program)
-		cmd.Dir, cmd.Env = root, environment("CGO_ENABLED=0", "GOOS=linux", "GOFLAGS=-mod=readonly")
+		cmd.Dir, cmd.Env = root, source.Environment("CGO_ENABLED=0", "GOOS=linux", "GOFLAGS=-mod=readonly")
 		packages := must(cmd.Output())(t)
 		if got := bytes.Contains(packages, []byte("golang.org/x/crypto/x509roots/fallback\n")); got != want {
 			t.Errorf("%s has them: %v, want %v", program, got, want)
@@ -109,7 +110,7 @@ func TestMakeCallsTheCommandAsThePagesSay(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			cmd := exec.CommandContext(t.Context(), "make", append([]string{"--no-print-directory", "-n", "-C", root, "images"}, test.args...)...)
-			cmd.Env = environment("MAKEFLAGS=", "MFLAGS=", "REPOSITORY=", "PUSH=", "PLATFORMS=")
+			cmd.Env = source.Environment("MAKEFLAGS=", "MFLAGS=", "REPOSITORY=", "PUSH=", "PLATFORMS=")
 			line := strings.TrimSpace(string(must(cmd.Output())(t)))
 			words, found := strings.CutPrefix(line, "go run ./hack/release ")
 			if !found || strings.Contains(line, "\n") {

@@ -27,6 +27,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
+	"github.com/labguard/labguard/hack/release/source"
 	"github.com/labguard/labguard/hack/release/spdx"
 )
 
@@ -242,7 +243,7 @@ func refusing(code int) func(http.Handler) http.Handler {
 
 func TestRegistryThatRefusesIsAnErrorThatSaysWhatToDo(t *testing.T) {
 	platforms := []v1.Platform{{OS: "linux", Architecture: "amd64"}}
-	from := must(readCommit(t.Context(), labguard(t)))(t)
+	from := must(source.Read(t.Context(), labguard(t), "images"))(t)
 	image := must(build(t.Context(), from, platforms, t.Logf))(t)[0]
 	tests := []struct {
 		name, host string
@@ -270,7 +271,7 @@ func TestPushUsesTheLoginOfDockersConfiguration(t *testing.T) {
 	const username, password = "lab", "a password of this test"
 	host := serve(t, true, asking(username, password))
 	platforms := []v1.Platform{{OS: "linux", Architecture: "amd64"}}
-	from := must(readCommit(t.Context(), labguard(t)))(t)
+	from := must(source.Read(t.Context(), labguard(t), "images"))(t)
 	image := must(build(t.Context(), from, platforms, t.Logf))(t)[1]
 	to := target{repository: host + "/labguard", platforms: platforms}
 	for _, try := range []struct{ password, want string }{

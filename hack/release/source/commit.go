@@ -1,7 +1,7 @@
 // Copyright The labguard Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package source
 
 import (
 	"bytes"
@@ -16,47 +16,49 @@ import (
 	"time"
 )
 
-// commit is what images are made of.
-type commit struct {
+// Commit is what something is made of that is given out.
+type Commit struct {
+	// Revision is its name, Time when it was made.
+	Revision string
+	Time     time.Time
+
 	// root is the top folder of the checkout.
-	root     string
-	revision string
-	time     time.Time
+	root string
 }
 
 // shownChanges is how many files are named that differ from the commit.
 const shownChanges = 5
 
-// readCommit finds the commit that is checked out around dir. It refuses what would give images that nobody else can make again.
-func readCommit(ctx context.Context, dir string) (commit, error) {
+// Read finds the commit that is checked out around dir. It refuses what would give things that nobody else can make again; things is what they are called.
+func Read(ctx context.Context, dir, things string) (Commit, error) {
 	root, err := git(ctx, dir, "rev-parse", "--show-toplevel")
 	if err != nil {
-		return commit{}, fmt.Errorf("images are made of a commit, so run this in a clone of labguard: %w", err)
+		return Commit{}, fmt.Errorf("%s are made of a commit, so run this in a clone of labguard: %w", things, err)
 	}
 	status, err := git(ctx, root, "status", "--porcelain", "--untracked-files=normal")
 	if err != nil {
-		return commit{}, err
+		return Commit{}, err
 	}
 	if status != "" {
-		return commit{}, fmt.Errorf("images are made of a commit, and the checkout differs from it: commit, stash or remove\n%s", shorten(status))
+		return Commit{}, fmt.Errorf("%s are made of a commit, and the checkout differs from it: commit, stash or remove\n%s", things, shorten(status))
 	}
 	shallow, err := git(ctx, root, "rev-parse", "--is-shallow-repository")
 	if err != nil {
-		return commit{}, err
+		return Commit{}, err
 	}
 	if shallow == "true" {
-		return commit{}, errors.New("this clone has only some commits, so the version would not be that of other clones: git fetch --unshallow --tags")
+		return Commit{}, errors.New("this clone has only some commits, so the version would not be that of other clones: git fetch --unshallow --tags")
 	}
 	described, err := git(ctx, root, "log", "-1", "--no-show-signature", "--format=%H %ct", "HEAD")
 	if err != nil {
-		return commit{}, fmt.Errorf("look up the commit that is checked out: %w", err)
+		return Commit{}, fmt.Errorf("look up the commit that is checked out: %w", err)
 	}
 	revision, seconds, _ := strings.Cut(described, " ")
 	unix, err := strconv.ParseInt(seconds, 10, 64)
 	if err != nil {
-		return commit{}, fmt.Errorf("read the time of commit %s: %w", revision, err)
+		return Commit{}, fmt.Errorf("read the time of commit %s: %w", revision, err)
 	}
-	return commit{root: root, revision: revision, time: time.Unix(unix, 0).UTC()}, nil
+	return Commit{root: root, Revision: revision, Time: time.Unix(unix, 0).UTC()}, nil
 }
 
 func shorten(status string) string {
@@ -67,13 +69,26 @@ func shorten(status string) string {
 	return "  " + strings.Join(lines, "\n  ")
 }
 
-// checkout writes the commit, and nothing else, to the folder dir. It is a clone, as the Go command reads revision and version from one.
-func (c commit) checkout(ctx context.Context, dir string) error {
+// Named says why a tag is not one of the commit.
+func (c Commit) Named(ctx context.Context, tag string) error {
+	revision, err := git(ctx, c.root, "rev-parse", "--verify", "--quiet", "refs/tags/"+tag+"^{commit}")
+	switch {
+	case err != nil:
+		return fmt.Errorf("there is no tag %s in this clone: git fetch --tags, or git tag %s", tag, tag)
+	case revision != c.Revision:
+		return fmt.Errorf("tag %s names commit %s, and %s is checked out: git checkout %s", tag, revision, c.Revision, tag)
+	default:
+		return nil
+	}
+}
+
+// Checkout writes the commit, and nothing else, to the folder dir. It is a clone, as the Go command reads revision and version from one.
+func (c Commit) Checkout(ctx context.Context, dir string) error {
 	if _, err := git(ctx, c.root, "clone", "--quiet", "--shared", "--no-checkout", "--template=", c.root, dir); err != nil {
 		return fmt.Errorf("clone the commit: %w", err)
 	}
 	// Line ends and hooks of whoever does this have no say in what is compiled.
-	if _, err := git(ctx, dir, "-c", "core.autocrlf=false", "-c", "core.hooksPath="+os.DevNull, "checkout", "--quiet", "--detach", c.revision); err != nil {
+	if _, err := git(ctx, dir, "-c", "core.autocrlf=false", "-c", "core.hooksPath="+os.DevNull, "checkout", "--quiet", "--detach", c.Revision); err != nil {
 		return fmt.Errorf("check out the commit: %w", err)
 	}
 	return nil
@@ -82,8 +97,8 @@ func (c commit) checkout(ctx context.Context, dir string) error {
 // gitVariables would have git look at another repository than the one in its folder; hooks have them.
 var gitVariables = []string{"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES"}
 
-// environment is that of this process without gitVariables, and with further ones.
-func environment(further ...string) []string {
+// Environment is that of this process without gitVariables, and with further ones.
+func Environment(further ...string) []string {
 	kept := slices.DeleteFunc(os.Environ(), func(variable string) bool {
 		key, _, _ := strings.Cut(variable, "=")
 		return slices.Contains(gitVariables, key)
@@ -93,7 +108,7 @@ func environment(further ...string) []string {
 
 func git(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "git", args...)
-	cmd.Dir, cmd.Env = dir, environment("LC_ALL=C")
+	cmd.Dir, cmd.Env = dir, Environment("LC_ALL=C")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

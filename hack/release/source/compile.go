@@ -1,7 +1,7 @@
 // Copyright The labguard Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package source
 
 import (
 	"bytes"
@@ -22,14 +22,14 @@ import (
 // interruptGrace is how long an interrupted Go command may take to end its compilers.
 const interruptGrace = 10 * time.Second
 
-// binary is a compiled program and what the Go command has written into it.
-type binary struct {
-	content []byte
-	build   *debug.BuildInfo
+// Binary is a compiled program and what the Go command has written into it.
+type Binary struct {
+	Content []byte
+	Build   *debug.BuildInfo
 }
 
-// compile compiles one program of a checkout for a platform: static, without paths of this machine, with the revision.
-func compile(ctx context.Context, checkout, pkg string, platform v1.Platform) (binary, error) {
+// Compile compiles one program of a checkout for a platform: static, without paths of this machine, with the revision. It writes beside the checkout.
+func Compile(ctx context.Context, checkout, pkg string, platform v1.Platform) (Binary, error) {
 	file := filepath.Join(filepath.Dir(checkout), "program")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=true", "-tags=", "-ldflags=-s -w", "-o", file, pkg)
 	cmd.Dir = checkout
@@ -37,27 +37,27 @@ func compile(ctx context.Context, checkout, pkg string, platform v1.Platform) (b
 	cmd.WaitDelay = interruptGrace
 	// Each of them decides what is compiled, so none is left to the settings of whoever does this. GOFLAGS has to be something, as the Go
 	// command reads an empty one from its own configuration file.
-	cmd.Env = environment("CGO_ENABLED=0", "GOOS="+platform.OS, "GOARCH="+platform.Architecture, "GOFLAGS=-mod=readonly", "GOWORK=off",
+	cmd.Env = Environment("CGO_ENABLED=0", "GOOS="+platform.OS, "GOARCH="+platform.Architecture, "GOFLAGS=-mod=readonly", "GOWORK=off",
 		"GOAMD64=v1", "GOARM64=v8.0", "GOFIPS140=off")
 	if output, err := cmd.CombinedOutput(); err != nil {
 		if ctx.Err() != nil {
-			return binary{}, errors.New("interrupted")
+			return Binary{}, errors.New("interrupted")
 		}
-		return binary{}, fmt.Errorf("compile %s for %s: %w\n%s", pkg, platform, err, bytes.TrimSpace(output))
+		return Binary{}, fmt.Errorf("compile %s for %s: %w\n%s", pkg, platform, err, bytes.TrimSpace(output))
 	}
 	content, err := os.ReadFile(file)
 	if err != nil {
-		return binary{}, fmt.Errorf("read the program: %w", err)
+		return Binary{}, fmt.Errorf("read the program: %w", err)
 	}
 	build, err := buildinfo.Read(bytes.NewReader(content))
 	if err != nil {
-		return binary{}, fmt.Errorf("read the build information of %s: %w", pkg, err)
+		return Binary{}, fmt.Errorf("read the build information of %s: %w", pkg, err)
 	}
-	return binary{content: content, build: build}, nil
+	return Binary{Content: content, Build: build}, nil
 }
 
-// check says why a program is not what an image of the revision for the platform may have in it.
-func check(build *debug.BuildInfo, revision string, platform v1.Platform) error {
+// Check says why a program is not what may be given out as that of the revision for the platform.
+func Check(build *debug.BuildInfo, revision string, platform v1.Platform) error {
 	settings := map[string]string{}
 	for _, setting := range build.Settings {
 		settings[setting.Key] = setting.Value
@@ -74,7 +74,7 @@ func check(build *debug.BuildInfo, revision string, platform v1.Platform) error 
 		}
 	}
 	if version := build.Main.Version; !strings.HasPrefix(version, "v") || strings.Contains(version, "+") {
-		return fmt.Errorf("the Go command calls the version %q, which cannot be the tag of an image", version)
+		return fmt.Errorf("the Go command calls the version %q, which cannot be the tag of an image or an archive", version)
 	}
 	return nil
 }
