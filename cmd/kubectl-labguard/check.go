@@ -66,6 +66,9 @@ func newCheck(p *plugin) *cobra.Command {
 	flags.IntVar(&o.days, "days", 0, "say of each object too what the answer will be in so many days")
 	flags.StringSliceVar(&o.failOn, "fail-on", o.failOn, "what the exit code tells of: refused, held, unknown, warned, later")
 	flags.StringVarP(&o.output, "output", "o", "", "json or sarif, or empty for people")
+	// They fail only where there is no flag of that name, which the test of completion sees.
+	_ = command.RegisterFlagCompletionFunc("fail-on", completeFailures)
+	_ = command.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"json", "sarif"}, cobra.ShellCompDirectiveNoFileComp))
 	return command
 }
 

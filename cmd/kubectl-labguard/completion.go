@@ -6,10 +6,13 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/labguard/labguard/internal/plugin/check"
 )
 
 // completionWaits is how long somebody who has pressed the tabulator waits.
@@ -103,4 +106,17 @@ func (p *plugin) completeExplained(command *cobra.Command, before []string, type
 		choices = append(choices, strings.ToLower(one.name)+"/")
 	}
 	return append(choices, p.workloadNames(command.Context())...), cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
+// completeFailures completes the last of a list of failures, with those that are not in it yet.
+func completeFailures(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	before := typed[:strings.LastIndex(typed, ",")+1]
+	there := strings.Split(before, ",")
+	var choices []string
+	for _, one := range check.Failures() {
+		if !slices.Contains(there, one) {
+			choices = append(choices, before+one)
+		}
+	}
+	return choices, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }

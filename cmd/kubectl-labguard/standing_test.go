@@ -435,4 +435,13 @@ func TestCompletionIsThatOfKubectl(t *testing.T) {
 	if out, _, err = command(t, "", "__complete", "explain", "lis", "--from", ""); err != nil || !strings.Contains(out, ":4") {
 		t.Errorf("%v\n%s", err, out)
 	}
+	for typed, want := range map[string]string{
+		"--fail-on ": "refused\nheld\nunknown\nwarned\nlater\n:6\n", "--fail-on held,w": "held,refused\nheld,unknown\nheld,warned\nheld,later\n:6\n",
+		"-o ": "json\nsarif\n:4\n", "--output ": "json\nsarif\n:4\n",
+	} {
+		flag, value, _ := strings.Cut(typed, " ")
+		if out, _, err = command(t, "", "__complete", "check", flag, value); err != nil || out != want {
+			t.Errorf("%s is completed to %q, want %q: %v", typed, out, want, err)
+		}
+	}
 }
