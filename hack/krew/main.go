@@ -119,7 +119,7 @@ func (m *maker) archive(ctx context.Context, name string) ([]byte, error) {
 		return nil, err
 	}
 	if stamped := compiled.Build.Main.Version; stamped != m.tag {
-		return nil, fmt.Errorf("the Go command calls the version %s, and the tag is %s: has the commit two tags?", stamped, m.tag)
+		return nil, fmt.Errorf("the Go command calls the version %s, and the tag is %s: has the commit two tags, or go.mod another major version?", stamped, m.tag)
 	}
 	program := "kubectl-labguard"
 	if system == "windows" {

@@ -161,7 +161,7 @@ func TestWhatIsNotTheCommitOfTheTagIsRefused(t *testing.T) {
 		"a second tag that is later": {func(dir string) string {
 			git(t, dir, "tag", "v1.3.0")
 			return dir
-		}, "v1.2.3", "the Go command calls the version v1.3.0, and the tag is v1.2.3: has the commit two tags?"},
+		}, "v1.2.3", "the Go command calls the version v1.3.0, and the tag is v1.2.3: has the commit two tags, or go.mod another major version?"},
 		"a change": {func(dir string) string {
 			put(t, dir, "LICENSE", "mine\n")
 			return dir
