@@ -308,9 +308,9 @@ func TestFactsThatOthersCanWriteAreNotTaken(t *testing.T) {
 	}{
 		"one's own":                   {0o700, 0o600, "BASE", "", true},
 		"one that others may read":    {0o755, 0o644, "BASE", "", true},
-		"a directory of everybody":    {0o777, 0o600, "BASE", "Warning: facts are neither read from directory BASE/labguard nor kept there: others may write it: chmod go-w takes that away\n", false},
-		"a directory of a group":      {0o770, 0o600, "BASE", "Warning: facts are neither read from directory BASE/labguard nor kept there: others may write it: chmod go-w takes that away\n", false},
-		"a file of everybody":         {0o700, 0o666, "BASE", "Warning: facts are neither read from BASE/labguard/images.json nor kept there: others may write it: chmod go-w takes that away\n", false},
+		"a directory of everybody":    {0o777, 0o600, "BASE", "Warning: facts of earlier runs are neither read nor kept: directory BASE/labguard: others may write it: chmod go-w takes that away\n", false},
+		"a directory of a group":      {0o770, 0o600, "BASE", "Warning: facts of earlier runs are neither read nor kept: directory BASE/labguard: others may write it: chmod go-w takes that away\n", false},
+		"a file of everybody":         {0o700, 0o666, "BASE", "Warning: facts of earlier runs are neither read nor kept: BASE/labguard/images.json: others may write it: chmod go-w takes that away\n", false},
 		"no directory of one's own":   {0o700, 0o600, "", "Warning: you have no directory for caches (neither $XDG_CACHE_HOME nor $HOME are defined), so nothing is kept for the next run: name one with --cache-dir\n", false},
 		"a directory without a start": {0o700, 0o600, "caches", "Warning: you have no directory for caches (path in $XDG_CACHE_HOME is relative), so nothing is kept for the next run: name one with --cache-dir\n", false},
 	} {

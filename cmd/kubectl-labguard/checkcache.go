@@ -52,36 +52,19 @@ type cachedTag struct {
 // unkept is a cache for one run.
 func unkept() *imageCache { return (&imageCache{used: map[string]bool{}}).empty() }
 
+// errOthersWrite is a cache in which others could write dates of images.
+var errOthersWrite = errors.New("are neither read nor kept")
+
 // openCache reads the cache of a directory. One that cannot be read is begun anew, and one that others can write is not used; the error says so.
 func openCache(directory string) (*imageCache, error) {
 	cache := &imageCache{file: filepath.Join(directory, "images.json"), used: map[string]bool{}}
-	switch info, err := os.Stat(directory); {
-	case errors.Is(err, fs.ErrNotExist):
-		return cache.empty(), nil
-	case err != nil:
-		return cache.empty(), fmt.Errorf("read the facts of earlier runs: %w", err)
-	default:
-		if err := ours(info); err != nil {
-			return unkept(), fmt.Errorf("facts are neither read from directory %s nor kept there: %w", directory, err)
-		}
-	}
-	opened, err := os.Open(cache.file)
+	content, err := readOurs(directory, cache.file)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return cache.empty(), nil
+	case errors.Is(err, errOthersWrite):
+		return unkept(), fmt.Errorf("facts of earlier runs %w", err)
 	case err != nil:
-		return cache.empty(), fmt.Errorf("read the facts of earlier runs: %w", err)
-	}
-	defer func() { _ = opened.Close() }()
-	info, err := opened.Stat()
-	if err != nil {
-		return cache.empty(), fmt.Errorf("read the facts of earlier runs: %w", err)
-	}
-	if err := ours(info); err != nil {
-		return unkept(), fmt.Errorf("facts are neither read from %s nor kept there: %w", cache.file, err)
-	}
-	content, err := io.ReadAll(io.LimitReader(opened, maxCacheBytes))
-	if err != nil {
 		return cache.empty(), fmt.Errorf("read the facts of earlier runs: %w", err)
 	}
 	if err := json.Unmarshal(content, &cache.kept); err != nil || cache.kept.Version != cacheVersion {
@@ -96,6 +79,29 @@ func openCache(directory string) (*imageCache, error) {
 		return cache.empty(), nil
 	}
 	return cache, nil
+}
+
+// readOurs reads a file of a directory, if nobody else can have written it.
+func readOurs(directory, file string) ([]byte, error) {
+	about, err := os.Stat(directory)
+	if err != nil {
+		return nil, err
+	}
+	if err := ours(about); err != nil {
+		return nil, fmt.Errorf("%w: directory %s: %w", errOthersWrite, directory, err)
+	}
+	opened, err := os.Open(file) //nolint:gosec // G304: it lies in the directory for caches
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = opened.Close() }()
+	if about, err = opened.Stat(); err != nil {
+		return nil, err
+	}
+	if err := ours(about); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", errOthersWrite, file, err)
+	}
+	return io.ReadAll(io.LimitReader(opened, maxCacheBytes))
 }
 
 func (c *imageCache) empty() *imageCache {
