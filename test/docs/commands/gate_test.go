@@ -51,7 +51,7 @@ func TestTheReadmeShowsWhatHappens(t *testing.T) {
 	operator.Push(t, "lab/lis:1.9", 400*day)
 	d.follows(documented.Session(t, "README.md", "See it", 2), registryOfPages, registry)
 	d.follows(documented.Session(t, "README.md", "See it", 3))
-	d.until("the certificate is issued", "kubectl get lw -A -o wide | grep ' lis '", "T")
+	d.until("the certificate is issued", "kubectl get lw -n demo-pathology lis -o jsonpath={.status.certificate.notAfter}", "T")
 	d.follows(documented.Session(t, "README.md", "A LabWorkload", 1))
 	d.apply(job("demo-chemistry", "import", operator.Push(t, "lab/import:1", day)))
 	d.until("the job is recorded", "kubectl get rolloutrecords -A", "run-once")
