@@ -19,6 +19,7 @@ import (
 
 	"github.com/labguard/labguard/hack/demo/tour"
 	"github.com/labguard/labguard/internal/testutil/cluster"
+	"github.com/labguard/labguard/internal/testutil/documented"
 )
 
 const (
@@ -45,7 +46,7 @@ func TestLaboratoryWorksOnWhileLabguardComesAndGoes(t *testing.T) {
 	}
 	d.roots = string(roots)
 	empty := d.gate()
-	install := documented(t, "sh", "helm install labguard charts/labguard")
+	install := documented.Block(t, "docs/install.md", "Into the cluster > With Helm", 1)
 	l := newLaboratory(t, d)
 	var witnesses []*witness
 	for _, step := range []struct {
@@ -87,7 +88,7 @@ func TestLaboratoryWorksOnWhileLabguardComesAndGoes(t *testing.T) {
 		}},
 		{"helm uninstall takes the gate down, releases what is held, and leaves the rest", func(t *testing.T) {
 			before := l.declared()
-			d.script(this.dir, documented(t, "sh", "helm uninstall labguard -n labguard-system"))
+			d.script(this.dir, documented.Block(t, "docs/install.md", "Uninstall > With Helm", 1))
 			l.without(t, empty, before)
 			left := strings.Fields(d.kubectl("get", "-n", system, "-o", "name", "-l", "app.kubernetes.io/instance=labguard",
 				"deployments,jobs,pods,services,serviceaccounts,configmaps,secrets,networkpolicies,poddisruptionbudgets,roles,rolebindings"))
@@ -104,9 +105,9 @@ func TestLaboratoryWorksOnWhileLabguardComesAndGoes(t *testing.T) {
 			before := l.declared()
 			d.kubectl("delete", "namespace", system)
 			t.Logf("of the gate, labguard itself has left %v", left(d.gate(), empty))
-			d.script(this.dir, withoutLabguard(t, 0))
+			d.script(this.dir, documented.Block(t, "docs/install.md", "Without labguard", 1))
 			this.extract(t)
-			d.script(this.dir, withoutLabguard(t, 1))
+			d.script(this.dir, documented.Block(t, "docs/install.md", "Without labguard", 2))
 			l.without(t, empty, before)
 		}},
 		{"it installs once more, and the namespace is deleted while labguard does not run", func(t *testing.T) {
@@ -120,8 +121,8 @@ func TestLaboratoryWorksOnWhileLabguardComesAndGoes(t *testing.T) {
 				t.Fatal("nothing of the gate is there any more, so that the one line shows nothing")
 			}
 			l.holds()
-			d.script(this.dir, withoutLabguard(t, 0))
-			d.script(this.dir, withoutLabguard(t, 1))
+			d.script(this.dir, documented.Block(t, "docs/install.md", "Without labguard", 1))
+			d.script(this.dir, documented.Block(t, "docs/install.md", "Without labguard", 2))
 			l.without(t, empty, before)
 		}},
 	} {
@@ -144,7 +145,7 @@ func TestLaboratoryWorksOnWhileLabguardComesAndGoes(t *testing.T) {
 // again is what docs/install.md says to do before labguard is installed again: what a gate has written on objects is not to be believed by a later one.
 func again(t *testing.T, namespace string) string {
 	t.Helper()
-	return strings.ReplaceAll(documented(t, "sh", "labguard.dev/admissions-"), "NAMESPACE", namespace)
+	return strings.ReplaceAll(documented.Block(t, "docs/install.md", "Without labguard", 3), "NAMESPACE", namespace)
 }
 
 // left is what there is and was not there at the beginning.

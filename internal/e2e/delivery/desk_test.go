@@ -138,7 +138,7 @@ func (d *desk) until(what string, met func() error) {
 func (d *desk) decide(r release, generation string) {
 	d.Helper()
 	var values map[string]any
-	if err := yaml.Unmarshal([]byte(documented(d.TB, "yaml", "trustDomain: lab.example")), &values); err != nil {
+	if err := yaml.Unmarshal([]byte(documentedValues(d.TB)), &values); err != nil {
 		d.Fatal(err)
 	}
 	registry := cluster.Node().Registry

@@ -128,6 +128,13 @@ func (l *laboratory) open() {
 		}
 	}
 	l.flows()
+	l.until("the status of the analyzer says when the lis has last let its airlock in", func() error {
+		upstreams := l.kubectl("get", "labworkload", "-n", l.namespace, "analyzer", "-o", "jsonpath={range .status.transit.upstreams[*]}{.name} {.lastHandshake}{end}")
+		if at, found := strings.CutPrefix(upstreams, l.namespace+"/lis:2575 "); !found || at == "" {
+			return fmt.Errorf("it says %q", upstreams)
+		}
+		return nil
+	})
 	l.Logf("the laboratory works, each pod with its sidecar (%s)", time.Since(begun).Round(time.Second))
 }
 
