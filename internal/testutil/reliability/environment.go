@@ -6,15 +6,19 @@ package reliability
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/rest"
 	testclock "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 )
 
 const (
@@ -35,7 +39,8 @@ type Environment struct {
 }
 
 // Connect makes an environment out of the access of an administrator and,
-// if not nil, that of the operator. It lifts their limits on requests.
+// if not nil, that of the operator. It lifts their limits on requests. Kinds that
+// are not served at first are not looked for again.
 func Connect(admin, operator *rest.Config, scheme *runtime.Scheme) (*Environment, error) {
 	env := &Environment{}
 	for _, side := range []struct {
@@ -47,13 +52,51 @@ func Connect(admin, operator *rest.Config, scheme *runtime.Scheme) (*Environment
 		}
 		config := rest.CopyConfig(side.config)
 		config.QPS = -1
-		c, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
+		options := client.Options{Scheme: scheme}
+		if err := once(config, &options); err != nil {
+			return nil, err
+		}
+		c, err := client.NewWithWatch(config, options)
 		if err != nil {
 			return nil, fmt.Errorf("create client: %w", err)
 		}
 		*side.client = c
 	}
 	return env, nil
+}
+
+// once has clients look up only once what is not served. A REST mapper reads all that the server serves each time it is asked for such a kind, which
+// reconcilers of trials do many times, and was most of what a trial cost.
+func once(config *rest.Config, options *client.Options) error {
+	http, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return fmt.Errorf("create HTTP client: %w", err)
+	}
+	mapper, err := apiutil.NewDynamicRESTMapper(config, http)
+	if err != nil {
+		return fmt.Errorf("create REST mapper: %w", err)
+	}
+	options.HTTPClient, options.Mapper = http, &remembering{RESTMapper: mapper}
+	return nil
+}
+
+// remembering is a RESTMapper that asks only once about what is not served.
+type remembering struct {
+	meta.RESTMapper
+	missing sync.Map
+}
+
+// RESTMapping fails at once for a kind for which it has failed with no match before.
+func (r *remembering) RESTMapping(gk schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
+	key := fmt.Sprint(gk, versions)
+	if err, known := r.missing.Load(key); known {
+		return nil, err.(error) //nolint:errcheck,forcetypeassert // Nothing else is stored.
+	}
+	mapping, err := r.RESTMapper.RESTMapping(gk, versions...)
+	if meta.IsNoMatchError(err) {
+		r.missing.Store(key, err)
+	}
+	return mapping, err
 }
 
 func (e *Environment) operator() client.WithWatch {
