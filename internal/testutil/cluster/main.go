@@ -10,6 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/go-logr/logr"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // dirVariable names the folder of a cluster that runs already.
@@ -57,6 +60,8 @@ var own struct {
 // Main runs the tests of m against a cluster and returns the exit code. Why a
 // cluster could not be had goes to stderr.
 func Main(m *testing.M, opts ...Option) int {
+	// controller-runtime prints a stack where nobody says what becomes of its log. Tests look at what comes of things, not at logs.
+	log.SetLogger(logr.Discard())
 	// Listing tests needs no cluster. The testing package parses flags in Run.
 	flag.Parse()
 	if list := flag.Lookup("test.list"); list != nil && list.Value.String() != "" {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,12 +77,16 @@ func (d desk) run(block string) string {
 	return d.Must(d, block)
 }
 
-// checkout is a shell in the checkout itself, for commands of make and go.
+// checkout is a shell in the checkout itself, for commands of make and go. It knows nothing of the make that may run this test: one that is told of
+// another says which folder it enters, and a reader's says no such thing.
 func (d desk) checkout() documented.Shell {
 	d.Helper()
 	shell := d.Shell
 	shell.Dir = documented.Root(d)
-	shell.Env = append(os.Environ(), "MAKEFLAGS=", "MFLAGS=", "PATH="+d.programs+":"+os.Getenv("PATH"))
+	shell.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		return strings.HasPrefix(variable, "MAKE") || strings.HasPrefix(variable, "MFLAGS=")
+	})
+	shell.Env = append(shell.Env, "PATH="+d.programs+":"+os.Getenv("PATH"))
 	return shell
 }
 
