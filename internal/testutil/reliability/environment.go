@@ -90,7 +90,7 @@ type remembering struct {
 func (r *remembering) RESTMapping(gk schema.GroupKind, versions ...string) (*meta.RESTMapping, error) {
 	key := fmt.Sprint(gk, versions)
 	if err, known := r.missing.Load(key); known {
-		return nil, err.(error) //nolint:errcheck,forcetypeassert // Nothing else is stored.
+		return nil, err.(error)
 	}
 	mapping, err := r.RESTMapper.RESTMapping(gk, versions...)
 	if meta.IsNoMatchError(err) {
