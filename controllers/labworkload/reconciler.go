@@ -74,13 +74,13 @@ type Reconciler struct {
 	Airlocks Airlocks
 	People   People
 
-	began   beginning
-	trained trained
-	waiting references
-	nodes   nodePlatforms
-	tally   tally
-	transit transitTally
-	wishes  wishes
+	began      beginning
+	trained    trained
+	waiting    references
+	nodes      nodePlatforms
+	tally      tally
+	conditions conditionTally
+	wishes     wishes
 }
 
 // +kubebuilder:rbac:groups=labguard.dev,resources=labworkloads,verbs=get;list;watch
@@ -113,14 +113,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		if client.IgnoreNotFound(err) == nil {
 			r.waiting.forget(request.NamespacedName)
 			r.tally.forget(request.NamespacedName)
-			r.transit.set(request.NamespacedName, "")
+			r.conditions.set(request.NamespacedName, nil)
 			r.watchAirlocks(request.NamespacedName, nil)
 		}
 		return outcome.Result(client.IgnoreNotFound(err), time.Time{}, r.Clock.Now(), r.Random)
 	}
 	if workload.DeletionTimestamp != nil {
 		r.tally.forget(request.NamespacedName)
-		r.transit.set(request.NamespacedName, "")
+		r.conditions.set(request.NamespacedName, nil)
 		return ctrl.Result{}, nil
 	}
 	s, err := r.gather(ctx, workload)
@@ -134,7 +134,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	status := computeStatus(s, decided, err)
 	r.tally.set(request.NamespacedName, decided.images, status.NextChangeAt)
-	r.transit.set(request.NamespacedName, decided.transitReason())
+	r.conditions.set(request.NamespacedName, status.Conditions)
 	err = errors.Join(err, r.report(ctx, workload, status))
 	result, err := outcome.Result(err, r.nextLook(s, status), r.Clock.Now(), r.Random)
 	if err != nil {

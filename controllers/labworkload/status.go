@@ -50,14 +50,6 @@ func (d *decision) answers() map[string]posture.Verdict {
 	return answers
 }
 
-// transitReason is the reason of the answer to TransitEncrypted, empty if there is none.
-func (d *decision) transitReason() string {
-	if d.transit == nil {
-		return ""
-	}
-	return d.transit.Reason
-}
-
 // computeStatus is the whole status, from what was gathered, what was decided and how the writes went.
 func computeStatus(s *scope, d *decision, err error) *v1alpha1.LabWorkloadStatus {
 	workload := s.workload

@@ -47,7 +47,7 @@ func Collectors() []prometheus.Collector {
 	}
 	return []prometheus.Collector{
 		AdmissionDecisions, AdmissionWaits, AdmissionWaitSeconds, HeldRollouts, EnforcedNamespaces, ImageRecordWrites, AccessDecisions,
-		Images, Transit, EvaluationTimestamp, NextChangeTimestamp,
+		Images, Conditions, EvaluationTimestamp, NextChangeTimestamp,
 		BreakGlassRequests, BreakGlassOpen, AccessFindings,
 		Airlocks, OldestAirlockReport, AirlockProbes, TrustRootsLeaving, TrustRootExpiry, TrustBundlePods, LateRenewals,
 	}

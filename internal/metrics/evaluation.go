@@ -25,8 +25,9 @@ var NextChangeTimestamp = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 	Help: "Earliest instant at which time alone changes an answer, in seconds since 1970. On the leader only.",
 }, nil)
 
-// Transit is how many LabWorkloads of a namespace have an answer to TransitEncrypted, by its reason. Only the leader has it.
-var Transit = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-	Name: "labguard_transit",
-	Help: "LabWorkloads by namespace and the reason of their answer to TransitEncrypted. On the leader only.",
-}, []string{"namespace", "reason"})
+// Conditions is how many LabWorkloads of a namespace have a condition with a status and a reason, which are those that the API declares. Only the leader
+// has it.
+var Conditions = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+	Name: "labguard_conditions",
+	Help: "LabWorkloads by namespace, and type, status and reason of their conditions. On the leader only.",
+}, []string{"namespace", "type", "status", "reason"})

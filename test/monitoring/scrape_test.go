@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -53,13 +54,26 @@ func TestPrometheusFindsLabguard(t *testing.T) {
 	if endpoint.Port != port.Name || endpoint.Scheme == nil || !strings.EqualFold(string(*endpoint.Scheme), "https") {
 		t.Errorf("Prometheus asks port %s by %v", endpoint.Port, endpoint.Scheme)
 	}
+	if !endpoint.HonorLabels {
+		t.Error("the label namespace of metrics becomes the namespace that labguard runs in")
+	}
 	if endpoint.TLSConfig == nil || endpoint.TLSConfig.InsecureSkipVerify != nil || *endpoint.TLSConfig.ServerName != webhooks.Name+"."+webhooks.Namespace+".svc" {
 		t.Errorf("Prometheus shows its token by %+v", endpoint.TLSConfig)
 	}
 }
 
 func TestTheRightToMetricsIsThatAlone(t *testing.T) {
-	role := decode[rbacv1.ClusterRole](t, read(t, folder+"reader.yaml"))
+	documents := strings.Split(read(t, folder+"reader.yaml"), "\n---\n")
+	if len(documents) != 2 {
+		t.Fatalf("%d documents, want a ClusterRole and a Role", len(documents))
+	}
+	role, discovery := decode[rbacv1.ClusterRole](t, documents[0]), decode[rbacv1.Role](t, documents[1])
+	if diff := cmp.Diff([]rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"services", "endpoints", "pods"}, Verbs: []string{"get", "list", "watch"}},
+		{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: []string{"get", "list", "watch"}},
+	}, discovery.Rules); diff != "" || discovery.Namespace != "labguard-system" {
+		t.Errorf("in %s it may (-want +got):\n%s", discovery.Namespace, diff)
+	}
 	if len(role.Rules) != 1 || !slices.Equal(role.Rules[0].NonResourceURLs, []string{"/metrics"}) || !slices.Equal(role.Rules[0].Verbs, []string{"get"}) ||
 		len(role.Rules[0].Resources) != 0 {
 		t.Errorf("it has %+v", role.Rules)

@@ -50,6 +50,7 @@ func TestMetricsAreScrapedAsThePageSays(t *testing.T) {
 	d.run(documented.Block(t, "docs/metrics.md", "Prometheus and Grafana", 1))
 	t.Cleanup(func() { _, _ = cluster.Kubectl(t, "delete", "clusterrolebinding", "labguard-metrics-reader") })
 	d.until("Prometheus may", "kubectl auth can-i get /metrics --as=system:serviceaccount:monitoring:prometheus-k8s || true", "yes")
+	d.until("Prometheus finds pods", "kubectl auth can-i list pods -n labguard-system --as=system:serviceaccount:monitoring:prometheus-k8s || true", "yes")
 }
 
 func TestArgoCDIsTold(t *testing.T) {
