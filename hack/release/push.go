@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -21,7 +22,8 @@ func push(ctx context.Context, m made, t target, say func(string, ...any)) error
 	if err != nil {
 		return fmt.Errorf("name the image: %w", err)
 	}
-	options := []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithUserAgent("labguard-release")}
+	options := []remote.Option{remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithUserAgent("labguard-release"),
+		remote.WithTransport(private{remote.DefaultTransport})}
 	say("pushing %s", tag)
 	if err := unused(tag, m, options); err != nil {
 		return err
@@ -42,6 +44,23 @@ func push(ctx context.Context, m made, t target, say func(string, ...any)) error
 		return refused("push the tag "+tag.Name(), tag, err)
 	}
 	return nil
+}
+
+// errPlaintext says why a registry that speaks no HTTPS is not spoken to.
+var errPlaintext = errors.New("plain HTTP would show the login and let others change the image: have the registry speak HTTPS")
+
+// private speaks HTTPS with everybody but this machine itself: the library turns to plain HTTP for registries in networks of private addresses.
+type private struct{ http.RoundTripper }
+
+// RoundTrip fails with errPlaintext for what would leave the machine in plaintext.
+func (p private) RoundTrip(request *http.Request) (*http.Response, error) {
+	host := request.URL.Hostname()
+	address, err := netip.ParseAddr(host)
+	here := host == "localhost" || err == nil && address.Unmap().IsLoopback()
+	if request.URL.Scheme != "https" && !here {
+		return nil, errPlaintext
+	}
+	return p.RoundTripper.RoundTrip(request)
 }
 
 // unused fails if the tag is another image already: whoever has deployed a version by its tag would get another program under it.

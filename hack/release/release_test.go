@@ -9,6 +9,7 @@ import (
 	"debug/buildinfo"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -321,3 +322,34 @@ func readOnly(next http.Handler) http.Handler {
 		next.ServeHTTP(w, r)
 	})
 }
+
+// The library takes plain HTTP for a registry in a network of private addresses, and sends the login by it.
+func TestNothingLeavesTheMachineInPlaintext(t *testing.T) {
+	for address, leaves := range map[string]bool{
+		"http://10.1.2.3:5000/v2/": true, "http://192.168.1.1/v2/": true, "http://registry.local/v2/": true, "http://[fd00::1]:5000/v2/": true,
+		"https://10.1.2.3:5000/v2/": false, "http://127.0.0.1:5000/v2/": false, "http://localhost:5000/v2/": false, "http://[::1]:5000/v2/": false,
+	} {
+		asked := false
+		transport := private{asks(func(request *http.Request) (*http.Response, error) {
+			asked = true
+			return &http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: request}, nil
+		})}
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := transport.RoundTrip(request)
+		if err == nil {
+			_ = answer.Body.Close()
+		}
+		if asked == leaves || errors.Is(err, errPlaintext) != leaves {
+			t.Errorf("%s: asked %v, %v", address, asked, err)
+		}
+	}
+}
+
+// asks is a function as a transport.
+type asks func(*http.Request) (*http.Response, error)
+
+// RoundTrip calls it.
+func (a asks) RoundTrip(request *http.Request) (*http.Response, error) { return a(request) }
