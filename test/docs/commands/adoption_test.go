@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/testutil/cluster"
 	"github.com/labguard/labguard/internal/testutil/documented"
 	"github.com/labguard/labguard/internal/testutil/operator"
@@ -29,7 +30,7 @@ func TestALaboratoryIsAdopted(t *testing.T) {
 	d.install()
 	d.plugin()
 	d.apply(dns)
-	operator.Start(t, operator.Options{})
+	operator.Start(t, operator.Options{Configuration: trusted(t) + "airlock: {image: \"registry.example/airlock@sha256:" + strings.Repeat("a", 64) + "\"}\n"})
 	d.namespace("pathology")
 	stale := operator.Push(t, "lab/adopted:1", 200*day)
 	d.apply(deployment("pathology", "lis", stale))
@@ -64,6 +65,7 @@ func TestALaboratoryIsAdopted(t *testing.T) {
 		_, err := d.Run(quiet{t}, look)
 		return err
 	})
+	d.encrypts(t)
 	d.run(documented.Block(t, "docs/adoption.md", "7. People", 1))
 	d.run(`kubectl patch labworkload lis -n pathology --type=merge -p '{"spec": {"images": {"enforcement": "Audit"}, "network": {"enforcement": "Audit"}}}'`)
 	operator.Eventually(t, "the policy is gone", func() error {
@@ -76,4 +78,31 @@ func TestALaboratoryIsAdopted(t *testing.T) {
 		_, err := bring("audited")
 		return err
 	})
+}
+
+// encrypts goes the way to Strict as far as it goes without pods that run airlock, and back.
+func (d desk) encrypts(t *testing.T) {
+	t.Helper()
+	says := func(what, question, answer string) {
+		t.Helper()
+		operator.Eventually(t, what, func() error {
+			out, err := d.Run(quiet{t}, question)
+			if err != nil || strings.TrimSpace(out) != answer {
+				return errorf("it is %s, %v", out, err)
+			}
+			return nil
+		})
+	}
+	d.run(documented.Block(t, "docs/adoption.md", "6. Encrypt", 1))
+	says("TransitEncrypted says that labguard observes",
+		`kubectl get labworkload lis -n pathology -o jsonpath='{.status.conditions[?(@.type=="TransitEncrypted")].reason}'`, v1alpha1.ReasonObserving)
+	d.run(documented.Block(t, "docs/adoption.md", "6. Encrypt", 2))
+	const stage = "kubectl get airlockprofiles -n pathology -o jsonpath='{.items[*].spec.stage}'"
+	says("pods of both get the sidecar", stage, "Permissive Permissive")
+	d.run(documented.Block(t, "docs/adoption.md", "6. Encrypt", 3))
+	// It is observed for a week first.
+	says("Strict is asked for", "kubectl get labworkload lis -n pathology -o jsonpath='{.spec.encryption.inTransit.stage}'", string(v1alpha1.TransitStageStrict))
+	says("and is not entered yet", stage, "Permissive Permissive")
+	d.run(`kubectl delete labworkload interface-engine -n pathology
+kubectl patch labworkload lis -n pathology --type=merge -p '{"spec": {"encryption": null}}'`)
 }
