@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -190,6 +191,28 @@ func TestEveryValueIsUsed(t *testing.T) {
 		t.Errorf("egress is %v", egress)
 	}
 	named(t, objects, "PrometheusRule", "labguard")
+}
+
+// In a namespace whose pods may call nobody, the Job that an uninstall begins with would not reach the API server, and Helm would remove nothing.
+func TestTheNetworkPolicyIsForTheHooksToo(t *testing.T) {
+	objects, hooks := rendered(t, values(nil))
+	policy := typed(t, []*unstructured.Unstructured{named(t, objects, "NetworkPolicy", "labguard")})[0].(*networkingv1.NetworkPolicy)
+	selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pods := append(podTemplates(t, objects), podTemplates(t, hooks)...)
+	if len(pods) < 3 {
+		t.Fatalf("%d pods, want the operator and two hooks", len(pods))
+	}
+	for _, pod := range pods {
+		if !selector.Matches(labels.Set(pod.Labels)) {
+			t.Errorf("the policy does not select %v", pod.Labels)
+		}
+	}
+	if selector.Matches(labels.Set{"app.kubernetes.io/name": "other"}) {
+		t.Error("the policy selects other pods too")
+	}
 }
 
 func TestANetworkPolicyOfYourOwnTakesThePlaceOfTheChartsOwn(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"helm.sh/helm/v4/pkg/action"
 	"helm.sh/helm/v4/pkg/chart/common"
+	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"sigs.k8s.io/yaml"
 )
 
@@ -86,6 +87,18 @@ func TestWithoutAnImageTheChartSaysWhatToDo(t *testing.T) {
 	_, err := helmTemplate(t, systemNamespace, newest, map[string]any{})
 	if err == nil || !strings.Contains(err.Error(), "image.repository is empty: build the image") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Whoever names a repository alone gets the image that make images has put there: its tag is that of the commit, which Go wants to begin with v.
+func TestTheDefaultTagIsThatOfTheRelease(t *testing.T) {
+	objects, _ := rendered(t, values(map[string]any{"image.repository": "registry.example/manager", "image.tag": "", "image.digest": ""}))
+	loaded, err := loader.Load(chartDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if pods := podTemplates(t, objects); pods[0].Spec.Containers[0].Image != "registry.example/manager:v"+loaded.Metadata.Version {
+		t.Errorf("the image of chart %s is %s", loaded.Metadata.Version, pods[0].Spec.Containers[0].Image)
 	}
 }
 
