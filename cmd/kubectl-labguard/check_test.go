@@ -111,6 +111,23 @@ func TestTheExitCodeTellsAPipelineWhatToDo(t *testing.T) {
 	}
 }
 
+// helm template CHART | kubectl labguard check -f - is green without pipefail, if helm fails and this passes.
+func TestAPipeThatBringsNothingDoesNotPass(t *testing.T) {
+	for _, in := range []string{"", "\n", "---\n# a comment\n---\n", "Error: chart not found"} {
+		if _, _, code, err := checking(t, in, "--offline", "-f", "-"); code != 2 || err == nil || !strings.Contains(err.Error(), "did what writes it fail?") {
+			t.Errorf("%q: code %d, %v", in, code, err)
+		}
+	}
+}
+
+// An API server would not take it, so that nothing would be enforced.
+func TestALabWorkloadOfAVersionThatIsNotServedIsInvalidAndDeclaresNothing(t *testing.T) {
+	out, _, code, err := checking(t, strings.Replace(enforcing, "v1alpha1", "v1", 1)+"---\n"+podOf("r.example/lis:1"), "--offline", "-f", "-")
+	if code != 1 || err == nil || !strings.Contains(out, "labguard.dev/v1 is not served, only labguard.dev/v1alpha1") || strings.Contains(out, "is stale") {
+		t.Errorf("code %d, %v\n%s", code, err, out)
+	}
+}
+
 func TestMistakesOfACheckNameTheFileAndTheFix(t *testing.T) {
 	top := files(t, map[string]string{
 		"empty/none.txt": "x", "loop->": "loop", "links/a.yaml->": "../loop", "links/d->": "../empty", "config.yaml": "registries: [{hots: a}]\n", "good.yaml": podOf("a"),

@@ -32,6 +32,9 @@ type manifests struct {
 
 var errTooMuch = fmt.Errorf("these are more than %d files, %d objects or %d MiB: name the directory of the manifests alone", maxTreeFiles, check.MaxDocuments, maxTreeBytes>>20)
 
+// errNothingWritten is what an empty pipe is: a check that passes because the command before it failed would be worse than none.
+var errNothingWritten = errors.New("standard input has no object: did what writes it fail?")
+
 // tooMuch says whether no further file is read.
 func (m *manifests) tooMuch() bool {
 	return m.files > maxTreeFiles || m.bytes+m.read.Aliased > maxTreeBytes || m.read.Said() > check.MaxDocuments
@@ -48,7 +51,11 @@ func (m *manifests) take(name string) error {
 			return fmt.Errorf("read standard input: %w", err)
 		}
 		m.bytes += int64(len(content))
-		m.read.Add(check.Parse(name, content))
+		read := check.Parse(name, content)
+		if len(read.Objects)+len(read.Broken) == 0 {
+			return errNothingWritten
+		}
+		m.read.Add(read)
 		return nil
 	}
 	info, err := os.Stat(name)

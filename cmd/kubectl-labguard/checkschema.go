@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -69,6 +70,18 @@ func (s *schemas) clusterWide(kind string) bool {
 	return definition != nil && definition.Spec.Scope == apiextensions.ClusterScoped
 }
 
+// served are the versions of a kind, as manifests write them.
+func (s *schemas) served(kind string) []string {
+	definition := s.definitions[kind]
+	var all []string
+	for i := range definition.Spec.Versions {
+		if one := &definition.Spec.Versions[i]; one.Served {
+			all = append(all, definition.Spec.Group+"/"+one.Name)
+		}
+	}
+	return all
+}
+
 // of is the schema of a kind; nil if labguard has no such kind.
 func (s *schemas) of(kind string) (*kindSchema, error) {
 	definition := s.definitions[kind]
@@ -102,6 +115,11 @@ func (s *schemas) invalid(ctx context.Context, object *check.Object) ([]byte, []
 	}
 	if kind == nil {
 		return wrong(fmt.Errorf("there is no kind %s in %s: is it from a later version of labguard?", object.Kind, object.APIVersion))
+	}
+	if served := s.served(object.Kind); !slices.Contains(served, object.APIVersion) {
+		return object.JSON(), []check.FieldProblem{{
+			Path: []any{"apiVersion"}, Text: fmt.Sprintf("%s is not served, only %s: an API server would refuse it", object.APIVersion, strings.Join(served, ", ")),
+		}}
 	}
 	var fields map[string]any
 	if err := json.Unmarshal(object.JSON(), &fields); err != nil {

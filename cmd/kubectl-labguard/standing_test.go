@@ -230,6 +230,32 @@ func TestAnObjectIsExplained(t *testing.T) {
 	}
 }
 
+// Admission reads the image and refuses it if it is stale. That nobody has read it yet is no answer.
+func TestAnImageThatNobodyHasReadIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	for image, want := range map[string]string{"registry.example/lab/lis:never": "how old registry.example/lab/lis:never is, is not known here", "registry.example/lab/lis:2.4": ""} {
+		answers := pathology()
+		answers["GET /api/v1/namespaces/pathology/pods/lis-0"] = corev1.Pod{
+			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"}, ObjectMeta: metav1.ObjectMeta{Namespace: "pathology", Name: "lis-0", Labels: map[string]string{"app": "lis"}},
+			Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "lis", Image: "registry.example/lab/lis:2.4"}}},
+		}
+		kind, err := kindNamed("pod")
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := &explainOptions{days: 30}
+		if want != "" {
+			o.images = map[string]string{"lis": image}
+		}
+		s, err := asking(t, &server{answers: answers}, func(ctx context.Context, s session, r reader) error {
+			return s.explainObject(ctx, r, o, kind, "pathology", "lis-0")
+		})
+		if want == "" && err != nil || want != "" && (err == nil || exitCode(err) != exitUnanswered || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%s: %v\n%s%s", image, err, s.out, s.err)
+		}
+	}
+}
+
 func TestTheAirlockOfAPodIsKnownByItsProfiles(t *testing.T) {
 	t.Parallel()
 	const airlock, profiles = "registry.example/labguard/airlock:1", labPath + "/namespaces/pathology/airlockprofiles?limit=1000"

@@ -260,8 +260,33 @@ func (p *Parsed) document(d *document, raw []byte) {
 		return // a document of comments alone
 	}
 	if err := p.object(d, raw, nil, ""); err != nil {
-		p.skip(d.at(d.find(nil)), err.Error())
+		p.unread(d.at(d.find(nil)), raw, err)
 	}
+}
+
+// unread says why something is not taken for an object: it is skipped if it is for somebody else, and broken if somebody meant it to be one.
+func (p *Parsed) unread(at Place, raw []byte, why error) {
+	if meant(raw) {
+		p.broken(at, why.Error()+": an API server would refuse it")
+		return
+	}
+	p.skip(at, why.Error())
+}
+
+// meant says whether something was meant to be an object of a cluster: it has an apiVersion, and a kind or metadata. Chart.yaml has an apiVersion alone, and
+// values of charts may have a kind.
+func meant(raw []byte) bool {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil {
+		return false
+	}
+	text := func(name string) string {
+		var value string
+		_ = json.Unmarshal(fields[name], &value) // what is no text is none
+		return value
+	}
+	version, metadata := text("apiVersion"), bytes.TrimSpace(fields["metadata"])
+	return version != "" && !strings.HasPrefix(version, kustomizeGroup+"/") && (text("kind") != "" || bytes.HasPrefix(metadata, []byte("{")))
 }
 
 // head is what tells objects apart.
@@ -346,7 +371,7 @@ func (p *Parsed) items(d *document, items []json.RawMessage, path []any, of stri
 		}
 		below := append(append([]any{}, path...), "items", i)
 		if err := p.object(d, item, below, of); err != nil {
-			p.skip(d.at(d.find(below)), err.Error())
+			p.unread(d.at(d.find(below)), item, err)
 		}
 	}
 }

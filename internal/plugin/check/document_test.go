@@ -174,6 +174,26 @@ func TestALineIsThatOfTheFieldOrOfWhatIsNearest(t *testing.T) {
 	}
 }
 
+// Whoever wrote it meant an object, and kubectl refuses it: to skip it would let everything in that it says something about.
+func TestWhatWasMeantToBeAnObjectIsNotSkipped(t *testing.T) {
+	t.Parallel()
+	for text, broken := range map[string]bool{
+		"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: 2024}\n":                               true,
+		"apiVersion: labguard.dev/v1alpha1\nkind: LabWorkload\nmetadata: {name: 2024}\n":                true,
+		"apiVersion: apps/v1\nknid: Deployment\nmetadata: {name: lis}\n":                                true,
+		"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Pod, metadata: {namespace: 1}}\n": true,
+		"apiVersion: v2\nname: chart\nversion: 0.1.0\n":                                                 false,
+		"kind: DaemonSet\nimage: {tag: 1}\n":                                                            false,
+		"apiVersion: 1\nmetadata: {name: x}\n":                                                          false,
+		"apiVersion: kustomize.config.k8s.io/v1beta1\nmetadata: {name: x}\nresources: []\n":             false,
+	} {
+		parsed := check.Parse("a.yaml", []byte(text))
+		if len(parsed.Broken) == 1 != broken || len(parsed.Skipped) == 1 == broken || len(parsed.Objects) > 0 {
+			t.Errorf("%s: %+v", text, parsed)
+		}
+	}
+}
+
 func TestFilesForOtherToolsAreNamedWithTheReason(t *testing.T) {
 	t.Parallel()
 	for _, one := range []struct {

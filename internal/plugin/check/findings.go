@@ -4,11 +4,9 @@
 package check
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/plugin/gate"
 	"github.com/labguard/labguard/internal/posture"
 )
@@ -21,6 +19,9 @@ const (
 	RuleMutableTag    = "MutableTag"
 	RuleInvalidObject = "InvalidObject"
 	RuleUnreadable    = "UnreadableFile"
+	// RuleStopped is for what is stopped for another reason than one of its images, RuleStoppedLater for what is let in now and stopped later.
+	RuleStopped      = "StoppedInCluster"
+	RuleStoppedLater = "StoppedLater"
 )
 
 // Finding is one thing about one image or one field that the gate, or the API server, would not like.
@@ -39,12 +40,6 @@ type Finding struct {
 	Message string `json:"message"`
 	// NotKnownHere says that the age could not be found out from here. labguard may know better, so that the effect is a guess.
 	NotKnownHere bool `json:"notKnownHere,omitempty"`
-}
-
-// here are the reasons of an unknown age that depend on who asks, and from where.
-var here = []string{
-	v1alpha1.ReasonNotResolved, v1alpha1.ReasonRegistryUnreachable, v1alpha1.ReasonRegistryThrottled, v1alpha1.ReasonCredentialsNotReadable,
-	v1alpha1.ReasonCredentialsRejected, v1alpha1.ReasonImageNotFound, v1alpha1.ReasonRegistryAddressRefused,
 }
 
 // findings asks the decision function about one image of a write alone. What it says of all of them together is the strictest of these.
@@ -92,7 +87,7 @@ func (w *World) rule(q *question, reference string) (rule string, notKnownHere b
 		case posture.ImageTooYoung:
 			rule = RuleTooYoung
 		case posture.ImageUnknown:
-			notKnownHere = notKnownHere || slices.Contains(here, answer.Reason)
+			notKnownHere = notKnownHere || gate.NotKnownHere(answer.Reason)
 		}
 	}
 	return rule, notKnownHere && rule == RuleUnknownAge

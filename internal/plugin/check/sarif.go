@@ -113,6 +113,10 @@ var rules = []sarifRule{
 		"The object breaks the schema of its kind, or cannot be read.", "Correct the field that the message names."),
 	rule(RuleUnreadable, "error", "The file cannot be read",
 		"The file, or one of its documents, is no YAML or JSON that can be read.", "Correct it, or render the template first."),
+	rule(RuleStopped, "error", "The gate would stop the object",
+		"What is in the cluster keeps the object from coming in, such as a hold of the object that is there.", "Read the message; kubectl labguard held says more."),
+	rule(RuleStoppedLater, "warning", "The gate will stop the object",
+		"It is let in now, and would not be later, as images grow older.", "Build the images anew before that day."),
 }
 
 func rule(id, level, short, full, help string) sarifRule {
@@ -129,6 +133,7 @@ func (r *Report) Sarif() Sarif {
 		for j := range r.Results[i].Findings {
 			results = append(results, r.Results[i].sarif(j))
 		}
+		results = append(results, r.Results[i].withoutFinding()...)
 	}
 	for _, one := range r.Broken {
 		results = append(results, resultOf(RuleUnreadable, "error", one.Text, one.Place, one.File))
@@ -170,14 +175,26 @@ func (r *Result) sarif(index int) sarifResult {
 	case finding.Effect == gate.Warns:
 		level = "warning"
 	}
-	if r.turnsLater() {
-		text += " On " + r.Later.At.Format("2006-01-02") + " it is stopped."
-	}
 	repository := ""
 	if finding.Image != "" {
 		repository = posture.Repository(finding.Image)
 	}
 	return resultOf(finding.Rule, level, r.subject()+": "+text, finding.Place, r.File, r.subject(), strings.Join(finding.Containers, ","), repository, finding.Field, strconv.Itoa(count))
+}
+
+// withoutFinding is what counts for the exit code and is no finding about an image or a field: every object that fails a check has its place in the log.
+func (r *Result) withoutFinding() []sarifResult {
+	stops := func(one Finding) bool { return stopped(one.Effect) }
+	var all []sarifResult
+	if stopped(r.Verdict) && !slices.ContainsFunc(r.Findings, stops) {
+		text := strings.Join(append([]string{"the gate " + strings.ToLower(string(r.Verdict)) + " it"}, r.Notes...), "; ")
+		all = append(all, resultOf(RuleStopped, "error", r.subject()+": "+text, r.Place, r.File, r.subject()))
+	}
+	if r.turnsLater() {
+		text := "on " + r.Later.At.Format("2006-01-02") + " the gate " + strings.ToLower(string(r.Later.Verdict)) + " it: " + strings.Join(r.Later.Reasons, "; ")
+		all = append(all, resultOf(RuleStoppedLater, "warning", r.subject()+": "+text, r.Place, r.File, r.subject()))
+	}
+	return all
 }
 
 func resultOf(id, level, text string, at Place, same ...string) sarifResult {

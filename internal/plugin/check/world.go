@@ -6,7 +6,6 @@ package check
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -182,6 +181,7 @@ func (w *World) Declare(object *Object, fact bool) (problems []FieldProblem, kno
 	}
 	var err error
 	switch {
+	case object.APIVersion != v1alpha1.GroupVersion.String(): // of no version that there is, it says nothing
 	case object.Kind == "LabWorkload":
 		err = declare(raw, func(one v1alpha1.LabWorkload) {
 			one.Namespace = w.NamespaceOf(object)
@@ -234,7 +234,7 @@ func (w *World) told(in *space, query posture.ImageQuery) (posture.ImageFacts, g
 	var told posture.ImageFacts
 	asked := false
 	if w.Facts != nil {
-		if told, asked = w.Facts(query); asked && !slices.Contains(here, told.Unknown) {
+		if told, asked = w.Facts(query); asked && !gate.NotKnownHere(told.Unknown) {
 			return told, ""
 		}
 	}

@@ -52,6 +52,26 @@ type Explanation struct {
 	Images       []Image  `json:"images"`
 }
 
+// here are the reasons of an unknown age that depend on who asks, and from where.
+var here = []string{
+	v1alpha1.ReasonNotResolved, v1alpha1.ReasonRegistryUnreachable, v1alpha1.ReasonRegistryThrottled, v1alpha1.ReasonCredentialsNotReadable,
+	v1alpha1.ReasonCredentialsRejected, v1alpha1.ReasonImageNotFound, v1alpha1.ReasonRegistryAddressRefused,
+}
+
+// NotKnownHere says of the reason of an unknown age that labguard may know better.
+func NotKnownHere(reason string) bool { return slices.Contains(here, reason) }
+
+// Guessed are the images that decide whether it rolls out now and whose age is not known here: labguard may know that they are too old.
+func (e *Explanation) Guessed() []string {
+	var all []string
+	for _, image := range e.Images {
+		if e.Now.Verdict == Warns && image.Admitted == "" && image.Answer == posture.ImageUnknown && NotKnownHere(image.Reason) {
+			all = append(all, image.Reference)
+		}
+	}
+	return all
+}
+
 // Image is one image with what is known of it.
 type Image struct {
 	Reference  string   `json:"reference"`
