@@ -97,12 +97,12 @@ func (d desk) encrypts(t *testing.T) {
 	says("TransitEncrypted says that labguard observes",
 		`kubectl get labworkload lis -n pathology -o jsonpath='{.status.conditions[?(@.type=="TransitEncrypted")].reason}'`, v1alpha1.ReasonObserving)
 	d.run(documented.Block(t, "docs/adoption.md", "6. Encrypt", 2))
-	const stage = "kubectl get airlockprofiles -n pathology -o jsonpath='{.items[*].spec.stage}'"
-	says("pods of both get the sidecar", stage, "Permissive Permissive")
+	const stage = "kubectl get airlockprofiles -n pathology -o jsonpath='{range .items[*]}{.spec.stage},{end}'"
+	says("pods of both get the sidecar", stage, "Permissive,Permissive,")
 	d.run(documented.Block(t, "docs/adoption.md", "6. Encrypt", 3))
 	// It is observed for a week first.
 	says("Strict is asked for", "kubectl get labworkload lis -n pathology -o jsonpath='{.spec.encryption.inTransit.stage}'", string(v1alpha1.TransitStageStrict))
-	says("and is not entered yet", stage, "Permissive Permissive")
+	says("and is not entered yet", stage, "Permissive,Permissive,")
 	d.run(`kubectl delete labworkload interface-engine -n pathology
 kubectl patch labworkload lis -n pathology --type=merge -p '{"spec": {"encryption": null}}'`)
 }

@@ -22,8 +22,8 @@ func TestAnAuditorGetsEveryAnswer(t *testing.T) {
 	d.plugin()
 	operator.Start(t, operator.Options{})
 	d.namespace("pathology")
-	d.apply(workload("pathology", "lis", ""))
-	d.until("labguard has looked", "kubectl get labworkload lis -n pathology -o jsonpath='{.status.observedGeneration}'", "1")
+	d.apply(workload("pathology", "portal", ""))
+	d.until("labguard has looked", "kubectl get labworkload portal -n pathology -o jsonpath='{.status.observedGeneration}'", "1")
 
 	d.run(documented.Block(t, "docs/auditors.md", "The rights", 1))
 	t.Cleanup(func() {
