@@ -393,11 +393,13 @@ func clusterAt(t *testing.T, handler http.Handler) string {
 func TestAClusterTellsWhatIsEnforcedAndWhatRuns(t *testing.T) {
 	known := pathology()
 	deployment := "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: NAME}\nspec: {template: {metadata: {labels: {app: lis}}, spec: {containers: [{name: lis, image: \"registry.example/lab/lis:1.9\"}]}}}\n"
-	top := files(t, map[string]string{"held.yaml": strings.ReplaceAll(deployment, "NAME", "lis"), "new.yaml": strings.ReplaceAll(deployment, "NAME", "other"), "generated.yaml": strings.ReplaceAll(deployment, "name: NAME", "generateName: x-")})
+	top := files(t, map[string]string{"held.yaml": strings.ReplaceAll(deployment, "NAME", "lis"), "new.yaml": strings.ReplaceAll(deployment, "NAME", "other"), "generated.yaml": strings.ReplaceAll(deployment, "name: NAME", "generateName: x-"),
+		"moved.yaml": strings.NewReplacer("NAME", "lis", "app: lis", "app: none").Replace(deployment)})
 	t.Chdir(top)
 	config := clusterAt(t, &server{answers: known})
 	for file, want := range map[string]string{
 		"held.yaml":      "stale since 2026-10-27. No fresher build exists under its tag: build it anew and push it. It is judged by what its tag meant on 2026-08-18, when labguard first read it.\n  the cluster holds it now, and it stays so after any write but labguard's own\n",
+		"moved.yaml":     "moved.yaml:1 Deployment pathology/lis is held\n", // admission asks by the labels that it had, too
 		"new.yaml":       "new.yaml:1 Deployment pathology/other is held\n  line 4: ImageStale container lis: image registry.example/lab/lis:1.9",
 		"generated.yaml": "generated.yaml:1 Deployment pathology/x-* is held\n  line 4: ImageStale",
 	} {

@@ -31,7 +31,7 @@ func (p *plugin) clusterFacts(ctx context.Context, world *check.World, objects [
 	seen := map[string]bool{}
 	for _, object := range objects {
 		name := world.NamespaceOf(object)
-		if seen[name] || !object.Judged() {
+		if seen[name] || !object.Judged() && object.Kind != "LabWorkload" {
 			continue
 		}
 		seen[name] = true
@@ -65,7 +65,7 @@ func (p *plugin) before(ctx context.Context, world *check.World, objects []*chec
 	defer over()
 	found := map[*check.Object]*check.Before{}
 	for _, object := range objects {
-		if !object.Named() || !world.Governs(object) {
+		if !object.Named() || !world.MayGovern(object) {
 			continue
 		}
 		known, err := kindNamed(object.Kind)

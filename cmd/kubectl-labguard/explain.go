@@ -128,12 +128,12 @@ func (p *plugin) explainObject(ctx context.Context, from reader, o *explainOptio
 			return err
 		}
 	}
+	if guessed := found.Guessed(); len(guessed) > 0 {
+		return &unansweredError{fmt.Errorf("how old %s is, is not known here, and labguard may know: ask with kubectl labguard check, which reads registries",
+			visible(strings.Join(guessed, ", ")))}
+	}
 	if !found.Now.Verdict.Passes() {
 		return fmt.Errorf("%s/%s would not roll out now", strings.ToLower(found.Kind), found.Name)
-	}
-	if guessed := found.Guessed(); len(guessed) > 0 {
-		return &unansweredError{fmt.Errorf("how old %s is, is not known here, and labguard may know that it is too old: ask with kubectl labguard check, which reads registries",
-			visible(strings.Join(guessed, ", ")))}
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	kubernetesjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -205,9 +206,23 @@ func (p *Parsed) concatenated(file string, content []byte) bool {
 		}
 	}
 	for _, one := range found {
-		p.document(one, one.text)
+		p.json(one)
 	}
 	return true
+}
+
+// json reads a document of JSON. A key that stands twice is no more taken than in YAML: who reads it decides which of them counts.
+func (p *Parsed) json(d *document) {
+	var fields any
+	twice, err := kubernetesjson.UnmarshalStrict(d.text, &fields, kubernetesjson.DisallowDuplicateFields)
+	if err == nil && len(twice) > 0 {
+		err = twice[0]
+	}
+	if err != nil {
+		p.broken(d.at(d.find(nil)), "it is no JSON that can be read: "+err.Error())
+		return
+	}
+	p.document(d, d.text)
 }
 
 // split cuts a file at the lines that begin with ---, as kubectl does. Of more than MaxDocuments it gives one more than that.
@@ -277,7 +292,7 @@ func (p *Parsed) unread(at Place, raw []byte, why error) {
 // values of charts may have a kind.
 func meant(raw []byte) bool {
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(raw, &fields) != nil {
+	if kubernetesjson.UnmarshalCaseSensitivePreserveInts(raw, &fields) != nil {
 		return false
 	}
 	text := func(name string) string {
@@ -332,7 +347,8 @@ var (
 // object takes an object, or those of a list. inherited is the apiVersion and kind that items of a typed list have.
 func (p *Parsed) object(d *document, raw []byte, path []any, inherited string) error {
 	var read head
-	if err := json.Unmarshal(raw, &read); err != nil {
+	// As clients read it: keys that differ in case are other keys.
+	if err := kubernetesjson.UnmarshalCaseSensitivePreserveInts(raw, &read); err != nil {
 		return unlike(raw, err)
 	}
 	if inherited != "" && read.Kind == "" {
@@ -344,7 +360,7 @@ func (p *Parsed) object(d *document, raw []byte, path []any, inherited string) e
 		return errNoObject
 	case len(path)/2 >= maxListDepth:
 		return errTooDeep
-	case list && (read.Items != nil || kind == ""):
+	case read.Items != nil, list && kind == "": // clients take for a list whatever has items, by whatever name
 		of := ""
 		if kind != "" {
 			of = read.APIVersion + " " + kind

@@ -194,6 +194,32 @@ func TestWhatWasMeantToBeAnObjectIsNotSkipped(t *testing.T) {
 	}
 }
 
+// What kubectl applies is looked at, however it is dressed: clients take for a list whatever has items, tell keys by their case, and no key may stand twice.
+func TestNothingHidesAnObjectThatIsApplied(t *testing.T) {
+	t.Parallel()
+	const pod = `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"}}`
+	for text, want := range map[string]string{
+		`{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"x"},"items":[` + pod + `]}`:                                  "Pod a",
+		`{"apiVersion":"v1","kind":"List","items":[` + pod + `],"Items":[]}`:                                                    "Pod a",
+		"apiVersion: v1\nkind: List\nitems: [" + pod + "]\nitem\u017f: []\n":                                                    "Pod a",
+		`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"Kind":"ConfigMap"}`:                                           "Pod a",
+		`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","namespace":"other"},"metadata":{"name":"a"}}`:                  "broken",
+		`{"apiVersion":"v1","kind":"Pod","metadata":{"name":"a"},"spec":{"containers":[{"name":"a","image":"b","image":"c"}]}}`: "broken",
+	} {
+		parsed := check.Parse("a.yaml", []byte(text))
+		got := ""
+		for _, one := range parsed.Objects {
+			got += one.Kind + " " + one.Name
+		}
+		if len(parsed.Broken) > 0 {
+			got += "broken"
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q: %+v", text, got, want, parsed)
+		}
+	}
+}
+
 func TestFilesForOtherToolsAreNamedWithTheReason(t *testing.T) {
 	t.Parallel()
 	for _, one := range []struct {

@@ -165,13 +165,10 @@ func QueryKey(query posture.ImageQuery) string {
 	return query.Reference + " " + query.Platform.String()
 }
 
-// Governs says whether a LabWorkload enforces image age on an object. Everything has been declared before.
-func (w *World) Governs(object *Object) bool {
-	if !object.Judged() {
-		return false
-	}
-	q, err := w.ask(object, w.Now)
-	return err == nil && len(q.governing) > 0
+// MayGovern says whether a LabWorkload of the object's namespace asks for the age of images. Which of them govern a write depends on the object that is there,
+// too: who takes away a label does not get away. Everything has been declared before.
+func (w *World) MayGovern(object *Object) bool {
+	return object.Judged() && slices.ContainsFunc(w.space(w.NamespaceOf(object)).Workloads, func(one v1alpha1.LabWorkload) bool { return one.Spec.Images != nil })
 }
 
 // Judge says what the gate would answer to an object now and, if later is not zero, that much later.

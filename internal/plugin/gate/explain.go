@@ -61,12 +61,20 @@ var here = []string{
 // NotKnownHere says of the reason of an unknown age that labguard may know better.
 func NotKnownHere(reason string) bool { return slices.Contains(here, reason) }
 
-// Guessed are the images that decide whether it rolls out now and whose age is not known here: labguard may know that they are too old.
+// Guessed are the images that decide whether it rolls out now and whose age is not known here: labguard may know better. None if another image stops it
+// anyway.
 func (e *Explanation) Guessed() []string {
+	if e.Now.Verdict == RollsOut || e.Held {
+		return nil
+	}
 	var all []string
 	for _, image := range e.Images {
-		if e.Now.Verdict == Warns && image.Admitted == "" && image.Answer == posture.ImageUnknown && NotKnownHere(image.Reason) {
+		switch {
+		case image.Admitted != "":
+		case image.Answer == posture.ImageUnknown && NotKnownHere(image.Reason):
 			all = append(all, image.Reference)
+		case !e.Now.Verdict.Passes() && image.Answer != posture.ImageFresh && image.Answer != posture.ImageExempt && image.Answer != "":
+			return nil
 		}
 	}
 	return all
