@@ -18,11 +18,15 @@ import (
 type conditionTally struct {
 	lock  sync.Mutex
 	said  map[client.ObjectKey][]conditionSeries
-	count map[conditionSeries]int
+	count counts[conditionSeries]
 }
 
 // conditionSeries are the labels of one series.
 type conditionSeries struct{ namespace, condition, status, reason string }
+
+func (c conditionSeries) values() []string {
+	return []string{c.namespace, c.condition, c.status, c.reason}
+}
 
 // set notes the conditions of a LabWorkload instead of those before; none: it is gone.
 func (t *conditionTally) set(key client.ObjectKey, conditions []metav1.Condition) {
@@ -38,26 +42,17 @@ func (t *conditionTally) set(key client.ObjectKey, conditions []metav1.Condition
 		return
 	}
 	if t.said == nil {
-		t.said, t.count = map[client.ObjectKey][]conditionSeries{}, map[conditionSeries]int{}
+		t.said, t.count = map[client.ObjectKey][]conditionSeries{}, counts[conditionSeries]{}
 	}
 	// First what is new, so that a series that stays does not go and come back between two scrapes.
-	t.add(said, 1)
-	t.add(before, -1)
+	for _, series := range said {
+		t.count.add(metrics.Conditions, series, 1)
+	}
+	for _, series := range before {
+		t.count.add(metrics.Conditions, series, -1)
+	}
 	t.said[key] = said
 	if len(said) == 0 {
 		delete(t.said, key)
-	}
-}
-
-func (t *conditionTally) add(all []conditionSeries, count int) {
-	for _, series := range all {
-		t.count[series] += count
-		labels := []string{series.namespace, series.condition, series.status, series.reason}
-		if t.count[series] == 0 {
-			delete(t.count, series)
-			metrics.Conditions.DeleteLabelValues(labels...)
-			continue
-		}
-		metrics.Conditions.WithLabelValues(labels...).Set(float64(t.count[series]))
 	}
 }

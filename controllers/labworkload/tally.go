@@ -21,26 +21,34 @@ import (
 type tally struct {
 	lock    sync.Mutex
 	answers map[client.ObjectKey]map[string]int
-	images  counts
+	images  counts[namespacedAnswer]
 	changes map[client.ObjectKey]time.Time
 	next    time.Time
 }
 
-// namespacedAnswer are the labels of one series.
+// labelled are the labels of one series of a metric.
+type labelled interface {
+	comparable
+	values() []string
+}
+
+// namespacedAnswer are those of answers about images.
 type namespacedAnswer struct{ namespace, answer string }
 
+func (n namespacedAnswer) values() []string { return []string{n.namespace, n.answer} }
+
 // counts are the values of series.
-type counts map[namespacedAnswer]int
+type counts[L labelled] map[L]int
 
 // add adds to one and shows it. A series that comes to zero goes.
-func (c counts) add(gauge *prometheus.GaugeVec, series namespacedAnswer, count int) {
+func (c counts[L]) add(gauge *prometheus.GaugeVec, series L, count int) {
 	c[series] += count
 	if c[series] == 0 {
 		delete(c, series)
-		gauge.DeleteLabelValues(series.namespace, series.answer)
+		gauge.DeleteLabelValues(series.values()...)
 		return
 	}
-	gauge.WithLabelValues(series.namespace, series.answer).Set(float64(c[series]))
+	gauge.WithLabelValues(series.values()...).Set(float64(c[series]))
 }
 
 // set notes the answers about the images of a LabWorkload (none if it asks for none) and when time changes its next verdict, instead of before.
@@ -70,7 +78,7 @@ func (t *tally) setAnswers(key client.ObjectKey, answers map[string]int) {
 		return
 	}
 	if t.answers == nil {
-		t.answers, t.images = map[client.ObjectKey]map[string]int{}, counts{}
+		t.answers, t.images = map[client.ObjectKey]map[string]int{}, counts[namespacedAnswer]{}
 	}
 	for answer, count := range before {
 		t.images.add(metrics.Images, namespacedAnswer{key.Namespace, answer}, -count)

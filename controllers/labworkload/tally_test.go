@@ -6,6 +6,7 @@ package labworkload
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ import (
 	"github.com/labguard/labguard/internal/posture"
 )
 
-// series are the series of a metric in one namespace, or those without labels.
+// series are the series of a metric in one namespace, by their other labels in the order of their names, or those without labels.
 func series(t *testing.T, collector prometheus.Collector, namespace string) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewPedanticRegistry()
@@ -37,12 +38,16 @@ func series(t *testing.T, collector prometheus.Collector, namespace string) map[
 	found := map[string]float64{}
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
-			labels := map[string]string{}
+			in, others := "", []string{}
 			for _, label := range metric.GetLabel() {
-				labels[label.GetName()] = label.GetValue()
+				if label.GetName() == "namespace" {
+					in = label.GetValue()
+					continue
+				}
+				others = append(others, label.GetValue())
 			}
-			if labels["namespace"] == namespace {
-				found[labels["answer"]] = metric.GetGauge().GetValue()
+			if in == namespace {
+				found[strings.Join(others, " ")] = metric.GetGauge().GetValue()
 			}
 		}
 	}
