@@ -110,6 +110,7 @@ func (p *plugin) check(ctx context.Context, o *checkOptions) error {
 	if err != nil {
 		return usage(err)
 	}
+	nothing := len(read.read.Objects)+len(read.read.Broken) == 0
 	world := &check.World{Now: p.clock.Now()}
 	if err := p.facts(ctx, o, world, read.read.Objects); err != nil {
 		return err
@@ -137,6 +138,9 @@ func (p *plugin) check(ctx context.Context, o *checkOptions) error {
 	report := world.Make(read.read, time.Duration(o.days)*aDay)
 	if err := p.printCheck(&report, o.output); err != nil {
 		return err
+	}
+	if nothing {
+		return usage(errors.New("there is nothing to judge: what was skipped is no manifest, or has to be rendered first"))
 	}
 	return o.verdict(&report)
 }

@@ -120,6 +120,29 @@ func TestAPipeThatBringsNothingDoesNotPass(t *testing.T) {
 	}
 }
 
+// What only lies below a Chart.yaml is no part of the chart, and a check that has judged nothing is no pass.
+func TestOnlyWhatBelongsToAChartIsLeftToHelm(t *testing.T) {
+	const template = "kind: {{ .Values.kind }}\n"
+	top := files(t, map[string]string{
+		"lw/lw.yaml": enforcing, "facts.yaml": facts, "Chart.yaml": "apiVersion: v2\nname: all\n", "templates/sub/a.yaml": template, "values.yaml": "kind: DaemonSet\n",
+		"deploy/values-viewer.yaml": podOf("r.example/lis:1"), "plain/templates/a.yaml": podOf("r.example/lis:1") + "  - name: \"{{ b }}\"\n    image: r.example/lis:2\n",
+		"chart/Chart.yaml": "apiVersion: v2\nname: lis\n", "chart/values.yaml": "a: 1\n", "chart/templates/a.yaml": template,
+	})
+	t.Chdir(top)
+	for what, want := range map[string]struct {
+		code int
+		says string
+	}{
+		"-f deploy": {exitBad, "not passed: 1 of"}, "-f deploy/values-viewer.yaml": {exitBad, "not passed: 1 of"}, "-f plain": {exitBad, "not passed: 1 of"},
+		"-f chart": {exitUnanswered, "there is nothing to judge"}, "-f templates": {exitUnanswered, "there is nothing to judge"}, "-f values.yaml": {exitUnanswered, "there is nothing to judge"},
+	} {
+		out, errOut, code, err := checking(t, "", append(strings.Fields(what), "--facts", "lw", "--facts", "facts.yaml", "--offline")...)
+		if code != want.code || err == nil || !strings.HasPrefix(err.Error(), want.says) {
+			t.Errorf("%s: exit code %d, %v:\n%s%s", what, code, err, out, errOut)
+		}
+	}
+}
+
 // An API server would not take it, so that nothing would be enforced.
 func TestALabWorkloadOfAVersionThatIsNotServedIsInvalidAndDeclaresNothing(t *testing.T) {
 	out, _, code, err := checking(t, strings.Replace(enforcing, "v1alpha1", "v1", 1)+"---\n"+podOf("r.example/lis:1"), "--offline", "-f", "-")

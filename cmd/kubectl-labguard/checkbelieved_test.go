@@ -67,6 +67,9 @@ func TestALabWorkloadThatIsNotAsTheClusterHasItIsWarnedOf(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "1 object: 1 let in\n") || !strings.Contains(errOut, "Warning: deploy/lw.yaml:1: LabWorkload pathology/lis is not as the cluster or --facts have it, in ") {
 		t.Errorf("exit code %d, %v:\n%s%s", code, err, out, errOut)
 	}
+	if _, errOut, _, err = checking(t, "", "-f", "deploy/lw.yaml", "--cluster", "--offline", "--kubeconfig", config); err != nil || !strings.Contains(errOut, "is not as the cluster or --facts have it, in ") {
+		t.Errorf("changed alone: %v:\n%s", err, errOut)
+	}
 	if out, errOut, code, err = checking(t, "", "-f", "deploy/new.yaml", "--cluster", "--offline", "--kubeconfig", config); code != exitBad || errOut != "" {
 		t.Errorf("exit code %d, %v:\n%s%s", code, err, out, errOut)
 	}

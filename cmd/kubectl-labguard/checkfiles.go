@@ -134,19 +134,16 @@ func (m *manifests) entry(path string, inChart bool) error {
 	return nil
 }
 
-// inChart says whether a directory belongs to a Helm chart: Chart.yaml is in it, or in one above its templates.
+// inChart says whether a directory belongs to a Helm chart: Chart.yaml is in it, or beside the directory templates that it is or lies in.
 func (m *manifests) inChart(directory string) bool {
-	for range maxTreeDepth {
-		if _, err := os.Stat(filepath.Join(directory, "Chart.yaml")); err == nil {
-			return true
+	for above := directory; filepath.Dir(above) != above; above = filepath.Dir(above) {
+		if filepath.Base(above) == "templates" {
+			directory = filepath.Dir(above)
+			break
 		}
-		parent := filepath.Dir(directory)
-		if parent == directory {
-			return false
-		}
-		directory = parent
 	}
-	return false
+	_, err := os.Stat(filepath.Join(directory, "Chart.yaml"))
+	return err == nil
 }
 
 func (m *manifests) file(name string, size int64, inChart bool) error {

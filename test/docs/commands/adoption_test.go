@@ -96,13 +96,27 @@ func (d desk) encrypts(t *testing.T) {
 	d.run(documented.Block(t, "docs/adoption.md", "6. Encrypt", 1))
 	says("TransitEncrypted says that labguard observes",
 		`kubectl get labworkload lis -n pathology -o jsonpath='{.status.conditions[?(@.type=="TransitEncrypted")].reason}'`, v1alpha1.ReasonObserving)
+	if profiles := d.run("kubectl get airlockprofiles -n pathology -o name"); profiles != "" {
+		t.Errorf("at Observe there is %s", profiles)
+	}
 	d.run(documented.Block(t, "docs/adoption.md", "6. Encrypt", 2))
 	const stage = "kubectl get airlockprofiles -n pathology -o jsonpath='{range .items[*]}{.spec.stage},{end}'"
 	says("pods of both get the sidecar", stage, "Permissive,Permissive,")
 	d.run(documented.Block(t, "docs/adoption.md", "6. Encrypt", 3))
-	// It is observed for a week first.
-	says("Strict is asked for", "kubectl get labworkload lis -n pathology -o jsonpath='{.spec.encryption.inTransit.stage}'", string(v1alpha1.TransitStageStrict))
-	says("and is not entered yet", stage, "Permissive,Permissive,")
+	operator.Eventually(t, "labguard has looked", func() error {
+		out, err := d.Run(quiet{t}, "kubectl get labworkload lis -n pathology -o jsonpath='{.metadata.generation} {.status.observedGeneration}'")
+		if asked, seen, _ := strings.Cut(strings.TrimSpace(out), " "); err != nil || asked != seen {
+			return errorf("generation and what it has seen are %s, %v", out, err)
+		}
+		return nil
+	})
+	// Nobody could enter it: no pod runs airlock, and a week has to go by.
+	if blockers := d.run("kubectl get labworkload lis -n pathology -o jsonpath='{.status.transit.blockers}'"); !strings.Contains(blockers, "168h") {
+		t.Errorf("what is in the way of Strict is %s", blockers)
+	}
+	if stages := d.run(stage); strings.TrimSpace(stages) != "Permissive,Permissive," {
+		t.Errorf("Strict is entered: %s", stages)
+	}
 	d.run(`kubectl delete labworkload interface-engine -n pathology
 kubectl patch labworkload lis -n pathology --type=merge -p '{"spec": {"encryption": null}}'`)
 }
