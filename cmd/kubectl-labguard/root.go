@@ -5,8 +5,10 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/cli-runtime/pkg/genericclioptions"
 	"k8s.io/cli-runtime/pkg/genericiooptions"
 	"k8s.io/client-go/rest"
@@ -32,6 +34,8 @@ func newRoot(streams genericiooptions.IOStreams, clock clock.PassiveClock) *cobr
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: "kubectl labguard"},
 		SilenceUsage:  true,
 		SilenceErrors: true,
+
+		PersistentPreRunE: func(*cobra.Command, []string) error { return namespaceName(*p.flags.Namespace) },
 	}
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
@@ -42,7 +46,7 @@ func newRoot(streams genericiooptions.IOStreams, clock clock.PassiveClock) *cobr
 	}
 	// It fails only where there is no flag of that name, which the test of completion sees.
 	_ = root.RegisterFlagCompletionFunc("namespace", p.completeNamespaces)
-	root.AddCommand(newStatus(p), newHeld(p), newForecast(p), newExplain(p), newPlan(p), newCheck(p), newCompletion(p))
+	root.AddCommand(newStatus(p), newHeld(p), newForecast(p), newExplain(p), newPlan(p), newCheck(p), newCompletion(p), newVersion(p))
 	root.AddCommand(newTraining(p), newBreakGlass(p), newAuthentication(p), newRights(p))
 	return root
 }
@@ -92,6 +96,14 @@ func (p *plugin) config() (*rest.Config, error) {
 	config.QPS, config.Burst = requestsPerSecond, requestBurst
 	config.WarningHandler = rest.NewWarningWriter(p.ErrOut, rest.WarningWriterOptions{Deduplicate: true})
 	return config, nil
+}
+
+// namespaceName says what is wrong with the name that the flag gives.
+func namespaceName(name string) error {
+	if problems := validation.IsDNS1123Label(name); name != "" && len(problems) > 0 {
+		return &unansweredError{fmt.Errorf("--namespace: %q is no name of a namespace: %s", name, strings.Join(problems, ", "))}
+	}
+	return nil
 }
 
 // namespace is the one that the flag or the kubeconfig names.
