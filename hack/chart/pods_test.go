@@ -233,7 +233,7 @@ func stringOf(t *testing.T, object any) string {
 	return string(content)
 }
 
-func TestDefinitionsStayAtUninstall(t *testing.T) {
+func TestNoToolRemovesDefinitions(t *testing.T) {
 	objects, _ := rendered(t, values(nil))
 	count := 0
 	for _, object := range objects {
@@ -241,8 +241,12 @@ func TestDefinitionsStayAtUninstall(t *testing.T) {
 			continue
 		}
 		count++
-		if object.GetAnnotations()["helm.sh/resource-policy"] != "keep" {
-			t.Errorf("%s goes, and with it everything of its kind", object.GetName())
+		for annotation, value := range map[string]string{
+			"helm.sh/resource-policy": "keep", "argocd.argoproj.io/sync-options": "Prune=false,Delete=false", "kustomize.toolkit.fluxcd.io/prune": "disabled",
+		} {
+			if object.GetAnnotations()[annotation] != value {
+				t.Errorf("%s goes without %s: %s, and with it everything of its kind", object.GetName(), annotation, value)
+			}
 		}
 	}
 	if count < 7 {

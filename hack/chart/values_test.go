@@ -317,3 +317,38 @@ func TestTheDocumentedConfigurationIsLetIn(t *testing.T) {
 		}
 	}
 }
+
+func TestTheChartTakesTheValuesOfTheApplication(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(root, "docs", "gitops", "argocd", "labguard.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var application struct {
+		Spec struct {
+			Source struct {
+				TargetRevision, Path string
+				Helm                 struct{ ValuesObject map[string]any }
+			}
+			Destination struct{ Namespace string }
+		}
+	}
+	if err := yaml.Unmarshal(content, &application); err != nil {
+		t.Fatal(err)
+	}
+	source := application.Spec.Source
+	if filepath.Join(root, source.Path) != filepath.Clean(chartDir) || source.TargetRevision != load(t).Metadata.AppVersion {
+		t.Errorf("it is of %s at %s", source.Path, source.TargetRevision)
+	}
+	if _, err := helmTemplate(t, application.Spec.Destination.Namespace, newest, source.Helm.ValuesObject); err == nil {
+		t.Error("the chart takes a digest that is none")
+	}
+	digest := "sha256:" + strings.Repeat("0", 64)
+	source.Helm.ValuesObject["image"].(map[string]any)["digest"] = digest
+	made, err := helmTemplate(t, application.Spec.Destination.Namespace, newest, source.Helm.ValuesObject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if image := "registry.lab.example/labguard/manager@" + digest; !strings.Contains(made.Manifest, image) {
+		t.Errorf("nothing runs %s", image)
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -84,8 +85,10 @@ func newRepository(t *testing.T, file string, timeout time.Duration, change ...f
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The Kustomization is the last object of its file.
+	documents := strings.Split(string(content), "\n---\n")
 	applied := &unstructured.Unstructured{}
-	if err := yaml.UnmarshalStrict(content, &applied.Object); err != nil {
+	if err := yaml.UnmarshalStrict([]byte(documents[len(documents)-1]), &applied.Object); err != nil {
 		t.Fatal(err)
 	}
 	spec := applied.Object["spec"].(map[string]any)
@@ -111,7 +114,7 @@ func newRepository(t *testing.T, file string, timeout time.Duration, change ...f
 func (r *repository) remove(object client.Object) {
 	r.Helper()
 	ctx := context.WithoutCancel(r.Context())
-	if err := r.Delete(ctx, object); err != nil {
+	if err := r.Delete(ctx, object); client.IgnoreNotFound(err) != nil {
 		r.Error(err)
 	}
 	operator.Eventually(r, object.GetName()+" is gone", func() error {

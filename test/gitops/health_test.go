@@ -47,8 +47,9 @@ type state struct {
 	name string
 
 	// kstatus is what flux, kpt and helm --wait say without being told anything; flux what Flux says with docs/gitops/flux/kustomization.yaml, empty: the
-	// same as kstatus; gate what it says with compliance-gate.yaml, empty: the same as flux; argo what Argo CD says.
-	kstatus, flux, gate, argo string
+	// same as kstatus; gate what it says with compliance-gate.yaml, empty: the same as flux; violation what it says with violation-gate.yaml, empty: the
+	// same as gate; argo what Argo CD says.
+	kstatus, flux, gate, violation, argo string
 	// says is a part of the message of Argo CD.
 	says string
 }
@@ -82,7 +83,7 @@ func labWorkloads() []state {
 		{file: "ready-audit", kstatus: current, argo: healthy},
 		{file: "not-compliant-audit", kstatus: current, gate: inProgress, argo: healthy, says: "Compliant False: does not hold: ImagesFresh"},
 		{file: "not-compliant", kstatus: current, gate: inProgress, argo: healthy, says: "Compliant False: does not hold: ImagesFresh"},
-		{file: "not-known", kstatus: current, gate: inProgress, argo: healthy, says: "Compliant Unknown: not known: ImagesFresh"},
+		{file: "not-known", kstatus: current, gate: inProgress, violation: current, argo: healthy, says: "Compliant Unknown: not known: ImagesFresh"},
 		{file: "break-glass", kstatus: current, argo: healthy, says: "; "},
 		{file: "held", kstatus: current, argo: healthy, says: "; rollouts held: 1"},
 		{file: "suspended", kstatus: inProgress, argo: suspended, says: "Suspended: labguard writes nothing here"},
@@ -146,7 +147,7 @@ func load(t *testing.T, path string) *unstructured.Unstructured {
 }
 
 func TestGitOpsToolsAgreeOnEveryState(t *testing.T) {
-	flux, gate := expressions(t, "kustomization.yaml"), expressions(t, "compliance-gate.yaml")
+	flux, gate, violation := expressions(t, "kustomization.yaml"), expressions(t, "compliance-gate.yaml"), expressions(t, "violation-gate.yaml")
 	for kind, states := range allStates() {
 		script := read(t, filepath.Join(argoDocs, kind+".lua"))
 		for _, s := range states {
@@ -158,6 +159,9 @@ func TestGitOpsToolsAgreeOnEveryState(t *testing.T) {
 				if s.gate == "" {
 					s.gate = s.flux
 				}
+				if s.violation == "" {
+					s.violation = s.gate
+				}
 				computed, err := status.Compute(object)
 				if err != nil {
 					t.Fatal(err)
@@ -166,10 +170,10 @@ func TestGitOpsToolsAgreeOnEveryState(t *testing.T) {
 				got := []string{string(computed.Status), flux.judge(t, object), health.Status}
 				want := []string{s.kstatus, s.flux, s.argo}
 				if object.GetKind() == "LabWorkload" {
-					got, want = append(got, gate.judge(t, object)), append(want, s.gate)
+					got, want = append(got, gate.judge(t, object), violation.judge(t, object)), append(want, s.gate, s.violation)
 				}
 				if !slices.Equal(got, want) {
-					t.Errorf("kstatus, Flux, Argo CD, gate say %q, want %q", got, want)
+					t.Errorf("kstatus, Flux, Argo CD and the two gates say %q, want %q", got, want)
 				}
 				if health.Message == "" || !strings.Contains(health.Message, s.says) {
 					t.Errorf("Argo CD says %q, want %q in it", health.Message, s.says)
