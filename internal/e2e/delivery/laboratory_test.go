@@ -114,8 +114,14 @@ func (l *laboratory) open() {
 		}
 	}
 	l.apply(l.namespace, l.deployment("lis", "lis", "--listen=:2575", "--journal=/journals/$(POD)")+
-		"---\napiVersion: v1\nkind: Service\nmetadata: {name: lis}\nspec: {selector: {app: lis}, ports: [{port: 2575, targetPort: 2575}]}\n"+
-		l.deployment("analyzer", "analyzer", "--target=lis:2575", "--final=/journals/final-$(POD)"))
+		"---\napiVersion: v1\nkind: Service\nmetadata: {name: lis}\nspec: {selector: {app: lis}, ports: [{port: 2575, targetPort: 2575}]}\n")
+	l.until("pods of the analyzer get the name of the lis", func() error {
+		if names := l.kubectl("get", "airlockprofiles", "-n", l.namespace, "-o", "jsonpath={.items[*].spec.current.hostAliases[*].hostnames}"); !strings.Contains(names, `"lis"`) {
+			return fmt.Errorf("they get %q", names)
+		}
+		return nil
+	})
+	l.apply(l.namespace, l.deployment("analyzer", "analyzer", "--target=lis:2575", "--final=/journals/final-$(POD)"))
 	l.apply(l.archive, l.deployment(waits, "sleep"))
 	for namespace, names := range map[string][]string{l.namespace: {"lis", "analyzer"}, l.archive: {waits}} {
 		for _, one := range names {
