@@ -7,10 +7,12 @@ package delivery
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -22,11 +24,7 @@ import (
 	"github.com/labguard/labguard/internal/testutil/documented"
 )
 
-const (
-	system = "labguard-system"
-	// upgrade is what takes a commit's chart and another configuration into the cluster.
-	upgrade = "helm upgrade labguard charts/labguard -n labguard-system -f labguard-values.yaml --wait"
-)
+const system = "labguard-system"
 
 // TestLaboratoryWorksOnWhileLabguardComesAndGoes is the life of an installation.
 func TestLaboratoryWorksOnWhileLabguardComesAndGoes(t *testing.T) {
@@ -47,6 +45,7 @@ func TestLaboratoryWorksOnWhileLabguardComesAndGoes(t *testing.T) {
 	d.roots = string(roots)
 	empty := d.gate()
 	install := documented.Block(t, "docs/install.md", "Into the cluster > With Helm", 1)
+	upgrade := documented.Block(t, "docs/operations.md", "Upgrade", 1)
 	l := newLaboratory(t, d)
 	var witnesses []*witness
 	for _, step := range []struct {
@@ -84,6 +83,73 @@ func TestLaboratoryWorksOnWhileLabguardComesAndGoes(t *testing.T) {
 		{"helm upgrade to this commit again, and helm test", func(t *testing.T) {
 			l.knock(t, func() { d.script(this.dir, upgrade) })
 			d.script(this.dir, "helm test labguard -n labguard-system --logs")
+			l.undisturbed()
+		}},
+		{"an upgrade to a configuration that labguard refuses goes back by itself", func(t *testing.T) {
+			values := filepath.Join(this.dir, "labguard-values.yaml")
+			good, err := os.ReadFile(values)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// What the schema of the values cannot say: it is shorter than a login takes.
+			bad := strings.Replace(string(good), "configuration:\n", "configuration:\n  access: {tokens: {maxAge: 1m}}\n", 1)
+			if err := os.WriteFile(values, []byte(bad), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			l.knock(t, func() { d.refused(this.dir, append(strings.Fields(upgrade), "--timeout", "20s")[1:], "not ready") })
+			if err := os.WriteFile(values, good, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if now := d.kubectl("get", "configmap", "labguard", "-n", system, "-o", "jsonpath={.data}"); strings.Contains(now, "maxAge") {
+				t.Errorf("labguard would not start again: %s", now)
+			}
+			d.kubectl("rollout", "status", "-n", system, "deployment/labguard", "--timeout=60s")
+			l.undisturbed()
+		}},
+		{"the anchor is deleted, and an upgrade to the release that is there brings the gate back", func(t *testing.T) {
+			stands := d.gate()
+			d.script(this.dir, documented.Block(t, "docs/concepts.md", "The anchor", 1))
+			l.until("nothing of the gate is left", func() error {
+				if now := d.gate(); !slices.Equal(now, empty) {
+					return fmt.Errorf("there is %v", now)
+				}
+				return nil
+			})
+			d.script(this.dir, upgrade)
+			l.until("the gate stands again", func() error {
+				if now := d.gate(); !slices.Equal(now, stands) {
+					return fmt.Errorf("there is %v, and there was %v", now, stands)
+				}
+				return nil
+			})
+			l.hold("after-the-anchor")
+			l.undisturbed()
+		}},
+		{"an uninstall whose Job cannot start removes nothing, and a rollback to its revision makes the release whole", func(t *testing.T) {
+			stands := d.gate()
+			d.kubectl("create", "quota", "full", "-n", system, "--hard=pods=0")
+			d.refused(this.dir, []string{"uninstall", "labguard", "-n", system, "--timeout", "15s"}, "labguard-uninstall not ready")
+			l.undisturbed()
+			history := d.helm(this.dir, "history", "labguard", "-n", system, "--max", "1", "-o", "json")
+			var last []struct {
+				Revision int
+				Status   string
+			}
+			if err := json.Unmarshal([]byte(history), &last); err != nil || len(last) != 1 || last[0].Status != "uninstalling" {
+				t.Fatalf("the last revision of %s: %v", history, err)
+			}
+			back := documented.Block(t, "docs/install.md", "Uninstall > With Helm", 2)
+			d.script(this.dir, strings.ReplaceAll(back, "REVISION", strconv.Itoa(last[0].Revision)))
+			if status := d.helm(this.dir, "status", "labguard", "-n", system, "-o", "json"); !strings.Contains(status, `"status":"deployed"`) {
+				t.Errorf("the release is %s", status)
+			}
+			d.kubectl("delete", "quota", "full", "-n", system)
+			if now := d.kubectl("get", "jobs,pods", "-n", system, "-o", "name"); strings.Contains(now, "labguard-uninstall") {
+				t.Errorf("what would take the gate down is still there: %s", now)
+			}
+			if now := d.gate(); !slices.Equal(now, stands) {
+				t.Errorf("of the gate there is %v, and there was %v", now, stands)
+			}
 			l.undisturbed()
 		}},
 		{"helm uninstall takes the gate down, releases what is held, and leaves the rest", func(t *testing.T) {

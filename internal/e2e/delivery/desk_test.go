@@ -91,6 +91,16 @@ func (d *desk) script(dir, lines string) {
 	}
 }
 
+// helm runs helm, and returns what it prints on standard output. It fails the test if it fails.
+func (d *desk) helm(dir string, words ...string) string {
+	d.Helper()
+	output, err := d.command(context.WithoutCancel(d.Context()), dir, filepath.Join(d.programs, "helm"), words...).Output()
+	if err != nil {
+		d.Fatalf("helm %s: %v", strings.Join(words, " "), err)
+	}
+	return string(output)
+}
+
 // kubectl runs kubectl as administrator, and fails the test if it fails.
 func (d *desk) kubectl(words ...string) string {
 	d.Helper()
