@@ -9,13 +9,14 @@
 #   docker build --target airlock --tag registry.example/labguard/airlock ...
 
 FROM --platform=$BUILDPLATFORM golang:1.26 AS build
-ARG TARGETOS=linux TARGETARCH=amd64
+# Set by the engine, by --platform or by what it runs on; a default here would take their place.
+ARG TARGETOS TARGETARCH
 WORKDIR /labguard
 COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 # The revision gets into the programs if .git is in the build context, as a folder.
-RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH GOWORK=off go build -trimpath -ldflags="-s -w" -o /programs/ ./cmd/manager ./cmd/airlock
+RUN CGO_ENABLED=0 GOOS=${TARGETOS:-linux} GOARCH=${TARGETARCH:-amd64} GOWORK=off go build -trimpath -ldflags="-s -w" -o /programs/ ./cmd/manager ./cmd/airlock
 
 FROM scratch AS airlock
 ARG REVISION VERSION CREATED
