@@ -20,6 +20,7 @@ import (
 	"helm.sh/helm/v4/pkg/action"
 	"helm.sh/helm/v4/pkg/chart/common"
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
 
@@ -79,6 +80,35 @@ func TestWrongValuesAreRefusedByName(t *testing.T) {
 		_, err := helmTemplate(t, systemNamespace, newest, values(map[string]any{path: test.value}))
 		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), "values don't meet the specifications") {
 			t.Errorf("%s: %v\nwant %q", path, err, test.want)
+		}
+	}
+}
+
+// The manager would end with them: the new pods at once, and those of before, whose configuration is replaced already, at the next drain.
+func TestAConfigurationWithoutWhatBelongsTogetherIsRefused(t *testing.T) {
+	for configuration, want := range map[string]string{
+		"issuers: [{kind: Issuer, name: a}]":                                             "at '/configuration/issuers/0': missing property 'namespace'",
+		"issuers: [{kind: ClusterIssuer, namespace: a, name: a}]":                        "at '/configuration/issuers/0/namespace'",
+		"trustDomains: [{name: lab.example}]":                                            "missing property 'roots'",
+		"externalAuthorities: [{name: analyzers}]":                                       "missing property 'roots'",
+		"airlock: {image: 'r.example/airlock@sha256:" + strings.Repeat("0", 64) + "'}":   "missing property 'trustDomains'",
+		"access: {machines: [{namespace: ci}]}":                                          "missing property 'serviceAccount'",
+		"access: {machines: [{user: ci, serviceAccount: ci}]}":                           "at '/configuration/access/machines/0/serviceAccount'",
+		"access: {machines: [{namespace: ci, serviceAccount: ci, issuer: 'https://a'}]}": "at '/configuration/access/machines/0/issuer'",
+		"access: {trusted: [{kind: ServiceAccount, name: a}]}":                           "missing property 'namespace'",
+		"access: {trusted: [{kind: User, namespace: a, name: a}]}":                       "at '/configuration/access/trusted/0/namespace'",
+		"nodeAddresses: [10.0.0.1/99]":                                                   "at '/configuration/nodeAddresses/0'",
+		"nodeAddresses: [10.0.0.256/24]":                                                 "at '/configuration/nodeAddresses/0'",
+		"dns: {nodeLocal: ['fd00::1/129']}":                                              "at '/configuration/dns/nodeLocal/0'",
+		"registries: [{host: a, allowedAddresses: [10.0.0.0/33]}]":                       "at '/configuration/registries/0/allowedAddresses/0'",
+	} {
+		read := map[string]any{}
+		if err := yaml.UnmarshalStrict([]byte(configuration), &read); err != nil {
+			t.Fatal(err)
+		}
+		_, err := helmTemplate(t, systemNamespace, newest, values(map[string]any{"configuration": read}))
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v\nwant %q", configuration, err, want)
 		}
 	}
 }
@@ -318,37 +348,40 @@ func TestTheDocumentedConfigurationIsLetIn(t *testing.T) {
 	}
 }
 
-func TestTheChartTakesTheValuesOfTheApplication(t *testing.T) {
-	content, err := os.ReadFile(filepath.Join(root, "docs", "gitops", "argocd", "labguard.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var application struct {
-		Spec struct {
-			Source struct {
-				TargetRevision, Path string
-				Helm                 struct{ ValuesObject map[string]any }
-			}
-			Destination struct{ Namespace string }
-		}
-	}
-	if err := yaml.Unmarshal(content, &application); err != nil {
-		t.Fatal(err)
-	}
-	source := application.Spec.Source
-	if filepath.Join(root, source.Path) != filepath.Clean(chartDir) || source.TargetRevision != load(t).Metadata.AppVersion {
-		t.Errorf("it is of %s at %s", source.Path, source.TargetRevision)
-	}
-	if _, err := helmTemplate(t, application.Spec.Destination.Namespace, newest, source.Helm.ValuesObject); err == nil {
-		t.Error("the chart takes a digest that is none")
-	}
+// What Argo CD and Flux are told of the chart.
+func TestTheChartTakesTheValuesOfGitOps(t *testing.T) {
 	digest := "sha256:" + strings.Repeat("0", 64)
-	source.Helm.ValuesObject["image"].(map[string]any)["digest"] = digest
-	made, err := helmTemplate(t, application.Spec.Destination.Namespace, newest, source.Helm.ValuesObject)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if image := "registry.lab.example/labguard/manager@" + digest; !strings.Contains(made.Manifest, image) {
-		t.Errorf("nothing runs %s", image)
+	for file, at := range map[string]struct{ path, values, namespace []string }{
+		"argocd/labguard.yaml":  {[]string{"source", "path"}, []string{"source", "helm", "valuesObject"}, []string{"destination", "namespace"}},
+		"flux/helmrelease.yaml": {[]string{"chart", "spec", "chart"}, []string{"values"}, []string{"targetNamespace"}},
+	} {
+		content, err := os.ReadFile(filepath.Join(root, "docs", "gitops", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects := decode(t, string(content))
+		spec := asMap(t, objects[len(objects)-1].Object["spec"])
+		find := func(path []string) any {
+			found, there, err := unstructured.NestedFieldNoCopy(spec, path...)
+			if !there || err != nil {
+				t.Fatalf("%s has no spec.%s: %v", file, strings.Join(path, "."), err)
+			}
+			return found
+		}
+		if path := find(at.path); filepath.Join(root, path.(string)) != filepath.Clean(chartDir) {
+			t.Errorf("%s is of %s", file, path)
+		}
+		values, namespace := asMap(t, find(at.values)), find(at.namespace).(string)
+		if _, err := helmTemplate(t, namespace, newest, values); err == nil {
+			t.Errorf("%s: the chart takes a digest that is none", file)
+		}
+		asMap(t, values["image"])["digest"] = digest
+		made, err := helmTemplate(t, namespace, newest, values)
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if image := "registry.lab.example/labguard/manager@" + digest; !strings.Contains(made.Manifest, image) {
+			t.Errorf("%s: nothing runs %s", file, image)
+		}
 	}
 }

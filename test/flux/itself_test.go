@@ -33,16 +33,17 @@ func TestFluxInstallsLabguard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRepository(t, "labguard.yaml", plenty, func(spec map[string]any) {
+	ofImage := func(spec map[string]any) {
 		delete(spec, "targetNamespace")
 		spec["prune"] = true
 		ours := spec["images"].([]any)[0].(map[string]any)
 		ours["newName"], ours["digest"] = image.Context().Name(), pushed.Digest.String()
-	})
+	}
+	r := newRepository(t, "labguard.yaml", plenty, ofImage)
 	files := manifests(t, r.folder)
 	r.succeeds(r.commit(files))
 	kubectl(t, "wait", "--for=condition=Available", "--timeout=0", "deployment/labguard", "-n", system)
-	if runs := kubectl(t, "get", "deployment/labguard", "-n", system, "-o", "jsonpath={..image}"); runs != image.Context().Name()+"@"+pushed.Digest.String() {
+	if runs := kubectl(t, "get", "deployment/labguard", "-n", system, "-o", "jsonpath={..containers[*].image}"); runs != image.Context().Name()+"@"+pushed.Digest.String() {
 		t.Errorf("it runs %s", runs)
 	}
 	wrote, compared := len(flux.writes()), flux.comparisons()
@@ -78,6 +79,15 @@ func TestFluxInstallsLabguard(t *testing.T) {
 	}
 	remains("the definitions have left the repository")
 	r.remove(r.object(kustomizations, "Kustomization"))
+	kubectl(t, "get", "clusterrole/labguard-webhook-anchor")
+	kubectl(t, "get", "deployment/labguard", "-n", system)
+	remains("the Kustomization is deleted")
+	again := newRepository(t, "labguard.yaml", plenty, func(spec map[string]any) {
+		spec["deletionPolicy"] = "Delete"
+		ofImage(spec)
+	})
+	again.succeeds(again.commit(files))
+	again.remove(again.object(kustomizations, "Kustomization"))
 	kubectl(t, "wait", "--for=delete", "--timeout=120s", "namespace/"+system)
 	kubectl(t, "wait", "--for=delete", "--timeout=10s", "clusterrole/labguard-webhook-anchor")
 	remains("Flux has removed labguard")
