@@ -55,6 +55,28 @@ func (d doors) sorted() []*door {
 	return slices.SortedFunc(maps.Values(d), func(a, b *door) int { return cmp.Compare(a.number, b.number) })
 }
 
+// nameAll gives each port that the spec does not have a name that no other port has.
+func (d doors) nameAll() {
+	taken := map[string]bool{}
+	for _, opened := range d {
+		if opened.declared {
+			taken[opened.name] = true
+		}
+	}
+	for _, opened := range d.sorted() {
+		if opened.declared {
+			continue
+		}
+		if opened.name == "" || taken[opened.name] {
+			opened.name = fmt.Sprintf("port-%d", opened.number)
+		}
+		for taken[opened.name] {
+			opened.name += "-x"
+		}
+		taken[opened.name] = true
+	}
+}
+
 // ownPorts are those of airlock, which are no ports of the application.
 var ownPorts = []int32{15001, 15090, 15091}
 
@@ -69,13 +91,6 @@ func (p *planner) openings(s *subject) doors {
 		}
 	}
 	p.listening(s, found)
-	taken := map[string]bool{}
-	for _, opened := range found.sorted() {
-		if opened.name == "" || taken[opened.name] && !opened.declared {
-			opened.name = fmt.Sprintf("port-%d", opened.number)
-		}
-		taken[opened.name] = true
-	}
 	for _, own := range ownPorts {
 		if found[own] != nil && !found[own].declared {
 			delete(found, own)

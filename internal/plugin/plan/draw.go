@@ -5,6 +5,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/labguard/labguard/internal/plugin/tree"
@@ -54,7 +55,7 @@ func (w *Workload) draw(namespace string) tree.Node {
 			continue
 		}
 		node := tree.Say(part.title)
-		for _, line := range part.lines {
+		for _, line := range bounded(part.lines) {
 			span, marked := words[line.Effect]
 			spans := []tree.Span{{Text: line.Text}}
 			if marked {
@@ -65,4 +66,22 @@ func (w *Workload) draw(namespace string) tree.Node {
 		head = head.With(node)
 	}
 	return head
+}
+
+// bounded are the first lines of each sort, and how many more there are. Lines of a sort stand together.
+func bounded(lines []Line) []Line {
+	var kept []Line
+	for sorts := lines; len(sorts) > 0; {
+		effect := sorts[0].Effect
+		end := slices.IndexFunc(sorts, func(line Line) bool { return line.Effect != effect })
+		if end < 0 {
+			end = len(sorts)
+		}
+		kept = append(kept, sorts[:min(end, most)]...)
+		if end > most {
+			kept = append(kept, Line{effect, fmt.Sprintf("and %d more; -o json has all", end-most)})
+		}
+		sorts = sorts[end:]
+	}
+	return kept
 }

@@ -12,10 +12,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired"
 	"github.com/labguard/labguard/internal/plugin/gate"
+	"github.com/labguard/labguard/internal/plugin/standing"
 	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/posture/reach"
 )
@@ -29,7 +31,7 @@ func (p *planner) network(s *subject, open doors) {
 	if s.withheld {
 		s.leftOut(open)
 	} else {
-		s.kept(open)
+		p.kept(s, open)
 	}
 	p.lost(s)
 	for _, line := range p.elsewhere(s) {
@@ -42,12 +44,19 @@ func (p *planner) network(s *subject, open doors) {
 }
 
 // kept says whom the ports let in, and by which evidence.
-func (s *subject) kept(open doors) {
+func (p *planner) kept(s *subject, open doors) {
 	var unknown []string
 	for _, opened := range open.sorted() {
 		for _, one := range opened.peers {
-			if !one.declared {
-				s.say(&s.Network, Keeps, "port %d for %s: %s", opened.number, one.words, strings.Join(one.why, "; "))
+			why := strings.Join(one.why, "; ")
+			switch missing := p.unagreed(s, one.allow, opened.number); {
+			case one.declared:
+			case s.enforced:
+				s.say(&s.Network, Note, "left out: port %d for %s: %s. It would be open at once: write it if it is to be", opened.number, one.words, why)
+			case missing != "":
+				s.say(&s.Network, Cuts, "port %d for %s, until %s: %s", opened.number, one.words, missing, why)
+			default:
+				s.say(&s.Network, Keeps, "port %d for %s: %s", opened.number, one.words, why)
 			}
 		}
 		if len(opened.peers) == 0 {
@@ -57,6 +66,18 @@ func (s *subject) kept(open doors) {
 	if len(unknown) > 0 {
 		s.say(&s.Network, Unknown, "who connects to port %s: nobody is known to, and so nobody is let in", strings.Join(unknown, ", "))
 	}
+}
+
+// unagreed says what a LabWorkload of another namespace has to declare before a port that names it is open to it: both sides have to agree there.
+func (p *planner) unagreed(s *subject, allow v1alpha1.IngressPeer, number int32) string {
+	if allow.LabWorkload == nil || allow.LabWorkload.Namespace == "" || allow.LabWorkload.Namespace == p.facts.Namespace {
+		return ""
+	}
+	client := p.manifest(allow.LabWorkload)
+	if client == nil || slices.Contains(desired.AgreedPorts(client, s.Manifest), number) {
+		return ""
+	}
+	return fmt.Sprintf("it names %s/%s under network.egress", p.facts.Namespace, s.Name)
 }
 
 // leftOut says which ports are not written, and why.
@@ -85,11 +106,18 @@ func (p *planner) lost(s *subject) {
 		s.say(&s.Network, Note, "enforced already, by NetworkPolicy %s: what it cuts is cut", desired.ChildName(s.Name))
 	case s.before.Status.Preview == nil:
 		s.say(&s.Network, Unknown, "what the spec as it is would cut: labguard has not said it yet")
+	case p.outdated(s) != "":
+		s.say(&s.Network, Unknown, "what the spec as it is would cut: %s", p.outdated(s))
 	default:
 		for _, line := range s.before.Status.Preview.LosesPath {
 			s.say(&s.Network, Cuts, "by the spec as it is now, as labguard has found: %s", line)
 		}
 	}
+	s.otherProtocols()
+}
+
+// otherProtocols are ports that no LabWorkload can open.
+func (s *subject) otherProtocols() {
 	if !restrictsIngress(&s.Manifest.Spec) {
 		return
 	}
@@ -100,6 +128,14 @@ func (p *planner) lost(s *subject) {
 			}
 		}
 	}
+}
+
+// outdated says why what labguard has found of a LabWorkload is not about it as it is now; "" if nothing speaks against it.
+func (p *planner) outdated(s *subject) string {
+	if s.before.Status.ObservedGeneration < s.before.Generation {
+		return "labguard has not looked at the latest spec yet"
+	}
+	return standing.Outdated(s.before, p.facts.Now)
 }
 
 // losesPath asks the function that labguard asks for its preview, about the manifest.
@@ -207,6 +243,9 @@ func (p *planner) transit(s *subject) {
 	case s.before == nil || s.before.Status.Transit == nil:
 		s.say(&s.Transit, Unknown, "who speaks plaintext: labguard sees it once airlock is in the pods, at stage Permissive")
 	default:
+		if why := p.outdated(s); why != "" {
+			s.say(&s.Transit, Unknown, "whether this is all: %s", why)
+		}
 		for _, blocker := range s.before.Status.Transit.Blockers {
 			if strangers.MatchString(blocker) {
 				s.say(&s.Transit, Cuts, "%s", blocker)
@@ -297,7 +336,34 @@ func (p *planner) images(s *subject) {
 			s.image(root, &explained.Images[i], explained.AnewNow.Verdict)
 		}
 	}
+	p.otherImages(s)
 	s.Images = tidy(s.Images)
+}
+
+// otherImages are those of pods that something else makes, such as a Rollout or a person. The gate judges them, and labguard says what it would answer.
+func (p *planner) otherImages(s *subject) {
+	var others []string
+	for _, pod := range s.pods {
+		if slices.ContainsFunc(s.roots, func(root *Root) bool { return root.makes(pod) }) {
+			continue
+		}
+		of := "pod " + pod.Name
+		if metav1.GetControllerOfNoCopy(pod) != nil {
+			of = "pods " + ownerWords(pod)
+		}
+		others = append(others, of)
+	}
+	switch {
+	case len(others) == 0:
+	case s.before != nil && s.before.Spec.Images != nil && s.before.Status.Preview != nil && p.outdated(s) == "":
+		for _, refused := range s.before.Status.Preview.RefusedImages {
+			s.say(&s.Images, Stops, "by the spec as it is now, as labguard has found: %s", refused)
+		}
+	default:
+		for _, of := range others {
+			s.say(&s.Images, Unknown, "the images of %s: nothing that is looked at here makes them, and labguard has not said what it would answer", of)
+		}
+	}
 }
 
 func (s *subject) image(root *Root, image *gate.Image, anew gate.Verdict) {
@@ -340,22 +406,16 @@ func people(s *subject) {
 	}
 }
 
-// tidy drops doubles and bounds each sort of line, what is cut first.
+// tidy drops doubles, and puts what is cut first.
 func tidy(lines []Line) []Line {
 	var kept []Line
+	seen := map[Line]bool{}
 	for _, effect := range []Effect{Cuts, Stops, Unknown, Keeps, Note} {
-		count := 0
 		for _, line := range lines {
-			if line.Effect != effect || slices.Contains(kept, line) {
-				continue
-			}
-			count++
-			if count <= most {
+			if line.Effect == effect && !seen[line] {
+				seen[line] = true
 				kept = append(kept, line)
 			}
-		}
-		if count > most {
-			kept = append(kept, Line{effect, fmt.Sprintf("and %d more", count-most)})
 		}
 	}
 	return kept

@@ -39,7 +39,7 @@ func (p *planner) seen(s *subject, open doors) {
 		at = at.Unmap()
 		opened := open.at(int32(number), "airlock has seen a connection to it")
 		if pod := p.podAt(at); pod != nil {
-			opened.add(p.clientPod(pod), p.facts.Namespace, fmt.Sprintf("airlock has seen pod %s/%s (%s) speak plaintext to it: keep it only if it should", pod.Namespace, pod.Name, at))
+			p.letIn(s, opened, pod.Namespace, pod.Labels, fmt.Sprintf("airlock has seen pod %s/%s (%s) speak plaintext to it: keep it only if it should", pod.Namespace, pod.Name, at))
 			continue
 		}
 		block := v1alpha1.CIDR(netip.PrefixFrom(at, at.BitLen()).String())
@@ -62,11 +62,17 @@ func (p *planner) podAt(at netip.Addr) *corev1.Pod {
 	return nil
 }
 
-// clientPod is how a pod is let in: as the LabWorkload that selects it, else by its labels.
-func (p *planner) clientPod(pod *corev1.Pod) v1alpha1.IngressPeer {
-	return p.client(pod.Namespace, pod.Labels)
+// letIn notes that pods with some labels need a port. Those without labels cannot be told from all others of their namespace.
+func (p *planner) letIn(s *subject, opened *door, namespace string, of map[string]string, why string) {
+	allow := p.client(namespace, of)
+	if allow.Pods != nil && len(allow.Pods.PodSelector.MatchLabels) == 0 {
+		s.say(&s.Network, Unknown, "whom port %d would have to let in: %s, and no label of such a pod lasts: give its template labels", opened.number, why)
+		return
+	}
+	opened.add(allow, p.facts.Namespace, why)
 }
 
+// client is how pods are let in: as the LabWorkload that selects them, else by their labels.
 func (p *planner) client(namespace string, of map[string]string) v1alpha1.IngressPeer {
 	if namespace == p.facts.Namespace {
 		for _, s := range p.subjects {
@@ -118,7 +124,7 @@ func (p *planner) told(s *subject, open doors, service *corev1.Service, namespac
 				continue
 			}
 			for _, number := range p.targets(s, service, port) {
-				open.at(number, "").add(p.client(namespace, of), p.facts.Namespace, fmt.Sprintf("%s of %s names Service %s", said.where, words, service.Name))
+				p.letIn(s, open.at(number, ""), namespace, of, fmt.Sprintf("%s of %s names Service %s", said.where, words, service.Name))
 			}
 		}
 	}
@@ -161,16 +167,19 @@ func (p *planner) outside(s *subject, open doors) {
 		for _, port := range service.Spec.Ports {
 			for _, number := range p.targets(s, service, port) {
 				blocks := cidrs(service.Spec.LoadBalancerSourceRanges)
-				if len(blocks) > 0 {
-					open.at(number, "").add(v1alpha1.IngressPeer{External: &v1alpha1.ExternalPeer{CIDRs: blocks}}, p.facts.Namespace, "loadBalancerSourceRanges of Service "+service.Name)
-					continue
+				if len(blocks) == 0 {
+					s.say(&s.Network, Unknown, "who comes to port %d from outside of the cluster, through Service %s (%s): name their addresses as external", number, service.Name, service.Spec.Type)
 				}
-				s.Network = append(s.Network, Line{Unknown, fmt.Sprintf("who comes to port %d from outside of the cluster, through Service %s (%s): name their addresses as external",
-					number, service.Name, service.Spec.Type)})
+				for some := range slices.Chunk(blocks, maxBlocks) {
+					open.at(number, "").add(v1alpha1.IngressPeer{External: &v1alpha1.ExternalPeer{CIDRs: some}}, p.facts.Namespace, "loadBalancerSourceRanges of Service "+service.Name)
+				}
 			}
 		}
 	}
 }
+
+// maxBlocks is how many address blocks a peer may have.
+const maxBlocks = 32
 
 // cidrs are the address blocks that a LabWorkload may name: without host bits, and not everything.
 func cidrs(texts []string) []v1alpha1.CIDR {

@@ -94,5 +94,5 @@ const (
 	Note Effect = "Note"
 )
 
-// most is how many lines of one sort a list of lines has before "and N more".
+// most is how many lines of one sort people are shown before "and N more".
 const most = 10

@@ -57,9 +57,12 @@ func named(text, from string, service *corev1.Service, isAddress bool) []int32 {
 	if len(text) > longestValue {
 		text = text[:longestValue]
 	}
+	if text = strings.ToLower(text); !strings.Contains(text, service.Name) {
+		return nil
+	}
 	var ports []int32
 	for _, at := range hosts.FindAllStringIndex(text, -1) {
-		word, before := strings.ToLower(text[at[0]:at[1]]), text[:at[0]]
+		word, before := text[at[0]:at[1]], text[:at[0]]
 		host, portText, hasPort := strings.Cut(word, ":")
 		number, _ := strconv.ParseInt(portText, 10, 32)
 		if hasPort && !slices.ContainsFunc(service.Spec.Ports, func(port corev1.ServicePort) bool { return int64(port.Port) == number }) {

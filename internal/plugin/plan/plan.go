@@ -6,6 +6,7 @@ package plan
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/labguard/labguard/api/v1alpha1"
@@ -23,11 +24,7 @@ func Of(facts Facts) Plan {
 		for _, look := range []func(*subject, doors){p.seen, p.configured, p.allowed, p.declared, p.outside} {
 			look(s, opened[i])
 		}
-		for _, unnamed := range opened[i] {
-			if unnamed.name == "" {
-				unnamed.name = fmt.Sprintf("port-%d", unnamed.number)
-			}
-		}
+		opened[i].nameAll()
 		p.write(s, opened[i])
 	}
 	for _, s := range p.subjects {
@@ -90,11 +87,15 @@ func (p *planner) writeTransit(s *subject, open doors) {
 		p.writeSidecar(s)
 	}
 	transit := posture.Transit(spec)
+	s.enforced = restricted && wantsNetwork(spec)
 	for _, opened := range open.sorted() {
-		if restricted && !opened.declared && len(opened.peers) == 0 {
-			continue // it is closed now, and nothing says that somebody needs it
+		switch {
+		case restricted && !opened.declared && len(opened.peers) == 0: // it is closed now, and nothing says that somebody needs it
+		case s.enforced:
+			s.offer(opened)
+		default:
+			writePort(s, transit, opened)
 		}
-		writePort(s, transit, opened)
 	}
 	if !restricted && wantsNetwork(spec) {
 		auditNetwork(s)
@@ -147,6 +148,16 @@ func (s *subject) withhold(open doors) {
 			who = "for " + posture.List(words)
 		}
 		s.comment("spec.network", fmt.Sprintf("port %d (%s): %s", opened.number, opened.name, who))
+	}
+}
+
+// offer tells in comments who else is known to need a port of those that are enforced: whoever may make a pod anywhere can say that it connects, and what is
+// pasted would let it in at once.
+func (s *subject) offer(opened *door) {
+	for _, one := range opened.peers {
+		if !one.declared {
+			s.comment("spec.encryption.inTransit.ports", fmt.Sprintf("left out, as it would be open at once: port %d (%s) for %s: %s", opened.number, opened.name, one.words, strings.Join(one.why, "; ")))
+		}
 	}
 }
 

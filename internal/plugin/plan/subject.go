@@ -26,8 +26,8 @@ type subject struct {
 	selector labels.Selector
 	roots    []*Root
 	pods     []*corev1.Pod
-	// withheld says that its ports are told and not written.
-	withheld bool
+	// withheld says that its ports are told and not written, enforced that those which it has are in force, now or from a day on.
+	withheld, enforced bool
 }
 
 // planner is one plan in the making.
@@ -172,6 +172,20 @@ func (p *planner) free(root *Root) string {
 		name += "-x"
 	}
 	return name
+}
+
+// makes says whether a pod is one of the root.
+func (r *Root) makes(pod *corev1.Pod) bool {
+	owner := metav1.GetControllerOfNoCopy(pod)
+	if owner == nil {
+		return false
+	}
+	if owner.Kind == r.Kind && owner.Name == r.Name {
+		return true
+	}
+	between := map[string]string{"Deployment": "ReplicaSet", "CronJob": "Job"}[r.Kind]
+	end := strings.LastIndexByte(owner.Name, '-')
+	return owner.Kind == between && end > 0 && owner.Name[:end] == r.Name
 }
 
 func (r *Root) words() string { return strings.ToLower(r.Kind) + "/" + r.Name }
