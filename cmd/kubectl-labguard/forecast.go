@@ -101,6 +101,11 @@ func (p *plugin) forecastFacts(ctx context.Context, from reader, namespace strin
 			facts.Trainings = training.NewIndex(training.FromObjects(records))
 		}
 	}
+	for i := range facts.Workloads {
+		if lw := &facts.Workloads[i]; lw.Status.ObservedGeneration < lw.Generation {
+			missing = append(missing, fmt.Sprintf("%s/%s: labguard has not looked at its latest spec yet", lw.Namespace, lw.Name))
+		}
+	}
 	images := from.contents(ctx)
 	facts.Content = images.of
 	// What can be read is read before anything is printed.

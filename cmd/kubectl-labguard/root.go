@@ -35,7 +35,13 @@ func newRoot(streams genericiooptions.IOStreams, clock clock.PassiveClock) *cobr
 		SilenceUsage:  true,
 		SilenceErrors: true,
 
-		PersistentPreRunE: func(*cobra.Command, []string) error { return namespaceName(*p.flags.Namespace) },
+		PersistentPreRunE: func(command *cobra.Command, _ []string) error {
+			err := namespaceName(*p.flags.Namespace)
+			if err != nil && command.Name() == "check" {
+				return usage(err)
+			}
+			return err
+		},
 	}
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
@@ -94,14 +100,21 @@ func (p *plugin) config() (*rest.Config, error) {
 		return nil, &unansweredError{errNoKubeconfig}
 	}
 	config.QPS, config.Burst = requestsPerSecond, requestBurst
-	config.WarningHandler = rest.NewWarningWriter(p.ErrOut, rest.WarningWriterOptions{Deduplicate: true})
+	config.WarningHandler = warnings{rest.NewWarningWriter(p.ErrOut, rest.WarningWriterOptions{Deduplicate: true})}
 	return config, nil
+}
+
+// warnings are those of the API server, and so of whoever has a webhook there.
+type warnings struct{ to rest.WarningHandler }
+
+func (w warnings) HandleWarningHeader(code int, agent, text string) {
+	w.to.HandleWarningHeader(code, agent, visible(text))
 }
 
 // namespaceName says what is wrong with the name that the flag gives.
 func namespaceName(name string) error {
 	if problems := validation.IsDNS1123Label(name); name != "" && len(problems) > 0 {
-		return &unansweredError{fmt.Errorf("--namespace: %q is no name of a namespace: %s", name, strings.Join(problems, ", "))}
+		return fmt.Errorf("--namespace: %q is no name of a namespace: %s", name, strings.Join(problems, ", "))
 	}
 	return nil
 }

@@ -194,6 +194,13 @@ func TestAForecastSaysWhatItLacks(t *testing.T) {
 	if exitCode(err) != exitUnanswered || !strings.HasPrefix(s.err.String(), "Not looked at: training: the cluster does not know trainingrecords.labguard.dev") || !strings.Contains(s.out.String(), "ImageStale") {
 		t.Errorf("%v\n%s%s", err, s.out, s.err)
 	}
+	answers = pathology()
+	changed := answers[listed].(v1alpha1.LabWorkloadList)
+	changed.Items[0].Generation = 1
+	s, err = asking(t, &server{answers: answers}, ask)
+	if exitCode(err) != exitUnanswered || !strings.Contains(s.err.String(), "Not looked at: pathology/lis: labguard has not looked at its latest spec yet") {
+		t.Errorf("of the spec before: %v\n%s%s", err, s.out, s.err)
+	}
 	s, err = asking(t, &server{answers: pathology()}, func(ctx context.Context, s session, r reader) error { return s.forecast(ctx, r, "pathology", 5, "") })
 	if err != nil || s.err.String() != "Time alone changes nothing until 2026-12-01.\n" {
 		t.Errorf("%v\n%s%s", err, s.out, s.err)

@@ -32,9 +32,11 @@ func TestAVersionIsWhatTheGoCommandHasStamped(t *testing.T) {
 
 // A path with a namespace that cannot be one would lead elsewhere, or nowhere.
 func TestANamespaceThatCannotBeOneIsSaidAtOnce(t *testing.T) {
-	for _, words := range []string{"status", "held", "check -f - --offline", "break-glass find --audit-log -", "explain deployment/lis"} {
+	for words, code := range map[string]int{
+		"status": exitBad, "held": exitBad, "check -f - --offline": exitUnanswered, "break-glass find --audit-log -": exitBad, "explain deployment/lis": exitBad,
+	} {
 		_, _, err := command(t, "", append(strings.Fields(words), "-n", "Pathology/lis")...)
-		if err == nil || exitCode(err) != exitUnanswered || !strings.HasPrefix(err.Error(), `--namespace: "Pathology/lis" is no name of a namespace: `) {
+		if err == nil || exitCode(err) != code || !strings.HasPrefix(err.Error(), `--namespace: "Pathology/lis" is no name of a namespace: `) {
 			t.Errorf("%s: %v", words, err)
 		}
 	}

@@ -138,17 +138,17 @@ func exemptions(lw *v1alpha1.LabWorkload, facts Facts) []Change {
 	}
 	var changes []Change
 	for _, exemption := range lw.Spec.Images.Exempt {
-		change := Change{At: exemption.Expires.Time, What: ExemptionEnds, Of: exemption.Pattern}
-		change.Note, change.Harmless = afterwards(lw, exemption, facts)
-		changes = append(changes, change)
+		changes = append(changes, afterwards(lw, exemption, facts)...)
 	}
 	return changes
 }
 
-// afterwards says what becomes of the images that an exemption covers when it ends.
-func afterwards(lw *v1alpha1.LabWorkload, exemption v1alpha1.ImageExemption, facts Facts) (note string, harmless bool) {
+// afterwards says what becomes of the images that an exemption covers when it ends: first of all of them, then of each that turns stale later.
+func afterwards(lw *v1alpha1.LabWorkload, exemption v1alpha1.ImageExemption, facts Facts) []Change {
+	ends := Change{At: exemption.Expires.Time, What: ExemptionEnds, Of: exemption.Pattern}
+	var later []Change
 	only := posture.ImageRequirement{MaxAge: 1, Exempt: []v1alpha1.ImageExemption{exemption}}
-	covered, stale, unknown := 0, 0, 0
+	covered, stale, unknown, exempt := 0, 0, 0, 0
 	for _, image := range lw.Status.Images {
 		if posture.JudgeImage(only, image.Reference, posture.ImageFacts{}, facts.Now).Answer != posture.ImageExempt {
 			continue
@@ -158,23 +158,33 @@ func afterwards(lw *v1alpha1.LabWorkload, exemption v1alpha1.ImageExemption, fac
 		if facts.Content != nil && image.Digest != "" {
 			known, _ = posture.FactsOf(image.Digest, posture.ParsePlatform(image.Platform), facts.Content)
 		}
-		switch posture.JudgeImage(posture.NewImageRequirement(lw.Spec.Images), image.Reference, known, exemption.Expires.Time).Answer {
+		switch then := posture.JudgeImage(posture.NewImageRequirement(lw.Spec.Images), image.Reference, known, exemption.Expires.Time); then.Answer {
 		case posture.ImageStale:
 			stale++
 		case posture.ImageUnknown:
 			unknown++
+		case posture.ImageExempt:
+			exempt++
+		default:
+			if !then.StaleAt.IsZero() {
+				later = append(later, Change{At: then.StaleAt, What: ImageStale, Of: image.Reference, Note: remedy(image)})
+			}
 		}
 	}
+	ends.Harmless = stale+unknown == 0
 	switch {
 	case covered == 0:
-		return "covers no image now", true
+		ends.Note = "covers no image now"
 	case stale > 0:
-		return fmt.Sprintf("%d of %s will be stale then", stale, several(covered, "image", "images")), false
+		ends.Note = fmt.Sprintf("%d of %s will be stale then", stale, several(covered, "image", "images"))
 	case unknown > 0:
-		return fmt.Sprintf("of %d of %s nobody can say how old it is then", unknown, several(covered, "image", "images")), false
+		ends.Note = fmt.Sprintf("of %d of %s nobody can say how old it is then", unknown, several(covered, "image", "images"))
+	case exempt > 0:
+		ends.Note = fmt.Sprintf("another one covers %d of %s then", exempt, several(covered, "image", "images"))
 	default:
-		return several(covered, "image is", "images are") + " fresh then", true
+		ends.Note = several(covered, "image is", "images are") + " fresh then"
 	}
+	return append([]Change{ends}, later...)
 }
 
 func certificate(lw *v1alpha1.LabWorkload, now time.Time) []Change {

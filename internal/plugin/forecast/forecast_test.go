@@ -4,6 +4,7 @@
 package forecast_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -80,7 +81,7 @@ func TestWhatTimeChangesIsToldInOrder(t *testing.T) {
 
 func TestTheEndIsAnEnd(t *testing.T) {
 	t.Parallel()
-	for days, want := range map[int]int{0: 0, 2: 2, 3: 3, 60: 13, 100: 14} {
+	for days, want := range map[int]int{0: 0, 2: 2, 3: 3, 60: 13, 100: 15} {
 		found := forecast.Of(lab(), noon.AddDate(0, 0, days))
 		if len(found) != want {
 			t.Errorf("in %d days there are %d changes, want %d: %+v", days, len(found), want, found)
@@ -90,6 +91,36 @@ func TestTheEndIsAnEnd(t *testing.T) {
 				t.Errorf("in %d days: %+v", days, one)
 			}
 		}
+	}
+}
+
+// The status of an exempt image does not say when it turns stale.
+func TestAnImageTurnsStaleAfterItsExemption(t *testing.T) {
+	t.Parallel()
+	facts := lab()
+	lw := &facts.Workloads[0]
+	lw.Spec.Images.Exempt = []v1alpha1.ImageExemption{exempt("registry.example/vendor/*", 3)}
+	lw.Status.Images = []v1alpha1.ImageStatus{{Reference: "registry.example/vendor/x:1", Answer: posture.ImageExempt, Digest: digest("a"), Pods: 1}}
+	facts.Workloads = facts.Workloads[:1]
+	facts.Content = func(of string) (posture.Content, bool) {
+		return posture.Content{Digest: of, ConfigCreated: in(-80).Time}, true
+	}
+	say := func() (lines []string) {
+		for _, one := range forecast.Of(facts, noon.AddDate(0, 0, 30)) {
+			if one.What == forecast.ImageStale || one.What == forecast.ExemptionEnds {
+				lines = append(lines, fmt.Sprintf("%s %s %s harmless=%t", one.At.Format(time.DateOnly), one.What, one.Note, one.Harmless))
+			}
+		}
+		return lines
+	}
+	want := []string{"2026-11-29 ExemptionEnds 1 image is fresh then harmless=true", "2026-12-06 ImageStale runs in 1 pod harmless=false"}
+	if got := say(); !slices.Equal(got, want) {
+		t.Errorf("it says %q, want %q", got, want)
+	}
+	lw.Spec.Images.Exempt = append(lw.Spec.Images.Exempt, exempt("registry.example/vendor/x", 40))
+	want = []string{"2026-11-29 ExemptionEnds another one covers 1 of 1 image then harmless=true"}
+	if got := say(); !slices.Equal(got, want) {
+		t.Errorf("with another exemption it says %q, want %q", got, want)
 	}
 }
 
