@@ -14,6 +14,7 @@ import (
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/plugin/forecast"
+	"github.com/labguard/labguard/internal/plugin/standing"
 	"github.com/labguard/labguard/internal/posture/training"
 )
 
@@ -102,7 +103,7 @@ func (p *plugin) forecastFacts(ctx context.Context, from reader, namespace strin
 		}
 	}
 	for i := range facts.Workloads {
-		if lw := &facts.Workloads[i]; lw.Status.ObservedGeneration < lw.Generation {
+		if lw := &facts.Workloads[i]; standing.Behind(lw) {
 			missing = append(missing, fmt.Sprintf("%s/%s: labguard has not looked at its latest spec yet", lw.Namespace, lw.Name))
 		}
 	}

@@ -12,11 +12,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/labguard/labguard/api/v1alpha1"
 	"github.com/labguard/labguard/internal/desired"
-	"github.com/labguard/labguard/internal/plugin/gate"
 	"github.com/labguard/labguard/internal/plugin/standing"
 	"github.com/labguard/labguard/internal/posture"
 	"github.com/labguard/labguard/internal/posture/reach"
@@ -106,8 +104,8 @@ func (p *planner) lost(s *subject) {
 		s.say(&s.Network, Note, "enforced already, by NetworkPolicy %s: what it cuts is cut", desired.ChildName(s.Name))
 	case s.before.Status.Preview == nil:
 		s.say(&s.Network, Unknown, "what the spec as it is would cut: labguard has not said it yet")
-	case p.outdated(s) != "":
-		s.say(&s.Network, Unknown, "what the spec as it is would cut: %s", p.outdated(s))
+	case standing.Outdated(s.before, p.facts.Now) != "":
+		s.say(&s.Network, Unknown, "what the spec as it is would cut: %s", standing.Outdated(s.before, p.facts.Now))
 	default:
 		for _, line := range s.before.Status.Preview.LosesPath {
 			s.say(&s.Network, Cuts, "by the spec as it is now, as labguard has found: %s", line)
@@ -128,14 +126,6 @@ func (s *subject) otherProtocols() {
 			}
 		}
 	}
-}
-
-// outdated says why what labguard has found of a LabWorkload is not about it as it is now; "" if nothing speaks against it.
-func (p *planner) outdated(s *subject) string {
-	if s.before.Status.ObservedGeneration < s.before.Generation {
-		return "labguard has not looked at the latest spec yet"
-	}
-	return standing.Outdated(s.before, p.facts.Now)
 }
 
 // losesPath asks the function that labguard asks for its preview, about the manifest.
@@ -222,76 +212,6 @@ func leadsTo(ingress *networkingv1.Ingress, service string) bool {
 	})
 }
 
-// transit says what Strict would cut, and what is missing before labguard enters it.
-func (p *planner) transit(s *subject) {
-	spec := posture.Transit(&s.Manifest.Spec)
-	if spec == nil {
-		s.say(&s.Transit, Note, "the LabWorkload has no encryption.inTransit, and nothing says that these pods serve, or call, one that has")
-		return
-	}
-	if spec.Provider != v1alpha1.TransitProviderSidecar {
-		s.say(&s.Transit, Note, "the application terminates TLS itself (provider %s): Strict is a stage of provider Sidecar", spec.Provider)
-		return
-	}
-	inForce := s.before != nil && s.before.Status.Transit != nil && s.before.Status.Transit.Stage == v1alpha1.TransitStageStrict
-	if inForce {
-		s.say(&s.Transit, Note, "Strict is in force: what it cuts is cut")
-	}
-	p.peersAtStrict(s, spec)
-	switch {
-	case inForce:
-	case s.before == nil || s.before.Status.Transit == nil:
-		s.say(&s.Transit, Unknown, "who speaks plaintext: labguard sees it once airlock is in the pods, at stage Permissive")
-	default:
-		if why := p.outdated(s); why != "" {
-			s.say(&s.Transit, Unknown, "whether this is all: %s", why)
-		}
-		for _, blocker := range s.before.Status.Transit.Blockers {
-			if strangers.MatchString(blocker) {
-				s.say(&s.Transit, Cuts, "%s", blocker)
-			} else {
-				s.say(&s.Transit, Note, "before Strict: %s", blocker)
-			}
-		}
-	}
-	s.Transit = tidy(s.Transit)
-}
-
-// peersAtStrict are the declared peers that could not come in.
-func (p *planner) peersAtStrict(s *subject, spec *v1alpha1.InTransitSpec) {
-	for _, port := range spec.Ports {
-		for _, allowed := range port.AllowFrom {
-			if why := p.inPlaintext(allowed); why != "" {
-				s.say(&s.Transit, Cuts, "%s at port %d: %s", peerWords(allowed), port.Port, why)
-			}
-			if desired.PlaintextOpen(allowed, p.facts.Now) {
-				s.say(&s.Transit, Note, "%s at port %d: plaintext is open until %s: %s", peerWords(allowed), port.Port, allowed.Plaintext.Expires.UTC().Format("2006-01-02"), allowed.Plaintext.Reason)
-			}
-		}
-	}
-}
-
-// inPlaintext says why a peer could not speak mutual TLS; "" if it could, or has an exception.
-func (p *planner) inPlaintext(allowed v1alpha1.IngressPeer) string {
-	switch {
-	case desired.PlaintextOpen(allowed, p.facts.Now):
-		return ""
-	case allowed.Pods != nil:
-		return "they have no identity: give them a LabWorkload, or a plaintext exception with a reason and an end"
-	case allowed.External != nil && len(allowed.External.Identities)+len(allowed.External.Certificates) == 0:
-		return "nothing says which certificate it shows: name identities or certificates, or a plaintext exception with a reason and an end"
-	case allowed.LabWorkload != nil:
-		client := p.manifest(allowed.LabWorkload)
-		switch {
-		case client == nil:
-			return "there is no such LabWorkload, or you may not read it"
-		case desired.Sidecar(client) == nil:
-			return "it has no encryption.inTransit with provider Sidecar"
-		}
-	}
-	return ""
-}
-
 // manifest is a LabWorkload as it is to be.
 func (p *planner) manifest(reference *v1alpha1.LabWorkloadReference) *v1alpha1.LabWorkload {
 	if reference.Namespace == "" || reference.Namespace == p.facts.Namespace {
@@ -308,84 +228,6 @@ func (p *planner) manifest(reference *v1alpha1.LabWorkloadReference) *v1alpha1.L
 		}
 	}
 	return nil
-}
-
-// images says what the gate would answer under Enforce.
-func (p *planner) images(s *subject) {
-	asked := s.Manifest.DeepCopy()
-	asked.Spec.Enforcement, asked.Spec.EnforceAfter, asked.Spec.Images.Enforcement = v1alpha1.EnforcementEnforce, "", ""
-	if s.before != nil && s.before.Spec.Images != nil && posture.EnforcementAt(&s.before.Spec, p.facts.Now).Images {
-		s.say(&s.Images, Note, "enforced already")
-	}
-	seen := p.facts.Gate
-	seen.Workloads = []v1alpha1.LabWorkload{*asked}
-	if s.before != nil {
-		seen.Workloads[0].Status = s.before.Status
-	}
-	for _, root := range s.roots {
-		if root.Gate.Root == nil {
-			s.say(&s.Images, Unknown, "%s could not be read as the gate reads it", root.words())
-			continue
-		}
-		explained, err := gate.Explain(&seen, root.Gate, nil, 0)
-		if err != nil {
-			s.say(&s.Images, Unknown, "%s: %s", root.words(), err)
-			continue
-		}
-		for i := range explained.Images {
-			s.image(root, &explained.Images[i], explained.AnewNow.Verdict)
-		}
-	}
-	p.otherImages(s)
-	s.Images = tidy(s.Images)
-}
-
-// otherImages are those of pods that something else makes, such as a Rollout or a person. The gate judges them, and labguard says what it would answer.
-func (p *planner) otherImages(s *subject) {
-	var others []string
-	for _, pod := range s.pods {
-		if slices.ContainsFunc(s.roots, func(root *Root) bool { return root.makes(pod) }) {
-			continue
-		}
-		of := "pod " + pod.Name
-		if metav1.GetControllerOfNoCopy(pod) != nil {
-			of = "pods " + ownerWords(pod)
-		}
-		others = append(others, of)
-	}
-	switch {
-	case len(others) == 0:
-	case s.before != nil && s.before.Spec.Images != nil && s.before.Status.Preview != nil && p.outdated(s) == "":
-		for _, refused := range s.before.Status.Preview.RefusedImages {
-			s.say(&s.Images, Stops, "by the spec as it is now, as labguard has found: %s", refused)
-		}
-	default:
-		for _, of := range others {
-			s.say(&s.Images, Unknown, "the images of %s: nothing that is looked at here makes them, and labguard has not said what it would answer", of)
-		}
-	}
-}
-
-func (s *subject) image(root *Root, image *gate.Image, anew gate.Verdict) {
-	switch image.Answer {
-	case posture.ImageStale, posture.ImageTooYoung:
-		answer := map[gate.Verdict]string{gate.Refuses: "is refused", gate.Holds: "is held", gate.Warns: "gets a warning", gate.RollsOut: "rolls out"}[anew]
-		age := "too young"
-		if image.Answer == posture.ImageStale {
-			age = "stale"
-		}
-		s.say(&s.Images, Stops, "%s: %s is %s, made %s (%s); brought in anew it %s; what runs goes on and restarts",
-			root.words(), image.Reference, age, image.Created.Format("2006-01-02"), image.Evidence, answer)
-	case posture.ImageUnknown:
-		s.say(&s.Images, Unknown, "%s: how old %s is (%s): onUnknownAge answers, %s", root.words(), image.Reference, image.Reason, posture.NewImageRequirement(s.Manifest.Spec.Images).OnUnknownAge)
-	case "":
-	default:
-		line := fmt.Sprintf("%s: %s is %s", root.words(), image.Reference, strings.ToLower(image.Answer))
-		if image.StaleAt != nil {
-			line += ", stale from " + image.StaleAt.Format("2006-01-02") + " on"
-		}
-		s.say(&s.Images, Keeps, "%s", line)
-	}
 }
 
 // people says what labguard has found about logins and training.

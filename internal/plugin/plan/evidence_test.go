@@ -171,7 +171,7 @@ func TestAPreviewOfTheSpecBeforeIsNone(t *testing.T) {
 	}
 	lw.Generation++
 	found, _ := only(t, facts)
-	if has(found.Network, plan.Cuts, "") || !has(found.Network, plan.Unknown, "labguard has not looked at the latest spec yet") || !has(found.Transit, plan.Unknown, "labguard has not looked at the latest spec yet") {
+	if has(found.Network, plan.Cuts, "") || !has(found.Network, plan.Unknown, "labguard has not looked at the latest spec of pathology/lis yet") || !has(found.Transit, plan.Unknown, "labguard has not looked at the latest spec of pathology/lis yet") {
 		t.Errorf("the preview is taken for one: %+v, %+v", found.Network, found.Transit)
 	}
 }

@@ -88,7 +88,7 @@ func Of(lw *v1alpha1.LabWorkload, now time.Time) Workload {
 		Namespace: lw.Namespace, Name: lw.Name, Enforcement: status.Enforcement, Held: status.HeldCount,
 		Compliant: answer(status, v1alpha1.ConditionCompliant), Ready: answer(status, v1alpha1.ConditionReady),
 		EnforcedSince: utc(status.EnforcedSince), NextChange: utc(status.NextChangeAt), Requirements: []Requirement{},
-		Behind: behind(lw), Overdue: Overdue(lw, now),
+		Behind: lw.Status.ObservedGeneration >= 0 && Behind(lw), Overdue: Overdue(lw, now),
 	}
 	for _, name := range posture.Requirements() {
 		// A condition without its requirement is of an earlier spec.
@@ -120,8 +120,9 @@ func (w *Workload) known() metav1.ConditionStatus {
 	return w.Compliant.Status
 }
 
-func behind(lw *v1alpha1.LabWorkload) bool {
-	return lw.Status.ObservedGeneration >= 0 && lw.Status.ObservedGeneration < lw.Generation
+// Behind says whether labguard has not looked at the latest spec of a LabWorkload, or at none.
+func Behind(lw *v1alpha1.LabWorkload) bool {
+	return lw.Status.ObservedGeneration < lw.Generation
 }
 
 // lateAfter is how late an answer may change: labguard spreads reports over a minute. The alert LabguardEvaluationLate allows the same.
@@ -136,7 +137,7 @@ func Overdue(lw *v1alpha1.LabWorkload, now time.Time) bool {
 // Outdated says why a True of the status of a LabWorkload shows nothing now; "" if nothing speaks against it.
 func Outdated(lw *v1alpha1.LabWorkload, now time.Time) string {
 	switch {
-	case behind(lw):
+	case Behind(lw):
 		return "labguard has not looked at the latest spec of " + lw.Namespace + "/" + lw.Name + " yet"
 	case Overdue(lw, now):
 		return "an answer about " + lw.Namespace + "/" + lw.Name + " was to change " + when(lw.Status.NextChangeAt.UTC(), now) + ", and labguard has not looked since: is it running?"
